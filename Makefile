@@ -1,0 +1,52 @@
+# Each target makes what it needs, and is quick the second time.
+# On Windows, or without make: see "Without make" in README.md.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 && echo yes)
+
+.PHONY: demo test lint types docs check clean
+
+demo: $(VENV)/.installed
+	$(BIN)/eartune demo
+
+test: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed
+	$(BIN)/python scripts/write_reference.py
+
+# what CI does; that the generated documentation is current is one of the tests
+check: lint types test
+
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
+ifeq ($(HAS_GPU),yes)
+	$(PIP) install --quiet -c constraints.txt $(TORCH)
+else
+	@# the CPU build where the index has it under its own version, else whatever the index gives
+	$(PIP) install --quiet -c constraints.txt $(TORCH)+cpu 2>/dev/null || $(PIP) install --quiet -c constraints.txt $(TORCH)
+endif
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	$(PIP) install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,16 @@
+"""eartune fine-tunes speech recognition models on your own speech.
+
+Data goes one way, through files: manifest -> run -> checkpoint -> hypotheses, scores -> merged model.
+Layers, each importing only those below it:
+
+    cli
+    verbs                   prepare, train, evaluate, merge, transcribe, demo
+    families                one folder per model family
+    training                the Trainer, adapters, batches; knows a family by its contract only
+    config, manifest, audio, text, scoring, run_dir, ...
+    errors
+
+Each verb is also a function: `from eartune.verbs.train import train`. This module imports nothing heavy.
+"""
+
+__version__ = "0.1.0"

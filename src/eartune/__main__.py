@@ -1,0 +1,7 @@
+"""python -m eartune."""
+
+import sys
+
+from eartune.cli import main
+
+sys.exit(main())

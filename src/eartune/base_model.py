@@ -1,0 +1,157 @@
+"""Where a base model comes from: a hub id, a local Hugging Face folder, or an OpenAI .pt file.
+
+Finding it is the same for all families; reading it is the family's part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from eartune.errors import EartuneError, InputError
+from eartune.packages import sha256_of
+
+_SETTINGS = ["*.json", "*.txt"]
+_TOKEN_ADVICE = "set the environment variable HF_TOKEN or run `hf auth login`"
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model found on this machine. `sha256` is that of its weights, over all files in the order of names."""
+
+    spec: str
+    kind: Literal["hub", "folder", "openai"]
+    path: Path
+    sha256: str
+    revision: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "spec": self.spec,
+            "kind": self.kind,
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "revision": self.revision,
+        }
+
+
+def find_base_model(
+    spec: str, *, model_type: str, hub_owner: str, revision: str | None = None, cache: Path | None = None
+) -> BaseModel:
+    """Find a model by what the user wrote, fetching it from the hub if it is an id.
+
+    `model_type` is what config.json must say; `hub_owner` completes an id without owner (whisper-small).
+    Raises InputError or EartuneError in one line: not there, not that kind of model, offline, gated, bad token.
+    """
+    local = Path(spec).expanduser()
+    if local.is_file():
+        if local.suffix == ".pt":
+            return BaseModel(spec, "openai", local.resolve(), sha256_of(local))
+        raise InputError(f"{spec}: is a file, but not a .pt; give a hub id, a model folder or an OpenAI .pt file")
+    if local.is_dir():
+        _check_folder(local, model_type)
+        return BaseModel(spec, "folder", local.resolve(), _hash_of_weights(local))
+    if _looks_local(spec):
+        raise InputError(f"{spec}: no such file or folder; give a hub id, a model folder or an OpenAI .pt file")
+    repo_id = spec if "/" in spec else f"{hub_owner}/{spec}"
+    folder = _fetch_from_hub(repo_id, revision, cache)
+    _check_folder(folder, model_type)
+    # the snapshot's folder is named after its commit
+    return BaseModel(repo_id, "hub", folder, _hash_of_weights(folder), revision=folder.name)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """List the weights of a model folder: safetensors, or pickled ones where there are no others."""
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def _looks_local(spec: str) -> bool:
+    return (
+        spec.startswith((".", "/", "~", "\\"))
+        or spec.count("/") > 1
+        or "\\" in spec
+        or ":" in spec
+        or Path(spec).suffix in (".pt", ".nemo", ".bin", ".safetensors", ".ckpt")
+    )
+
+
+def _check_folder(folder: Path, model_type: str) -> None:
+    config = folder / "config.json"
+    if (folder / "adapter_config.json").is_file():
+        raise InputError(
+            f"{folder}: holds an adapter, not a whole model; merge it first: eartune merge {folder} --out DIR"
+        )
+    if not config.is_file():
+        raise InputError(f"{folder}: has no config.json, so it is not a Hugging Face model folder")
+    try:
+        found = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError):
+        raise InputError(f"{config}: is not a model's JSON configuration") from None
+    if found != model_type:
+        raise InputError(f"{folder}: is a {found!r} model, expected {model_type!r}")
+    if not weight_files(folder):
+        raise InputError(f"{folder}: has no weights (model.safetensors); copy the whole model folder")
+
+
+def _hash_of_weights(folder: Path) -> str:
+    files = weight_files(folder)
+    if len(files) == 1:
+        return sha256_of(files[0])
+    return hashlib.sha256("".join(sha256_of(path) for path in files).encode()).hexdigest()
+
+
+def _fetch_from_hub(repo_id: str, revision: str | None, cache: Path | None) -> Path:
+    where = f"{repo_id} (hub)"
+    try:
+        return _snapshot(repo_id, revision, cache)
+    except HFValidationError:
+        raise InputError(f"{repo_id}: is neither a file or folder here nor a valid hub id (owner/name)") from None
+    except GatedRepoError:
+        raise InputError(
+            f"{where}: access is gated; accept its terms on its page, then {_TOKEN_ADVICE} with that account"
+        ) from None
+    except RepositoryNotFoundError:
+        raise InputError(f"{where}: no such model, or it is private; check the name, or {_TOKEN_ADVICE}") from None
+    except RevisionNotFoundError:
+        raise InputError(f"{where}: has no revision {revision!r}") from None
+    except OfflineModeIsEnabled:
+        raise EartuneError(
+            f"{where}: is not in the cache, and HF_HUB_OFFLINE is set; unset it, or give a folder"
+        ) from None
+    except LocalEntryNotFoundError:
+        raise EartuneError(
+            f"{where}: the hub cannot be reached and the model is not in the cache; connect this machine, "
+            "or give a local model folder or an OpenAI .pt file"
+        ) from None
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else None
+        if status == 401:
+            raise InputError(f"{where}: the hub refused the token; {_TOKEN_ADVICE}") from None
+        raise EartuneError(f"{where}: the hub answered {status or 'with an error'}; try again later") from None
+    except OSError as error:
+        raise EartuneError(
+            f"{where}: cannot be fetched: {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from None
+
+
+def _snapshot(repo_id: str, revision: str | None, cache: Path | None) -> Path:
+    folder = Path(
+        snapshot_download(repo_id, revision=revision, cache_dir=cache, allow_patterns=[*_SETTINGS, "*.safetensors"])
+    )
+    if not weight_files(folder):
+        snapshot_download(repo_id, revision=revision, cache_dir=cache, allow_patterns=["pytorch_model*"])
+    return folder

@@ -1,0 +1,147 @@
+"""Results on a terminal: tables of scores, and sentences with their differences marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eartune.reporting import clock
+from eartune.scoring import differences
+from eartune.verbs.demo import Demonstration
+from eartune.verbs.evaluate import Evaluation, Measured
+from eartune.verbs.train import TrainedRun
+
+NUM_SENTENCES = 5
+
+
+def show_trained(trained: TrainedRun, *, console: Console | None = None) -> None:
+    """Say how training went and what to type next."""
+    console = console or Console(highlight=False)
+    rate = trained.audio_seconds / max(trained.train_seconds, 1e-9)
+    console.print(
+        f"trained {trained.steps} steps ({trained.epochs:.1f} epochs) in {clock(trained.train_seconds)}, "
+        f"{rate:.1f} s of speech a second"
+    )
+    if trained.best:
+        rates = [f"{n[5:].upper()} {_percent(trained.best[n])}" for n in ("eval_wer", "eval_cer") if n in trained.best]
+        found = ", ".join([*rates, f"loss {trained.best['eval_loss']:.3f}"])
+        console.print(f"best validation: {found} after step {trained.best['step']}")
+    console.print(f"run: {trained.path}", soft_wrap=True)
+    if trained.merged:
+        console.print(f"merged model: {trained.merged}", soft_wrap=True)
+    console.print(f"next: eartune evaluate {trained.path} --data test.jsonl", soft_wrap=True)
+
+
+def show_evaluation(evaluation: Evaluation, *, console: Console | None = None) -> None:
+    """Show scores, base against tuned, and the worst sentences."""
+    console = console or Console(highlight=False)
+    console.print(score_table(evaluation))
+    if evaluation.difference is not None:
+        low, high = evaluation.difference.interval
+        console.print(
+            f"WER changed by {_points(evaluation.difference.difference)} points "
+            f"(95 % interval {_points(low)} to {_points(high)})"
+        )
+    wrong = [
+        u.index for u in sorted(evaluation.tuned.scores.utterances, key=lambda u: -u.words.errors) if u.words.errors
+    ]
+    if wrong:
+        console.print("\nWorst utterances, differences marked:")
+        for index in wrong[:NUM_SENTENCES]:
+            console.print(sentence(evaluation, index))
+    console.print(f"\n{evaluation.out / 'hypotheses.jsonl'}\n{evaluation.out / 'scores.json'}", soft_wrap=True)
+
+
+def score_table(evaluation: Evaluation) -> Table:
+    """Make the table of error rates: one column per model."""
+    measured = [m for m in (evaluation.base, evaluation.tuned) if m is not None]
+    table = Table(title=f"{len(evaluation.utterances)} utterances, {clock(evaluation.audio_seconds)} of speech")
+    table.add_column("")
+    for model in measured:
+        heading = model.model if len(measured) == 1 else ("base" if model is evaluation.base else "tuned")
+        table.add_column(heading, justify="right")
+    rows: dict[str, Callable[[Measured], str]] = {
+        "WER": lambda m: f"{_percent(m.scores.words.rate)} [{_interval(m.scores.wer_interval)}]",
+        "CER": lambda m: f"{_percent(m.scores.chars.rate)} [{_interval(m.scores.cer_interval)}]",
+        "WER as written": lambda m: _percent(m.scores.raw_words.rate),
+        "CER as written": lambda m: _percent(m.scores.raw_chars.rate),
+        "words replaced / missing / added": _operations,
+        "sentences with an error": lambda m: _percent(m.scores.sentence_error_rate),
+        "times faster than real time": lambda m: f"{evaluation.audio_seconds / max(m.seconds, 1e-9):.1f}",
+    }
+    for name, cell in rows.items():
+        table.add_row(name, *(cell(model) for model in measured))
+    return table
+
+
+def sentence(evaluation: Evaluation, index: int) -> Text:
+    """Show one utterance: what was said, and what each model made of it, wrong words marked."""
+    text = Text()
+    text.append(f"  {'said':<6}{evaluation.utterances[index].text}\n")
+    for name, model in (("base", evaluation.base), ("tuned", evaluation.tuned)):
+        if model is not None:
+            text.append(f"  {name:<6}")
+            text.append_text(_marked(model, index))
+            text.append("\n")
+    return text
+
+
+def _marked(model: Measured, index: int) -> Text:
+    scored = model.scores.utterances[index]
+    words = Text()
+    for span in differences(scored.normalized_reference, scored.normalized_hypothesis):
+        if span.operation == "equal":
+            words.append(" ".join(span.hypothesis) + " ")
+        elif span.operation == "delete":
+            # brackets too, for logs and for people who do not see colours
+            words.append(f"[-{' '.join(span.reference)}-] ", style="red")
+        else:
+            words.append(f"[{' '.join(span.hypothesis)}] ", style="bold red")
+    return words
+
+
+def _operations(model: Measured) -> str:
+    counts = model.scores.words
+    return f"{counts.substitutions} / {counts.deletions} / {counts.insertions}"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f} %"
+
+
+def _points(rate: float) -> str:
+    return f"{100 * rate:+.1f}"
+
+
+def _interval(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+
+
+def show_demonstration(found: Demonstration, *, console: Console | None = None) -> None:
+    """Show what tuning changed, in numbers and in sentences, and where everything lies."""
+    console = console or Console(highlight=False)
+    evaluation = found.evaluation
+    assert evaluation.base is not None
+    console.print(score_table(evaluation))
+    removed = 1 - evaluation.tuned.scores.words.rate / max(evaluation.base.scores.words.rate, 1e-9)
+    console.print(f"Tuning removed {_percent(removed)} of the base model's word errors.\n")
+    before, after = evaluation.base.scores.utterances, evaluation.tuned.scores.utterances
+    gained = sorted(range(len(before)), key=lambda i: after[i].words.errors - before[i].words.errors)
+    console.print("Sentences before and after, wrong words marked:")
+    for index in gained[:NUM_SENTENCES]:
+        console.print(sentence(evaluation, index))
+    console.print(f"{found.clip.name}, transcribed by the merged model:\n  {found.clip_heard}\n", soft_wrap=True)
+    times = ", ".join(f"{name} {clock(value)}" for name, value in found.seconds.items())
+    console.print(f"Times: {times}")
+    places = {
+        "run, with the adapter": found.trained.path,
+        "merged model, ready to use": found.merged.path,
+        "hypotheses and scores": evaluation.out,
+        "summary": found.out / "summary.json",
+    }
+    for what, path in places.items():
+        console.print(f"  {what:<28}{path}", soft_wrap=True)
+    console.print(f"\nNext: eartune transcribe {found.merged.path} YOUR_RECORDING.wav", soft_wrap=True)

@@ -1,0 +1,32 @@
+"""What `eartune prepare` made, on a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from eartune.prepare.corpus import AUDIT_FILE, PreparedCorpus
+
+
+def show_prepared(prepared: PreparedCorpus, out: Path, *, console: Console | None = None) -> None:
+    """Show the size of each split, what looks wrong, and what to type next."""
+    console = console or Console(highlight=False)
+    table = Table()
+    table.add_column("")
+    for heading in ("utterances", "minutes", "speakers"):
+        table.add_column(heading, justify="right")
+    for split, sizes in prepared.audit["splits"].items():
+        table.add_row(split, str(sizes["utterances"]), f"{60 * sizes['hours']:.1f}", str(sizes["speakers"] or "?"))
+    console.print(table)
+    for note in prepared.notes:
+        console.print(note, markup=False, soft_wrap=True)
+    for path in (*prepared.manifests.values(), out / AUDIT_FILE):
+        console.print(str(path), markup=False, soft_wrap=True)
+    named = " ".join(
+        f"--{split} {prepared.manifests[split]}" for split in ("train", "val") if split in prepared.manifests
+    )
+    console.print(
+        f"next: eartune train whisper --base-model openai/whisper-small {named}", markup=False, soft_wrap=True
+    )

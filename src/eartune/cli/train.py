@@ -1,0 +1,91 @@
+"""eartune train [FAMILY] --config FILE --OPTION VALUE ..."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eartune.cli.main import Parser
+from eartune.config import resolve_config
+from eartune.config.options import Option
+from eartune.config.presets import PRESETS
+from eartune.config.reference import listing, options_help
+from eartune.config.resolve import override
+from eartune.config.sources import RawValue
+from eartune.config.train_config import FAMILIES, OPTIONS
+
+NOTE = "Options may be written with - or _, and in a file (--config) under the same names; the command line wins."
+
+
+class _Record(argparse.Action):
+    """Notes an option under the name it was given by, so that messages and provenance speak the user's words."""
+
+    def __call__(
+        self, _parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        name = (option_string or self.dest).lstrip("-")
+        if (option_string or "").startswith("-") and not (option_string or "").startswith("--"):
+            name = self.dest
+        value = True if values is None else values
+        namespace.overrides.append(override(name, value))
+
+
+class _Help(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        families = "|".join(FAMILIES)
+        usage = f"usage: eartune train [{families}] [--config FILE ...] [--preset NAME] [--print-config] [OPTIONS]"
+        print("\n\n".join([usage, str(parser.description), NOTE, _general_help(), options_help()]))
+        parser.exit()
+
+
+def _general_help() -> str:
+    return (
+        "General:\n"
+        "  --config FILE ...\n      YAML or JSON files; a later one wins over an earlier one.\n"
+        f"  --preset {{{','.join(PRESETS)}}}\n      Values for one machine; what you give yourself wins.\n"
+        "  --print-config\n      Show every resolved value and where it came from, and stop."
+    )
+
+
+def build_parser() -> Parser:
+    """Make the parser from the descriptions of the options."""
+    parser = Parser("train", add_help=False)
+    parser.set_defaults(overrides=[])
+    parser.add_argument("-h", "--help", action=_Help, nargs=0)
+    parser.add_argument("--config", nargs="+", type=Path, default=[])
+    parser.add_argument("--print-config", "--print_config", action="store_true")
+    parser.add_argument("--preset", action=_Record)
+    for option in OPTIONS:
+        parser.add_argument(
+            *_flags(option), dest=option.name, action=_Record, default=argparse.SUPPRESS, **_shape(option)
+        )
+    return parser
+
+
+def _flags(option: Option) -> list[str]:
+    spellings = [f"--{name.replace('_', mark)}" for name in option.names for mark in "-_"]
+    return [*option.flags, *dict.fromkeys(spellings)]
+
+
+def _shape(option: Option) -> dict[str, Any]:
+    return {"list": {"nargs": "+"}, "flag": {"nargs": "?"}}.get(option.kind, {})
+
+
+def run(words: Sequence[str]) -> int:
+    """Train, or show the configuration."""
+    family = words[0] if words and not words[0].startswith("-") else None
+    chosen = build_parser().parse_args(list(words[1:] if family else words))
+    overrides: list[RawValue] = chosen.overrides
+    config = resolve_config(family, files=chosen.config, overrides=overrides, complete=not chosen.print_config)
+    if chosen.print_config:
+        print(listing(config))
+        return 0
+    # torch and transformers take seconds to import: only now, when there is something to train
+    from eartune.cli.show import show_trained  # noqa: PLC0415
+    from eartune.reporting import Terminal  # noqa: PLC0415
+    from eartune.verbs.train import train  # noqa: PLC0415
+
+    show_trained(train(config, reporter=Terminal()))
+    return 0

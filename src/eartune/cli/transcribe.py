@@ -1,0 +1,64 @@
+"""eartune transcribe RUN_OR_MODEL clip.wav ..."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from eartune.cli.main import Parser
+
+
+def build_parser() -> Parser:
+    parser = Parser("transcribe")
+    parser.add_argument(
+        "model", metavar="RUN_OR_MODEL", help="a run, an adapter, a model folder, a hub id or a .pt file"
+    )
+    parser.add_argument("recordings", nargs="+", type=Path, metavar="AUDIO", help="recordings of any length")
+    parser.add_argument("--format", choices=("text", "json", "srt", "vtt"), default="text", help="default text")
+    parser.add_argument("--timestamps", action="store_true", help="segments with times for short recordings too")
+    parser.add_argument("--out", type=Path, help="folder for one file per recording; default: standard output")
+    parser.add_argument("--language", "--lang", "-l", help="language spoken; default: as trained, or detected")
+    parser.add_argument("--task", choices=("transcribe", "translate"), help="default: as trained")
+    parser.add_argument("--checkpoint", choices=("best", "last"), help="which model of a run; default: best, else last")
+    parser.add_argument("--base-model", help="where the adapter's base model lies, if it has moved")
+    parser.add_argument("--num-beams", type=int, default=1, help="beams; default 1, greedy")
+    parser.add_argument("--gpu", "-g", type=int, help="index of the GPU")
+    return parser
+
+
+def run(words: Sequence[str]) -> int:
+    """Transcribe to standard output or to files."""
+    chosen = build_parser().parse_args(list(words))
+    from eartune.files import require_writable, write_text_atomic  # noqa: PLC0415
+    from eartune.reporting import Terminal  # noqa: PLC0415  torch is imported only when there is work
+    from eartune.verbs.transcribe import render, to_json, transcribe  # noqa: PLC0415
+
+    if chosen.out is not None:
+        require_writable(chosen.out)
+    transcripts = transcribe(
+        chosen.model,
+        chosen.recordings,
+        timestamps=chosen.timestamps or chosen.format in ("srt", "vtt"),
+        checkpoint=chosen.checkpoint,
+        base_model=chosen.base_model,
+        language=chosen.language,
+        task=chosen.task,
+        num_beams=chosen.num_beams,
+        gpu=chosen.gpu,
+        reporter=Terminal(),
+    )
+    suffix = {"text": ".txt"}.get(chosen.format, f".{chosen.format}")
+    for transcript in transcripts:
+        if chosen.format == "json":
+            text = json.dumps(to_json(transcript), ensure_ascii=False) + "\n"
+        else:
+            text = render(transcript, chosen.format)
+        if chosen.out is not None:
+            written = chosen.out / (transcript.audio.name + suffix)
+            write_text_atomic(written, text)
+            print(written)
+        else:
+            sys.stdout.write(text)
+    return 0

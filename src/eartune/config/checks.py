@@ -1,0 +1,163 @@
+"""Rules between options: defaults that depend on others, short forms, and what does not go together."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from eartune.config.train_config import TrainConfig, with_values
+
+LEARNING_RATES = {"lora": 5e-4, "full": 1e-5}
+REPORTS = ("csv", "tensorboard", "wandb", "mlflow", "none")
+
+
+def fill_in(config: TrainConfig) -> TrainConfig:
+    """Replace short forms and open defaults by what they mean."""
+    for step in (_precision, _optimizer, _schedule, _validation, _adapter, _names):
+        config = step(config)
+    return config
+
+
+def disagreements(config: TrainConfig, *, complete: bool) -> list[str]:
+    """List what does not go together, one sentence each."""
+    found = []
+    if complete and not config.data.train:
+        found.append("train: no training manifest is named; give --train data/train.jsonl")
+    if complete and config.model.base_model is None:
+        found.append("base_model: no model is named; give --base-model openai/whisper-small, a folder or a .pt file")
+    return found + _precision_conflicts(config) + _validation_conflicts(config) + _method_conflicts(config)
+
+
+def _precision(config: TrainConfig) -> TrainConfig:
+    for name in ("bf16", "fp16"):
+        if getattr(config.optimizer, name) and not config.given("precision"):
+            config = with_values(config, config.provenance[name] + f" (as {name})", precision=name)
+    both_off = config.optimizer.bf16 is False and config.optimizer.precision == "auto"
+    return with_values(config, config.provenance["bf16"], precision="fp32") if both_off else config
+
+
+def _optimizer(config: TrainConfig) -> TrainConfig:
+    optimizer, method = config.optimizer, config.model.method
+    if optimizer.learning_rate is None:
+        config = with_values(config, f"default for {method}", learning_rate=LEARNING_RATES[method])
+    if optimizer.fused_optim is not None and not config.given("optim"):
+        optim = "adamw_torch_fused" if optimizer.fused_optim else "adamw_torch"
+        config = with_values(config, config.provenance["fused_optim"] + " (as fused_optim)", optim=optim)
+    return config
+
+
+def _schedule(config: TrainConfig) -> TrainConfig:
+    optimizer = config.optimizer
+    if optimizer.lr_scheduler_type == "none":
+        config = with_values(
+            config, config.provenance["lr_scheduler_type"] + " (as none)", lr_scheduler_type="constant"
+        )
+    elif optimizer.warmup_steps is None and optimizer.warmup_ratio is None:
+        constant = optimizer.lr_scheduler_type == "constant"
+        config = with_values(config, "default", warmup_ratio=0.0 if constant else 0.1)
+    return config
+
+
+def _validation(config: TrainConfig) -> TrainConfig:
+    validation, run = config.validation, config.run
+    if validation.eval_strategy is None:
+        strategy = "steps" if validation.eval_steps is not None else "epoch"
+        if not config.data.val:
+            strategy = "no"
+        config = with_values(config, "default", eval_strategy=strategy)
+    if run.save_strategy is None:
+        follows = {"steps": "steps", "epoch": "epoch", "no": "epoch"}[config.validation.eval_strategy or "no"]
+        save = "steps" if run.save_steps is not None else follows
+        config = with_values(config, "default", save_strategy=save)
+        if save == "steps" and run.save_steps is None:
+            config = with_values(config, "default (as eval_steps)", save_steps=validation.eval_steps)
+    if validation.early_stopping_patience is not None and not config.given("early_stop"):
+        config = with_values(config, "default, as early_stopping_patience is set", early_stop=True)
+    elif validation.early_stop and validation.early_stopping_patience is None:
+        config = with_values(config, "default", early_stopping_patience=4)
+    return config
+
+
+def _adapter(config: TrainConfig) -> TrainConfig:
+    adapter = config.adapter
+    if adapter.dora_ephemeral_offload:
+        runtime = {**(adapter.runtime_config or {}), "ephemeral_gpu_offload": True}
+        origin = config.provenance["dora_ephemeral_offload"] + " (as dora_ephemeral_offload)"
+        config = with_values(config, origin, runtime_config=runtime)
+    return config
+
+
+def _names(config: TrainConfig) -> TrainConfig:
+    reports = tuple("tensorboard" if name == "tb" else name for name in config.run.report_to)
+    if reports != config.run.report_to:
+        config = with_values(config, config.provenance["report_to"], report_to=reports)
+    base = config.model.base_model
+    if config.run.run_name is None and base is not None:
+        stem = Path(base.rstrip("/\\")).name.removesuffix(".pt")
+        parts = [stem, config.data.language, "dora" if config.adapter.use_dora else config.model.method]
+        name = re.sub(r"[^\w.-]+", "-", "-".join(part for part in parts if part))
+        config = with_values(config, "default", run_name=name)
+    if config.run.output_dir is None and config.run.run_name is not None:
+        config = with_values(config, "default", output_dir=Path("runs") / config.run.run_name)
+    return config
+
+
+def _precision_conflicts(config: TrainConfig) -> list[str]:
+    optimizer = config.optimizer
+    found = []
+    if optimizer.bf16 and optimizer.fp16:
+        found.append("bf16 and fp16 are both true: keep one")
+    elif (optimizer.bf16 and optimizer.precision != "bf16") or (optimizer.fp16 and optimizer.precision != "fp16"):
+        short = "bf16" if optimizer.bf16 else "fp16"
+        found.append(f"{short}: true and precision: {optimizer.precision} contradict each other: keep one")
+    elif optimizer.precision in ("bf16", "fp16") and getattr(optimizer, optimizer.precision) is False:
+        found.append(f"{optimizer.precision}: false and precision: {optimizer.precision} contradict each other")
+    if optimizer.warmup_steps is not None and optimizer.warmup_ratio:
+        found.append("warmup_steps and warmup_ratio are both set: keep one")
+    if optimizer.min_lr is not None and optimizer.lr_scheduler_type != "cosine":
+        found.append(
+            f"min_lr: is used by the cosine schedule only, and lr_scheduler_type is "
+            f"{optimizer.lr_scheduler_type}: set it to cosine or remove min_lr"
+        )
+    return found
+
+
+def _validation_conflicts(config: TrainConfig) -> list[str]:
+    validation, run = config.validation, config.run
+    found = []
+    if not config.data.val:
+        needing = {"early_stop": validation.early_stop, "eval_on_start": validation.eval_on_start}
+        found += [f"{name}: needs validation speech: set val" for name, wanted in needing.items() if wanted]
+        if validation.eval_strategy != "no":
+            found.append(f"eval_strategy: {validation.eval_strategy} needs validation speech: set val")
+    if validation.eval_strategy == "steps" and validation.eval_steps is None:
+        found.append("eval_strategy: steps needs eval_steps")
+    if run.save_strategy == "steps" and run.save_steps is None:
+        found.append("save_strategy: steps needs save_steps")
+    if validation.greater_is_better:
+        found.append("greater_is_better: lower is better for wer, cer and loss: set it to false or remove it")
+    if not validation.predict_with_generate and validation.metric_for_best_model != "loss" and config.data.val:
+        found.append(
+            f"metric_for_best_model: {validation.metric_for_best_model} needs decoding: "
+            "set predict_with_generate to true, or the metric to loss"
+        )
+    found += [
+        f"report_to: {name!r} is not one of {', '.join(REPORTS)}" for name in run.report_to if name not in REPORTS
+    ]
+    if "none" in run.report_to and len(run.report_to) > 1:
+        found.append("report_to: none excludes all others")
+    return found
+
+
+def _method_conflicts(config: TrainConfig) -> list[str]:
+    if config.model.method == "lora":
+        return []
+    adapter_options = type(config.adapter).model_fields
+    found = [
+        f"{config.provenance[name]}: {name} is an adapter option and method is full: remove it, or set method to lora"
+        for name in adapter_options
+        if config.given(name) and not config.provenance[name].startswith("preset")
+    ]
+    if config.run.merge_lora:
+        found.append("merge_lora: there is no adapter to merge with method full: remove it")
+    return found

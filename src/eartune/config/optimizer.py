@@ -1,0 +1,65 @@
+"""The options of the optimiser. Names are those of transformers' Seq2SeqTrainingArguments."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from eartune.config.options import Harmless, Section, also
+
+FractionOfOne = Annotated[float, Field(ge=0, lt=1)]
+
+
+class OptimizerSection(Section):
+    """Optimiser: how long, how fast, in what precision."""
+
+    learning_rate: Annotated[float | None, Field(gt=0), also("lr")] = None
+    """Peak learning rate. By default 5e-4 for LoRA and 1e-5 for full tuning."""
+    num_train_epochs: Annotated[float, Field(gt=0), also("epochs", "num_epochs", "max_epochs")] = 3.0
+    """Passes over the training data."""
+    max_steps: Annotated[int | None, Field(ge=1), also(flags=("-t",))] = None
+    """Optimiser steps; if set it decides instead of `num_train_epochs`."""
+    per_device_train_batch_size: Annotated[int, Field(ge=1), also("per_dev_batch", "batch_size", "bs")] = 8
+    """Utterances per step and device."""
+    gradient_accumulation_steps: Annotated[int, Field(ge=1), also("grad_accum", "accum")] = 1
+    """Batches whose gradients are summed before an optimiser step."""
+    lr_scheduler_type: Annotated[
+        Literal["linear", "cosine", "inverse_sqrt", "constant", "constant_with_warmup", "polynomial", "none"],
+        also("sched", "scheduler"),
+    ] = "linear"
+    """Course of the learning rate after warm-up; none is the same as constant."""
+    lr_scheduler_kwargs: dict[str, Any] | None = None
+    """Further arguments of the scheduler."""
+    warmup_steps: Annotated[int | None, Field(ge=0)] = None
+    """Optimiser steps in which the learning rate rises to its peak."""
+    warmup_ratio: FractionOfOne | None = None
+    """The same as a share of all steps. By default 0.1 if `warmup_steps` is not set."""
+    min_lr: Annotated[float | None, Field(ge=0)] = None
+    """Lowest learning rate of the cosine schedule."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's weight decay; norms and biases have none."""
+    adam_beta1: FractionOfOne = 0.9
+    """AdamW's first moment."""
+    adam_beta2: FractionOfOne = 0.999
+    """AdamW's second moment."""
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """AdamW's epsilon."""
+    optim: str = "adamw_torch_fused"
+    """Optimiser, by transformers' name: adamw_torch_fused, adamw_torch, adafactor, adamw_bnb_8bit, ..."""
+    fused_optim: bool | None = None
+    """Short for optim adamw_torch_fused (true) or adamw_torch (false)."""
+    max_grad_norm: Annotated[float, Field(ge=0), also("gradient_clip_val")] = 1.0
+    """Gradients are scaled down to this norm; 0 turns it off."""
+    label_smoothing_factor: FractionOfOne = 0.0
+    """Label smoothing of the cross-entropy."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """Arithmetic of training. auto takes bf16 where GPU or CPU compute it natively, else fp32."""
+    bf16: bool | None = None
+    """Short for precision bf16 (true); false forbids it."""
+    fp16: bool | None = None
+    """Short for precision fp16 (true); false forbids it."""
+    gradient_checkpointing: Annotated[bool, also("grad_ckpt")] = False
+    """Compute activations again in the backward pass: much less memory, a third more time."""
+    full_determinism: Annotated[bool, Harmless()] = False
+    """Use deterministic kernels only; slower on a GPU."""

@@ -1,0 +1,130 @@
+"""What an option is: a typed field of a section, its docstring as help text, its other names and short flags."""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+
+@dataclass(frozen=True)
+class Names:
+    """Other names of an option, accepted in files and on the command line; `flags` are short ones with one dash."""
+
+    aliases: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+
+
+def also(*aliases: str, flags: tuple[str, ...] = ()) -> Names:
+    return Names(aliases, flags)
+
+
+@dataclass(frozen=True)
+class Harmless:
+    """Marks an option that may change between a run and its continuation without changing what is learnt."""
+
+
+class Section(BaseModel):
+    """A group of options. The docstring of the class heads the group in the documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: `name` is the canonical one; `kind` decides how a command line gives it a value."""
+
+    name: str
+    aliases: tuple[str, ...]
+    flags: tuple[str, ...]
+    section: str
+    type_name: str
+    kind: Literal["value", "flag", "list", "mapping"]
+    choices: tuple[str, ...]
+    default: Any
+    help: str
+    harmless: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name, *self.aliases)
+
+
+def options_of(section_name: str, section: type[Section]) -> list[Option]:
+    """List the options of one section, in the order in which they are written."""
+    return [_option(section_name, name, field) for name, field in section.model_fields.items()]
+
+
+def _option(section_name: str, name: str, field: FieldInfo) -> Option:
+    names = next((item for item in field.metadata if isinstance(item, Names)), Names(()))
+    annotation = field.annotation
+    # A list of pydantic's default_factory would hide the default from the documentation: sections use tuples.
+    default = None if field.default is PydanticUndefined else field.default
+    return Option(
+        name=name,
+        aliases=names.aliases,
+        flags=names.flags,
+        section=section_name,
+        type_name=_type_name(annotation),
+        kind=_kind(annotation),
+        choices=_choices(annotation),
+        default=default,
+        help=" ".join((field.description or "").split()),
+        harmless=any(isinstance(item, Harmless) for item in field.metadata),
+    )
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """Return the alternatives of a union without None, each without its Annotated wrapper."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        return tuple(member for part in get_args(annotation) if part is not type(None) for member in _members(part))
+    return (annotation,)
+
+
+def _kind(annotation: Any) -> Literal["value", "flag", "list", "mapping"]:
+    members = _members(annotation)
+    if any(get_origin(member) is tuple for member in members):
+        return "list"
+    if any(get_origin(member) is dict for member in members):
+        return "mapping"
+    return "flag" if members == (bool,) else "value"
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    members = _members(annotation)
+    if len(members) == 1 and get_origin(members[0]) is Literal:
+        return tuple(str(choice) for choice in get_args(members[0]))
+    return ()
+
+
+def _type_name(annotation: Any) -> str:
+    return " or ".join(dict.fromkeys(_member_name(member) for member in _members(annotation)))
+
+
+def _member_name(member: Any) -> str:
+    origin, arguments = get_origin(member), get_args(member)
+    if origin is Literal:
+        return " | ".join(str(argument) for argument in arguments)
+    if origin is tuple:
+        return f"list of {_type_name(arguments[0])}"
+    if origin is dict:
+        return "mapping"
+    names = {str: "text", int: "integer", float: "number", bool: "true/false", Path: "path", Any: "any"}
+    return names.get(member, str(member))
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, (str, Path)) else value
+
+
+# One value stands for a list of one: `train: a.jsonl` and `train: [a.jsonl, b.jsonl]` are both right.
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_as_list)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]

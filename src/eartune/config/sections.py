@@ -1,0 +1,110 @@
+"""The options of data, model, run and validation. The docstring under an option is its help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from eartune.config.options import Harmless, Paths, Section, Texts, also
+
+
+class DataSection(Section):
+    """Data: the speech to learn from."""
+
+    train: Annotated[Paths, Harmless(), also("train_csv", "train_manifest", "train_jsonl", "train_data")] = ()
+    """Manifests to train on: NeMo JSONL, a JSON list, CSV or Hugging Face rows. Required."""
+    val: Annotated[
+        Paths, Harmless(), also("val_csv", "val_manifest", "val_jsonl", "eval_csv", "validation", "dev")
+    ] = ()
+    """Manifests to choose the best checkpoint on. Without them there is no `best/`, only `last/`."""
+    language: Annotated[str | None, also("lang", flags=("-l",))] = None
+    """Language code (en, ru, as, ...) of rows that name none. Multilingual Whisper needs it one way or the other."""
+    task: Literal["transcribe", "translate"] = "transcribe"
+    """What the text is: a transcript in the language spoken, or its translation into English."""
+    skip_bad: Annotated[bool, Harmless()] = False
+    """Go on without rows that cannot be used, and say how many; otherwise they are all reported and nothing starts."""
+    max_duration: Annotated[float | None, Field(gt=0), also("max_duration_s")] = None
+    """Longest utterance accepted, in seconds. Whisper itself accepts 30."""
+    dataloader_num_workers: Annotated[int | None, Field(ge=0), Harmless(), also("num_workers")] = None
+    """Processes that decode audio. By default one per core, four at most, and none on Windows."""
+
+
+class ModelSection(Section):
+    """Model: where training starts."""
+
+    base_model: Annotated[
+        str | None,
+        Harmless(),
+        also("model_id", "model_name", "model_name_or_path", "whisper_pretrained", "model", flags=("-mn", "-wp")),
+    ] = None
+    """A hub id (openai/whisper-small), a local Hugging Face directory or an OpenAI .pt file. Required."""
+    model_cache: Annotated[Path | None, Harmless(), also("model_cache_dir", "cache_dir", flags=("-mc",))] = None
+    """Where models from the hub are kept; by default the hub's own cache."""
+    revision: Annotated[str | None, Harmless()] = None
+    """Branch, tag or commit of a hub model."""
+    method: Literal["lora", "full"] = "lora"
+    """Train low-rank adapters (see the adapter options), or all weights."""
+    freeze_encoder: bool = False
+    """Train nothing in the encoder: faster, and enough where the words are new but the voices are not."""
+
+
+class RunSection(Section):
+    """Run: what is written, where and when."""
+
+    output_dir: Annotated[
+        Path | None, Harmless(), also("outdir", "out_dir", "checkpoint_dir", "out", flags=("-cd",))
+    ] = None
+    """Folder of the run. By default runs/RUN_NAME."""
+    run_name: Annotated[str | None, Harmless(), also("checkpoint_name", flags=("-ck",))] = None
+    """Name of the run. By default made of model, language and method."""
+    overwrite: Annotated[bool, Harmless()] = False
+    """Start afresh in a folder that holds another run. Its checkpoints are deleted."""
+    gpu: Annotated[int | None, Field(ge=0), Harmless(), also("gpu_device", flags=("-g",))] = None
+    """Index of the GPU to use. By default the first one, or the CPU where there is none."""
+    seed: int = 42
+    """Seed of shuffling, initialisation and dropout."""
+    report_to: Annotated[Texts, Harmless(), also("log")] = ("csv", "tensorboard")
+    """Where metrics go: csv (metrics.csv), tensorboard (or tb), none, or wandb, mlflow where they are installed."""
+    logging_steps: Annotated[int, Field(ge=1), Harmless()] = 10
+    """Log loss and learning rate every so many optimiser steps."""
+    save_strategy: Annotated[Literal["epoch", "steps"] | None, Harmless()] = None
+    """Save a checkpoint after each epoch, or every `save_steps`. By default as `eval_strategy`."""
+    save_steps: Annotated[int | None, Field(ge=1), Harmless(), also("save_every")] = None
+    """Save a checkpoint to continue from every so many optimiser steps."""
+    save_total_limit: Annotated[int, Field(ge=1), Harmless()] = 2
+    """Checkpoints kept to continue from; `best/` and `last/` are kept besides."""
+    merge_lora: Annotated[bool, Harmless()] = False
+    """After training, merge the adapter into the base model and write it to OUTPUT_DIR/merged."""
+
+
+class ValidationSection(Section):
+    """Validation: how the best checkpoint is found."""
+
+    eval_strategy: Annotated[Literal["epoch", "steps", "no"] | None, also("evaluation_strategy")] = None
+    """Measure after each epoch, every `eval_steps`, or never. By default epoch, or steps if `eval_steps` is set."""
+    eval_steps: Annotated[int | None, Field(ge=1)] = None
+    """Measure every so many optimiser steps."""
+    eval_on_start: bool = False
+    """Measure before the first step too, so that the curve begins with the base model."""
+    per_device_eval_batch_size: Annotated[int, Field(ge=1), Harmless()] = 16
+    """Utterances decoded at once in validation."""
+    predict_with_generate: bool = True
+    """Decode the validation speech and score it; if false, only the loss is measured."""
+    generation_max_length: Annotated[int, Field(ge=2, le=448)] = 225
+    """Longest hypothesis in tokens, the prompt included."""
+    generation_num_beams: Annotated[int, Field(ge=1)] = 1
+    """Beams in decoding; 1 is greedy."""
+    metric_for_best_model: Literal["wer", "cer", "loss"] = "wer"
+    """What `best/` is chosen by: normalised word or character error rate of real decoding, or the loss."""
+    greater_is_better: bool | None = None
+    """Whether a higher metric is better: never, so false is the only value accepted."""
+    load_best_model_at_end: Annotated[bool, Harmless()] = True
+    """What `merge_lora` and later verbs take from the run: `best/`, or `last/` if false."""
+    early_stop: bool = False
+    """Stop when the metric has not improved for `early_stopping_patience` measurements."""
+    early_stopping_patience: Annotated[int | None, Field(ge=1), also("es_patience")] = None
+    """Measurements without improvement before stopping; setting it turns `early_stop` on. 4 by default."""
+    early_stopping_threshold: Annotated[float, Field(ge=0), also("es_min_delta")] = 0.0
+    """Smallest absolute change of the metric that counts as improvement (0.003 is 0.3 points of WER)."""

@@ -1,0 +1,70 @@
+"""TrainConfig: the resolved options of a training run, and the index of all options by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from eartune.config.adapter import AdapterSection
+from eartune.config.optimizer import OptimizerSection
+from eartune.config.options import Option, Section, options_of
+from eartune.config.sections import DataSection, ModelSection, RunSection, ValidationSection
+
+FAMILIES = ("whisper",)
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataSection,
+    "model": ModelSection,
+    "run": RunSection,
+    "validation": ValidationSection,
+    "optimizer": OptimizerSection,
+    "adapter": AdapterSection,
+}
+OPTIONS: tuple[Option, ...] = tuple(
+    option for name, section in SECTIONS.items() for option in options_of(name, section)
+)
+BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in option.names}
+Provenance = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The resolved configuration of a training run; `provenance` says where each value came from."""
+
+    family: str
+    data: DataSection
+    model: ModelSection
+    run: RunSection
+    validation: ValidationSection
+    optimizer: OptimizerSection
+    adapter: AdapterSection
+    provenance: Provenance
+
+    def values(self) -> dict[str, Any]:
+        """Return every option under its canonical name, as JSON values."""
+        flat: dict[str, Any] = {"family": self.family}
+        for name in SECTIONS:
+            flat |= getattr(self, name).model_dump(mode="json")
+        return flat
+
+    def given(self, name: str) -> bool:
+        """Tell whether the user (or a preset) set this option, in contrast to its default."""
+        return not self.provenance[name].startswith("default")
+
+    def run_takes_best(self) -> bool:
+        """Tell whether later verbs take best/ from the run (last/ otherwise, and where there is no best/)."""
+        return self.validation.load_best_model_at_end
+
+    def that_changes_training(self) -> dict[str, Any]:
+        """Return the options that decide what is learnt: a continued run must agree on them."""
+        return {name: value for name, value in self.values().items() if name == "family" or not BY_NAME[name].harmless}
+
+
+def with_values(config: TrainConfig, origin: str, **values: Any) -> TrainConfig:
+    """Return the configuration with other values, and `origin` as where they came from."""
+    changed: dict[str, Any] = {}
+    for section_name in SECTIONS:
+        update = {name: value for name, value in values.items() if BY_NAME[name].section == section_name}
+        if update:
+            changed[section_name] = getattr(config, section_name).model_copy(update=update)
+    return replace(config, provenance={**config.provenance, **dict.fromkeys(values, origin)}, **changed)

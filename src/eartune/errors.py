@@ -1,0 +1,48 @@
+"""Errors a user can act on: what was found, where, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+MAX_FINDINGS_SHOWN = 20
+
+
+class EartuneError(Exception):
+    """Something failed that is no fault of the user's input; the command line exits with 1."""
+
+    exit_code = 1
+
+
+class InputError(EartuneError, ValueError):
+    """The user's input is wrong: a file, a value, a name; the command line exits with 2."""
+
+    exit_code = 2
+
+
+class Interrupted(EartuneError):  # noqa: N818  a state, not an error of anybody
+    """The user or the system asked to stop, and the work is saved; the command line exits with 130."""
+
+    exit_code = 130
+
+
+def raise_findings(findings: Sequence[str], *, summary: str = "", advice: str = "") -> None:
+    """Raise one InputError that reports all findings together; do nothing where there are none.
+
+    `summary` stands before the findings and `advice` after them, each on a line of its own.
+    """
+    if not findings:
+        return
+    lines = [summary] if summary else []
+    lines += findings[:MAX_FINDINGS_SHOWN]
+    if len(findings) > MAX_FINDINGS_SHOWN:
+        lines.append(f"... and {len(findings) - MAX_FINDINGS_SHOWN} more of this kind")
+    if advice:
+        lines.append(advice)
+    raise InputError("\n".join(lines))
+
+
+def nearest(name: str, known: Sequence[str], *, count: int = 3) -> str:
+    """Return ' Did you mean a, b?' with the known names closest to `name`, or '' where none is close."""
+    close = get_close_matches(name, known, n=count, cutoff=0.55)
+    return f" Did you mean {', '.join(close)}?" if close else ""

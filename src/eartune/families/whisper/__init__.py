@@ -1,0 +1,10 @@
+"""OpenAI Whisper.
+
+load        hub id, folder or .pt -> WhisperModel
+openai      OpenAI's .pt checkpoints as Hugging Face networks
+tokenizer   OpenAI's vocabulary files as a Hugging Face tokenizer
+features    waveforms -> log-mel
+labels      transcripts -> decoder inputs and targets
+decode      clips and long recordings -> text
+model       WhisperModel: the family's side of the contract
+"""

@@ -1,0 +1,104 @@
+"""WhisperModel: Whisper's side of the contract in speech_model.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
+
+from eartune.families.whisper.decode import transcribe_clips, transcribe_recording
+from eartune.families.whisper.features import WINDOW_S, LogMel
+from eartune.families.whisper.labels import LabelEncoder
+from eartune.manifest import Utterance
+from eartune.speech_model import Blocks, DecodeOptions, Labels, Network, Segment, Waveform
+
+BLOCKS = Blocks(
+    encoder="model.encoder",
+    decoder="model.decoder",
+    default_targets=("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+    target_aliases={"o_proj": "out_proj"},
+    forbidden_targets={"proj_out": "it shares its weights with the token embedding, so a merge would change both"},
+)
+
+
+class WhisperModel:
+    """A Whisper network with tokenizer and features; `task` and `language` are what its labels are made for."""
+
+    family = "whisper"
+    blocks = BLOCKS
+    max_duration_s = WINDOW_S
+
+    def __init__(
+        self,
+        network: WhisperForConditionalGeneration,
+        tokenizer: WhisperTokenizer,
+        *,
+        task: str = "transcribe",
+        language: str | None = None,
+    ) -> None:
+        self.network: Network = network
+        self.tokenizer = tokenizer
+        self.task = task
+        self.log_mel = LogMel(network.config.num_mel_bins)
+        multilingual = bool(network.generation_config.is_multilingual)
+        languages = network.generation_config.lang_to_id if multilingual else {}
+        self.encoder = LabelEncoder(
+            tokenizer,
+            languages=frozenset(token.strip("<|>") for token in languages),
+            task=task,
+            default_language=language,
+            max_tokens=network.config.max_target_positions,
+        )
+
+    def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+        return self.encoder.findings(utterances)
+
+    def language_of(self, utterance: Utterance) -> str | None:
+        return self.encoder.language_of(utterance)
+
+    def labels(self, utterance: Utterance) -> Labels:
+        return self.encoder.encode(utterance)
+
+    def pad_token_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+    def features(self, waveforms_BS: torch.Tensor) -> torch.Tensor:
+        self.log_mel.to(waveforms_BS.device)
+        features_BMT: torch.Tensor = self.log_mel(waveforms_BS)
+        return features_BMT
+
+    def transcribe_batch(
+        self, waveforms: Sequence[Waveform], languages: Sequence[str | None], options: DecodeOptions
+    ) -> list[str]:
+        self.log_mel.to(next(self.network.parameters()).device)
+        chosen = [language or self.encoder.default_language for language in languages]
+        return transcribe_clips(
+            self.network, self.log_mel, self.tokenizer, waveforms, chosen, task=self.task, options=options
+        )
+
+    def transcribe_long(self, waveform: Waveform, language: str | None) -> list[Segment]:
+        self.log_mel.to(next(self.network.parameters()).device)
+        chosen = language or self.encoder.default_language
+        return transcribe_recording(
+            self.network, self.log_mel, self.tokenizer, waveform, language=chosen, task=self.task
+        )
+
+    def probe_inputs(self) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        noise_BS = 0.1 * torch.randn(2, 48_000, generator=generator)
+        prompt = self.encoder.prompt("en" if self.encoder.languages else None)
+        text_BU = torch.randint(0, 50_000, (2, 24), generator=generator)
+        tokens_BU = torch.cat([torch.tensor([prompt, prompt]), text_BU % len(self.tokenizer)], dim=1)
+        device = next(self.network.parameters()).device
+        return {"input_features": self.features(noise_BS.to(device)), "decoder_input_ids": tokens_BU.to(device)}
+
+    def save(self, folder: Path) -> None:
+        self.network.save_pretrained(folder)
+        self.save_companions(folder)
+
+    def save_companions(self, folder: Path) -> None:
+        self.tokenizer.save_pretrained(folder)
+        WhisperFeatureExtractor(feature_size=self.log_mel.mel_filters.shape[0]).save_pretrained(folder)
+        self.network.generation_config.save_pretrained(folder)

@@ -1,0 +1,86 @@
+"""Whisper's tokenizer from OpenAI's vocabulary files.
+
+The files (`gpt2.tiktoken` for English-only models, `multilingual.tiktoken` for all others) are part of openai-whisper;
+lines are `base64(token bytes) rank`. Special tokens follow in the order that openai/whisper's tokenizer.py gives them.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+from pathlib import Path
+
+from transformers import WhisperTokenizer
+from transformers.convert_slow_tokenizer import TikTokenConverter
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+from eartune.packages import PackageFile, fetch_package_file, sha256_of
+
+NUM_TIMESTAMPS = 1501
+TIMESTAMP_STEP_S = 0.02
+
+# Any package that carries OpenAI's files unchanged will do: what is read is checked by hash.
+VOCABULARIES = {
+    "gpt2.tiktoken": PackageFile(
+        "mlx-whisper==0.4.3",
+        "mlx_whisper/assets/gpt2.tiktoken",
+        "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
+    ),
+    "multilingual.tiktoken": PackageFile(
+        "mlx-whisper==0.4.3",
+        "mlx_whisper/assets/multilingual.tiktoken",
+        "b34b360dbb493e781e479794586d661700670d65564001f23024971d1f2fa126",
+    ),
+}
+
+
+class _Vocabulary(TikTokenConverter):  # type: ignore[misc]
+    """transformers' converter, reading the file itself instead of through the package tiktoken."""
+
+    @staticmethod
+    def load_tiktoken_bpe(path: str) -> dict[bytes, int]:
+        lines = Path(path).read_bytes().splitlines()
+        return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines if line)}
+
+
+def special_tokens(*, num_languages: int) -> list[str]:
+    """List the tokens after the vocabulary, in the order of their ids (openai/whisper tokenizer.py)."""
+    return [
+        "<|endoftext|>",
+        "<|startoftranscript|>",
+        *(f"<|{code}|>" for code in list(LANGUAGES)[:num_languages]),
+        "<|translate|>",
+        "<|transcribe|>",
+        "<|startoflm|>",
+        "<|startofprev|>",
+        # transformers calls it so; OpenAI's name is <|nospeech|>
+        "<|nospeech|>",
+        "<|notimestamps|>",
+        *(f"<|{index * TIMESTAMP_STEP_S:.2f}|>" for index in range(NUM_TIMESTAMPS)),
+    ]
+
+
+def build_tokenizer(*, multilingual: bool, num_languages: int) -> WhisperTokenizer:
+    """Build the tokenizer of an OpenAI checkpoint. Raises InputError where its vocabulary cannot be had."""
+    path = vocabulary_file("multilingual.tiktoken" if multilingual else "gpt2.tiktoken")
+    vocabulary, merges = _Vocabulary().extract_vocab_merges_from_model(str(path))
+    specials = special_tokens(num_languages=num_languages)
+    # English-only vocabularies hold <|endoftext|> themselves
+    for token in specials:
+        vocabulary.setdefault(token, len(vocabulary))
+    tokenizer = WhisperTokenizer(vocab=vocabulary, merges=merges, pad_token="<|endoftext|>", model_max_length=1024)
+    timestamps = [token for token in specials if token[2:3].isdigit()]
+    tokenizer.add_special_tokens({"additional_special_tokens": [t for t in specials if t not in timestamps]})
+    tokenizer.add_tokens(timestamps)
+    return tokenizer
+
+
+def vocabulary_file(name: str) -> Path:
+    """Return the path of one of OpenAI's vocabulary files: of openai-whisper if installed, else fetched and cached."""
+    wanted = VOCABULARIES[name]
+    spec = importlib.util.find_spec("whisper")
+    if spec is not None and spec.submodule_search_locations:
+        installed = Path(next(iter(spec.submodule_search_locations))) / "assets" / name
+        if installed.is_file() and sha256_of(installed) == wanted.sha256:
+            return installed
+    return fetch_package_file(wanted)

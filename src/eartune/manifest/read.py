@@ -1,0 +1,205 @@
+"""Manifests in any format -> utterances, each held against its recording; all findings are reported together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from eartune.audio import AudioInfo, is_far_off, probe
+from eartune.errors import InputError, raise_findings
+from eartune.languages import language_code, unknown_language
+from eartune.manifest.fields import Fields, read_fields
+from eartune.manifest.rows import Row, read_rows
+from eartune.manifest.utterance import Manifest, Utterance
+
+# Headers of local files cost 0.05 ms each, nearly all of it Python; threads are for disks that answer slowly.
+PROBE_THREADS = 8
+PROBES_PER_TASK = 64
+
+SKIP_ADVICE = "Mend these rows, or leave them out with skip_bad (--skip-bad)."
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A row whose fields are right, before its recording is looked at."""
+
+    source: str
+    fields: Fields
+    folder: Path
+
+
+def read_manifest(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    default_language: str | None = None,
+    skip_bad: bool = False,
+    max_duration_s: float | None = None,
+) -> Manifest:
+    """Read manifests, in order, into one: NeMo and Hugging Face JSON lines, JSON lists, CSV or TSV.
+
+    Recordings are looked for from the manifest's folder, then from the working directory. Whole recordings get the
+    length that their file has; a declared one may be off by 0.5 s or 5 %. Languages become ISO 639-1 codes, and rows
+    without one get `default_language`.
+
+    Raises InputError with all findings, each 'file:line: ...'. `skip_bad` leaves bad rows out instead and returns the
+    findings in `skipped`; what makes a whole file unreadable remains an error, and so does a manifest without
+    a single good row.
+    """
+    # checked before the reading, which may take a while
+    language = _checked_language(default_language)
+    files = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+    return check_rows(read_all_rows(files), default_language=language, skip_bad=skip_bad, max_duration_s=max_duration_s)
+
+
+def read_all_rows(paths: Sequence[Path]) -> list[tuple[Path, Row | str]]:
+    """Return (folder its recording is named from, row or finding); raise InputError of all unreadable files."""
+    rows: list[tuple[Path, Row | str]] = []
+    unreadable: list[str] = [] if paths else ["no manifest is given"]
+    for path in paths:
+        try:
+            rows += [(path.parent.resolve(), row) for row in read_rows(path)]
+        except InputError as error:
+            unreadable.append(str(error))
+    raise_findings(unreadable)
+    return rows
+
+
+def check_rows(
+    rows: Sequence[tuple[Path, Row | str]],
+    *,
+    default_language: str | None = None,
+    skip_bad: bool = False,
+    max_duration_s: float | None = None,
+) -> Manifest:
+    """Turn rows into utterances, each held against its recording; see read_manifest."""
+    language = _checked_language(default_language)
+    drafts_or_findings = [_draft(folder, row) for folder, row in rows]
+    recordings = _probe_all(draft for draft in drafts_or_findings if isinstance(draft, _Draft))
+    utterances: list[Utterance] = []
+    findings: list[str] = []
+    for draft in drafts_or_findings:
+        if isinstance(draft, str):
+            findings.append(draft)
+            continue
+        utterance = _utterance(draft, recordings[draft.folder, draft.fields.audio], language, max_duration_s)
+        if isinstance(utterance, str):
+            findings.append(f"{draft.source}: {utterance}")
+        else:
+            utterances.append(utterance)
+    if findings and not (skip_bad and utterances):
+        summary = f"{len(findings)} of {len(rows)} rows cannot be used:"
+        raise_findings(findings, summary=summary, advice="" if skip_bad else SKIP_ADVICE)
+    return Manifest(tuple(utterances), tuple(findings))
+
+
+def _checked_language(name: str | None) -> str | None:
+    if name is None:
+        return None
+    code = language_code(name)
+    if code is None:
+        raise InputError(unknown_language(name))
+    return code
+
+
+def _draft(folder: Path, row: Row | str) -> _Draft | str:
+    if isinstance(row, str):
+        return row
+    fields = read_fields(row.values)
+    if isinstance(fields, Fields):
+        return _Draft(row.source, fields, folder)
+    return f"{row.source}: {'; '.join(fields)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    path: Path
+    info: AudioInfo
+
+
+def _probe_all(drafts: Iterable[_Draft]) -> dict[tuple[Path, str], _Recording | str]:
+    """Locate and probe each recording once; a finding stands for one that cannot be used."""
+    names = list(dict.fromkeys((draft.folder, draft.fields.audio) for draft in drafts))
+    tasks = [names[start : start + PROBES_PER_TASK] for start in range(0, len(names), PROBES_PER_TASK)]
+    with ThreadPoolExecutor(PROBE_THREADS) as pool:
+        probed = pool.map(lambda task: [_probe(*name) for name in task], tasks)
+        return dict(zip(names, (recording for task in probed for recording in task), strict=True))
+
+
+def _probe(folder: Path, audio: str) -> _Recording | str:
+    path = locate(folder, audio)
+    try:
+        return _Recording(path, probe(path))
+    except InputError as error:
+        return f"{error}{'' if _exists(path) else _hint(folder, audio)}"
+
+
+def _hint(folder: Path, audio: str) -> str:
+    name = audio.replace("\\", "/").split("/")[-1]
+    return f"; one of that name lies beside the manifest: write {name!r}" if _exists(folder / name) else ""
+
+
+def locate(folder: Path, audio: str) -> Path:
+    """Return the absolute path: from the manifest's folder, or from the working directory if only that exists."""
+    path = next(filter(_exists, _candidates(folder, audio)), folder / audio)
+    return path.parent.resolve() / path.name if ".." in path.parts else path
+
+
+def _candidates(folder: Path, audio: str) -> Iterator[Path]:
+    yield folder / audio
+    yield Path.cwd() / audio
+    if os.name != "nt" and "\\" in audio:
+        yield from _candidates(folder, audio.replace("\\", "/"))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a transcript in the place of a path is too long for a name
+        return False
+
+
+def _utterance(
+    draft: _Draft, recording: _Recording | str, default_language: str | None, max_duration_s: float | None
+) -> Utterance | str:
+    if isinstance(recording, str):
+        return recording
+    fields = draft.fields
+    segment = fields.offset_s is not None
+    offset_s = fields.offset_s or 0.0
+    duration_s = _duration_s(fields, offset_s, recording)
+    if isinstance(duration_s, str):
+        return duration_s
+    if max_duration_s is not None and duration_s > max_duration_s:
+        return f"duration {duration_s:.1f} s exceeds max_duration_s {max_duration_s:g}; split it or raise the limit"
+    return Utterance(
+        audio=recording.path,
+        text=fields.text,
+        duration_s=duration_s,
+        language=fields.language or default_language,
+        offset_s=offset_s,
+        speaker=fields.speaker,
+        source=draft.source,
+        extra=fields.extra,
+        segment=segment,
+    )
+
+
+def _duration_s(fields: Fields, offset_s: float, recording: _Recording) -> float | str:
+    total_s, name = recording.info.duration_s, recording.path.name
+    declared_s = fields.duration_s
+    if fields.offset_s is None:
+        if declared_s is not None and is_far_off(declared_s, total_s):
+            return f"duration {declared_s:g} s is declared, and {name} lasts {total_s:.2f} s; give an offset for a part"
+        return total_s
+    left_s = total_s - offset_s
+    if left_s <= 0:
+        return f"offset {offset_s:g} s is beyond the end of {name}, which lasts {total_s:.2f} s"
+    if declared_s is None:
+        return left_s
+    if declared_s > left_s and is_far_off(left_s, declared_s):
+        end_s = offset_s + declared_s
+        return f"offset {offset_s:g} s + duration {declared_s:g} s = {end_s:g} s, and {name} lasts {total_s:.2f} s"
+    return min(declared_s, left_s)

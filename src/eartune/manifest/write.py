@@ -1,0 +1,70 @@
+"""Utterances -> JSON lines with NeMo's keys, and paths that hold on another machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from eartune.errors import raise_findings
+from eartune.files import write_text_atomic
+from eartune.manifest.utterance import Utterance
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest that read_manifest reads back the same, whole or not at all."""
+    write_text_atomic(path, manifest_text(path, utterances))
+
+
+def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
+    """Return the lines of a manifest that is to lie at `path`.
+
+    Paths of recordings are relative to it, with forward slashes; absolute ones where they lie on another drive.
+    """
+    folder = os.path.realpath(Path(path).parent)
+
+    @cache
+    def relative(parent: Path) -> str:
+        # Links are followed, since .. behind one leads elsewhere; a recording's own link keeps its name.
+        real = os.path.realpath(parent)
+        try:
+            return Path(os.path.relpath(real, folder)).as_posix()
+        except ValueError:  # another drive
+            return Path(real).as_posix()
+
+    lines, findings = [], []
+    for utterance in utterances:
+        audio = Path(relative(utterance.audio.parent)) / utterance.audio.name
+        line = _line(utterance, audio.as_posix())
+        lines.append(f"{line}\n")
+        if not _is_utf8(line):
+            findings.append(f"{utterance.source}: cannot be written as UTF-8: {line!a}; rename what is not text")
+    raise_findings(findings)
+    return "".join(lines)
+
+
+def _line(utterance: Utterance, audio: str) -> str:
+    row: dict[str, Any] = {  # Any: values of a user's own keys
+        "audio_filepath": audio,
+        "duration": round(utterance.duration_s, 4),
+        "text": utterance.text,
+    }
+    if utterance.language is not None:
+        row["lang"] = utterance.language
+    if utterance.speaker is not None:
+        row["speaker"] = utterance.speaker
+    if utterance.segment or utterance.offset_s:
+        row["offset"] = round(utterance.offset_s, 4)
+    row |= {name: value for name, value in utterance.extra.items() if name not in row}
+    return json.dumps(row, ensure_ascii=False)
+
+
+def _is_utf8(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

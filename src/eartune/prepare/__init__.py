@@ -1,0 +1,15 @@
+"""A corpus -> 16 kHz recordings, train, val and test manifests, and an audit.
+
+corpus.py   prepare_corpus: the steps, and the files they write
+folder.py   a folder of recordings with transcripts beside them
+table.py    transcript tables, and the split their names give
+split.py    train, val and test with no speaker and no text in two of them
+convert.py  recordings -> 16 kHz mono FLAC, and how loud each is
+audit.py    what the corpus holds, and what looks wrong in it
+"""
+
+from eartune.prepare.corpus import PreparedCorpus, prepare_corpus
+from eartune.prepare.folder import read_folder
+from eartune.prepare.split import Split, split_utterances
+
+__all__ = ["PreparedCorpus", "Split", "prepare_corpus", "read_folder", "split_utterances"]

@@ -1,0 +1,123 @@
+"""prepare_corpus: a folder or table of recordings -> manifests, 16 kHz audio and an audit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from eartune.errors import InputError, raise_findings
+from eartune.files import clear_leftovers, require_writable, write_texts_together
+from eartune.manifest import Manifest, Utterance
+from eartune.manifest.read import SKIP_ADVICE, check_rows
+from eartune.manifest.write import manifest_text
+from eartune.prepare.audit import Report, audit, warnings
+from eartune.prepare.convert import Measured, Progress, convert_utterances, remove_unused
+from eartune.prepare.folder import read_folder
+from eartune.prepare.split import Split, check_shares, split_utterances
+from eartune.prepare.table import SPLITS, SplitName, table_rows
+
+AUDIT_FILE = "audit.json"
+AUDIO_FOLDER = "audio"
+MADE_BY = "eartune prepare"
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """Where the manifests are (a split without utterances has none), the audit, and what a user should know."""
+
+    manifests: Mapping[SplitName, Path]
+    audit: Report
+    notes: tuple[str, ...]
+
+
+def prepare_corpus(
+    source: str | Path,
+    out: str | Path,
+    *,
+    language: str | None = None,
+    copy_audio: bool = True,
+    splits: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    skip_bad: bool = False,
+    max_duration_s: float | None = None,
+    progress: Progress | None = None,
+) -> PreparedCorpus:
+    """Read a folder or table, convert its audio, split it, and write manifests and an audit.
+
+    `language` is that of rows that name none. `copy_audio` writes 16 kHz mono FLAC into out/audio; without it
+    the manifests point at the recordings as they are. `splits` are the shares of train, val and test. Interrupted,
+    it goes on where it stopped when called again; called again on a changed source, it converts what changed.
+    Raises InputError with all findings, unless `skip_bad` leaves bad rows out.
+    """
+    source, out = Path(source), Path(out)
+    check_shares(splits)
+    _check_places(source, out)
+    require_writable(out)
+    clear_leftovers(out)
+    manifest = _read(source, language=language, skip_bad=skip_bad, max_duration_s=max_duration_s)
+    # split by the source, so that what a later step drops moves nothing between splits
+    split = split_utterances(manifest.utterances, shares=splits, seed=seed)
+    audio = out.resolve() / AUDIO_FOLDER if copy_audio else None
+    base = source.resolve() if source.is_dir() else source.resolve().parent
+    results = convert_utterances(manifest.utterances, audio, base=base, progress=progress)
+    damaged = [result for result in results if isinstance(result, str)]
+    if damaged and not (skip_bad and len(damaged) < len(results)):
+        summary = f"{len(damaged)} of {len(results)} recordings cannot be decoded:"
+        raise_findings(damaged, summary=summary, advice="" if skip_bad else SKIP_ADVICE)
+    parts = _measured_parts(manifest.utterances, results, split)
+    report = audit(parts, [*manifest.skipped, *damaged], split.notes)
+    manifests = _write(out, parts, {"made_by": MADE_BY, "source": str(source), "seed": seed, **report})
+    if audio is not None:
+        remove_unused(audio, {measured.utterance.audio for part in parts.values() for measured in part})
+    return PreparedCorpus(manifests, report, (*split.notes, *warnings(report)))
+
+
+def _check_places(source: Path, out: Path) -> None:
+    if not source.exists():
+        raise InputError(f"{source}: no such file or directory")
+    read, written = source.resolve(), out.resolve()
+    if source.is_dir() and (written.is_relative_to(read) or read.is_relative_to(written / AUDIO_FOLDER)):
+        raise InputError(f"{out}: the output and the source {source} lie in one another; choose another place")
+    present = [path for split in SPLITS if (path := written / f"{split}.jsonl").exists()]
+    if read in present:
+        raise InputError(f"{out}: the output would overwrite the source {source}; choose another place")
+    if present and not _is_ours(out):
+        names = ", ".join(path.name for path in present)
+        raise InputError(f"{out}: holds {names}, which eartune prepare did not write; choose another place")
+
+
+def _is_ours(out: Path) -> bool:
+    try:
+        report = json.loads((out / AUDIT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(report, dict) and report.get("made_by") == MADE_BY
+
+
+def _read(source: Path, *, language: str | None, skip_bad: bool, max_duration_s: float | None) -> Manifest:
+    if source.is_dir():
+        return read_folder(source, default_language=language, skip_bad=skip_bad, max_duration_s=max_duration_s)
+    return check_rows(
+        table_rows(source, None), default_language=language, skip_bad=skip_bad, max_duration_s=max_duration_s
+    )
+
+
+def _measured_parts(
+    originals: Sequence[Utterance], results: Sequence[Measured | str], split: Split
+) -> dict[SplitName, list[Measured]]:
+    measured = {
+        id(original): result
+        for original, result in zip(originals, results, strict=True)
+        if isinstance(result, Measured)
+    }
+    return {name: [measured[id(u)] for u in part if id(u) in measured] for name, part in split.utterances.items()}
+
+
+def _write(out: Path, parts: Mapping[SplitName, Sequence[Measured]], report: Report) -> dict[SplitName, Path]:
+    manifests = {split: out / f"{split}.jsonl" for split, part in parts.items() if part}
+    texts = {path: manifest_text(path, [m.utterance for m in parts[split]]) for split, path in manifests.items()}
+    texts[out / AUDIT_FILE] = json.dumps(report, ensure_ascii=False, indent=2) + "\n"
+    write_texts_together(texts, remove=[out / f"{split}.jsonl" for split in SPLITS])
+    return manifests

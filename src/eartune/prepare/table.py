@@ -1,0 +1,41 @@
+"""Transcript tables: manifests of any format, and the split that a file's or a folder's name gives."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from eartune.manifest.read import read_all_rows
+from eartune.manifest.rows import Row
+
+SplitName = Literal["train", "val", "test"]
+
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+_SPELLINGS: dict[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "eval": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def split_named(name: str) -> SplitName | None:
+    """Return the split that a name begins with: train.jsonl, val_portable.jsonl, dev-clean, test."""
+    return _SPELLINGS.get(re.split(r"[-_. ]", name.strip().lower())[0])
+
+
+def table_rows(table: Path, split: SplitName | None) -> list[tuple[Path, Row | str]]:
+    """Return (folder, row or finding) of a table; rows without a split of their own get `split`."""
+    rows: list[tuple[Path, Row | str]] = []
+    for folder, row in read_all_rows([table]):
+        if split is not None and isinstance(row, Row) and row.values.get("split") in (None, ""):
+            row = Row(row.source, {**row.values, "split": split})
+        rows.append((folder, row))
+    return rows

@@ -1,0 +1,104 @@
+"""The contract between a model family and everything that trains, scores or saves a model.
+
+Letters in tensor names: B batch, S samples, T frames, M mel bins, U tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from eartune.manifest import Utterance
+
+Waveform = npt.NDArray[np.float32]
+# Any: a network of transformers, bare or wrapped by PEFT; neither library describes its types
+Network: TypeAlias = Any
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the decoder reads and what it has to answer, token by token; IGNORED answers carry no loss."""
+
+    decoder_input_ids: list[int]
+    targets: list[int]
+
+
+# cross-entropy's own ignore_index
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Names inside the network that adapters and freezing speak of."""
+
+    encoder: str
+    decoder: str
+    default_targets: tuple[str, ...]
+    # names other tools use for a module, and what it is called here
+    target_aliases: dict[str, str]
+    # modules that must not be adapted, with the reason
+    forbidden_targets: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of transcribed speech; times in seconds from the beginning of the recording."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How a batch is decoded."""
+
+    max_length: int = 225
+    num_beams: int = 1
+
+
+class SpeechModel(Protocol):
+    """A loaded model of some family, with its tokenizer and its features."""
+
+    family: str
+    network: Network
+    blocks: Blocks
+    max_duration_s: float
+
+    def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+        """Say for each utterance why the model cannot be trained on it, or None."""
+
+    def language_of(self, utterance: Utterance) -> str | None:
+        """Return the language an utterance is decoded and scored in: its own, the run's, or the model's only one."""
+
+    def labels(self, utterance: Utterance) -> Labels:
+        """Encode the transcript with its prompt."""
+
+    def pad_token_id(self) -> int:
+        """Return the token that fills decoder inputs."""
+
+    def features(self, waveforms_BS: torch.Tensor) -> torch.Tensor:
+        """Compute model inputs on the tensor's device from zero-padded 16 kHz mono waveforms."""
+
+    def transcribe_batch(
+        self, waveforms: Sequence[Waveform], languages: Sequence[str | None], options: DecodeOptions
+    ) -> list[str]:
+        """Decode clips that fit into one window."""
+
+    def transcribe_long(self, waveform: Waveform, language: str | None) -> list[Segment]:
+        """Decode a recording of any length into segments with times."""
+
+    def probe_inputs(self) -> dict[str, torch.Tensor]:
+        """Return a fixed batch for the network's forward, to compare two versions of it by their logits."""
+
+    def save(self, folder: Path) -> None:
+        """Write network, tokenizer and feature settings as a Hugging Face model folder."""
+
+    def save_companions(self, folder: Path) -> None:
+        """Write only what stands beside the weights: tokenizer, feature and generation settings."""

@@ -1,0 +1,106 @@
+"""Adapters on disk: saved so that they fit the plain base model, loaded, and merged with proof."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from peft.utils import get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from eartune.errors import EartuneError, InputError
+from eartune.training.adapters import changes_base
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+# largest difference of float32 logits between a merged model and the adapted one
+MERGE_TOLERANCE = 1e-4
+Weights = Mapping[str, torch.Tensor]
+
+
+def adapter_weights(adapted: PeftModel) -> dict[str, torch.Tensor]:
+    """Return the adapter's weights as they are now, on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in get_peft_model_state_dict(adapted).items()}
+
+
+def save_adapter(adapted: PeftModel, folder: Path, *, initial: Weights | None) -> None:
+    """Write the adapter so that it applies to the base model as published.
+
+    PiSSA, OLoRA and CorDA take the adapter's initial value B0 A0 out of the base weights. `initial` is that value;
+    the adapter is then written as the plain LoRA [B, -B0] [A; A0] of twice the rank (PEFT's own conversion, which
+    drops everything but A and B: magnitudes, biases and saved modules are kept here).
+    """
+    config = adapted.peft_config["default"]
+    if not changes_base(config):
+        adapted.save_pretrained(folder)
+        return
+    assert initial is not None, f"{config.init_lora_weights} needs the adapter's initial value"
+    plain = copy.deepcopy(config)
+    plain.init_lora_weights = True
+    plain.inference_mode = True
+    # alpha / r and alpha / sqrt(r) stay what they were
+    growth = 2**0.5 if plain.use_rslora else 2
+    plain.r *= 2
+    plain.lora_alpha *= growth
+    plain.rank_pattern = {name: 2 * rank for name, rank in plain.rank_pattern.items()}
+    plain.alpha_pattern = {name: growth * alpha for name, alpha in plain.alpha_pattern.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(_doubled(adapter_weights(adapted), initial), folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    plain.save_pretrained(folder)
+
+
+def _doubled(weights: Weights, initial: Weights) -> dict[str, torch.Tensor]:
+    doubled = dict(weights)
+    for name, value in weights.items():
+        if ".lora_A." in name:
+            doubled[name] = torch.cat([value, initial[name]], dim=0)
+        elif ".lora_B." in name and name.endswith("weight"):
+            doubled[name] = torch.cat([value, -initial[name]], dim=1)
+    return {name: value.contiguous() for name, value in doubled.items()}
+
+
+def save_weights(weights: Weights, path: Path) -> None:
+    save_file(dict(weights), path, metadata={"format": "pt"})
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    loaded: dict[str, torch.Tensor] = load_file(path)
+    return loaded
+
+
+def load_adapter(network: nn.Module, folder: Path) -> PeftModel:
+    """Put a saved adapter onto its base model. Raises InputError where they do not belong together."""
+    try:
+        return PeftModel.from_pretrained(network, folder, is_trainable=False)
+    except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{folder}: the adapter does not fit its base model: {reason[:200]}") from None
+
+
+@torch.no_grad()
+def merge(adapted: PeftModel, probe: Mapping[str, torch.Tensor]) -> tuple[nn.Module, float]:
+    """Merge the adapter into its base model and prove it on `probe` (keyword arguments of the forward).
+
+    Returns the plain network and the largest difference of its logits from the adapted model's.
+    Raises EartuneError where that exceeds MERGE_TOLERANCE.
+    """
+    adapted = adapted.float().eval()
+    expected = adapted(**probe).logits
+    plain = adapted.merge_and_unload(safe_merge=True)
+    plain.tie_weights()
+    return plain, require_equal(expected, plain(**probe).logits, what="the merged model")
+
+
+def require_equal(expected: torch.Tensor, found: torch.Tensor, *, what: str) -> float:
+    """Return the largest absolute difference, or raise EartuneError where it exceeds MERGE_TOLERANCE."""
+    difference = float((expected - found).abs().max())
+    if not difference <= MERGE_TOLERANCE:
+        raise EartuneError(
+            f"{what} answers differently from the adapted one: logits differ by {difference:.2g}, "
+            f"and {MERGE_TOLERANCE:g} is allowed; nothing was written"
+        )
+    return difference

@@ -1,0 +1,161 @@
+"""LoRA and its relatives: built from the configuration, attached to a network, initialised from data where asked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, initialize_lora_eva_weights
+from peft.tuners.lora.config import (
+    ArrowConfig,
+    BdLoraConfig,
+    CordaConfig,
+    EvaConfig,
+    KasaConfig,
+    LoraGAConfig,
+    LoraRuntimeConfig,
+    MontecloraConfig,
+    VeloraConfig,
+)
+from peft.tuners.lora.corda import preprocess_corda
+from peft.tuners.lora.loraga import preprocess_loraga
+from torch import nn
+
+from eartune.config.adapter import AdapterSection
+from eartune.errors import InputError
+from eartune.speech_model import Blocks
+from eartune.training.targets import Targets
+
+# the inputs of one forward, as keyword arguments of the network
+Batch = Mapping[str, torch.Tensor]
+_SUBCONFIGS = {
+    "runtime_config": LoraRuntimeConfig,
+    "eva_config": EvaConfig,
+    "corda_config": CordaConfig,
+    "lora_ga_config": LoraGAConfig,
+    "velora_config": VeloraConfig,
+    "kasa_config": KasaConfig,
+    "monteclora_config": MontecloraConfig,
+    "use_bdlora": BdLoraConfig,
+    "arrow_config": ArrowConfig,
+}
+# initialisations that look at data first, and the sub-configuration that PEFT wants beside them
+_FROM_DATA = {"eva": "eva_config", "corda": "corda_config", "lora_ga": "lora_ga_config"}
+# initialisations that take the adapter's first value out of the base weights
+_MUTATE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+
+
+def lora_config(adapter: AdapterSection, targets: Targets) -> LoraConfig:
+    """Build PEFT's LoraConfig. Raises InputError with PEFT's own words for what it refuses."""
+    values: dict[str, Any] = {
+        name: getattr(adapter, name)
+        for name in LoraConfig.__dataclass_fields__
+        if name in type(adapter).model_fields and getattr(adapter, name) is not None
+    }
+    values |= {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
+    values |= {"target_modules": targets.target_modules, "exclude_modules": targets.exclude_modules}
+    initialisation = values["init_lora_weights"]
+    if initialisation in _FROM_DATA:
+        values.setdefault(_FROM_DATA[initialisation], {})
+    try:
+        for name, kind in _SUBCONFIGS.items():
+            if name in values:
+                values[name] = kind(**values[name])
+        return LoraConfig(**values)
+    except (TypeError, ValueError, ImportError) as error:
+        raise InputError(f"adapter: PEFT refuses these options: {error}") from None
+
+
+def changes_base(config: LoraConfig) -> bool:
+    """Tell whether the initialisation changes the base weights, so that a saved adapter needs conversion."""
+    initialisation = config.init_lora_weights
+    return isinstance(initialisation, str) and initialisation.startswith(_MUTATE_BASE)
+
+
+def attach(
+    network: nn.Module,
+    config: LoraConfig,
+    *,
+    sample_batches: Callable[[], Iterable[Batch]],
+    loss: Callable[[nn.Module, Batch], torch.Tensor],
+) -> PeftModel:
+    """Put the adapter into the network and initialise it.
+
+    `sample_batches` gives training batches to initialisations that look at data (eva, corda, lora_ga).
+    Raises InputError with PEFT's own words where the options do not fit the network.
+    """
+    try:
+        _prepare_from_data(network, config, sample_batches, loss)
+        adapted = get_peft_model(network, config)
+        if config.init_lora_weights == "eva":
+            initialize_lora_eva_weights(
+                adapted,
+                list(sample_batches()),
+                forward_fn=lambda model, batch: model(**{k: v for k, v in batch.items() if k != "labels"}),
+                prepare_model_inputs_fn=None,
+                prepare_layer_inputs_fn=_rows_of,
+                show_progress_bar=False,
+            )
+    except (ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError, ImportError) as error:
+        raise InputError(f"adapter: PEFT cannot apply these options to this model: {str(error)[:300]}") from None
+    return adapted
+
+
+def _rows_of(layer_input: Any, _batch: Any, _layer_name: str) -> torch.Tensor:
+    inputs = layer_input if isinstance(layer_input, torch.Tensor) else layer_input[0]
+    return inputs.reshape(-1, inputs.shape[-1])
+
+
+def _prepare_from_data(
+    network: nn.Module,
+    config: LoraConfig,
+    sample_batches: Callable[[], Iterable[Batch]],
+    loss: Callable[[nn.Module, Batch], torch.Tensor],
+) -> None:
+    if config.init_lora_weights == "corda":
+
+        def forward_only() -> None:
+            with torch.no_grad():
+                for batch in sample_batches():
+                    # CorDA's hooks take one example at a time
+                    for row in range(len(batch["labels"])):
+                        loss(network, {name: value[row : row + 1] for name, value in batch.items()})
+
+        preprocess_corda(network, config, run_model=forward_only)
+    elif config.init_lora_weights == "lora_ga":
+
+        def forward_and_backward() -> None:
+            for batch in sample_batches():
+                torch.autograd.backward(loss(network, batch))
+
+        preprocess_loraga(network, config, forward_and_backward)
+        network.zero_grad()
+
+
+def freeze_encoder(network: nn.Module, blocks: Blocks) -> None:
+    """Stop training of everything in the encoder; without trained weights it keeps no graph either."""
+    for name, parameter in network.named_parameters():
+        if f".{blocks.encoder}." in f".{name}":
+            parameter.requires_grad_(False)
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterCount:
+    """Weights of a block: how many in all, how many of them trained."""
+
+    block: str
+    total: int
+    trained: int
+
+
+def count_parameters(network: nn.Module, blocks: Blocks) -> list[ParameterCount]:
+    """Count weights in encoder, decoder and the rest; adapters count where they sit."""
+    totals = {"encoder": [0, 0], "decoder": [0, 0], "other": [0, 0]}
+    for name, parameter in network.named_parameters():
+        dotted = f".{name}."
+        block = next((b for b in ("encoder", "decoder") if f".{getattr(blocks, b)}." in dotted), "other")
+        totals[block][0] += parameter.numel()
+        totals[block][1] += parameter.numel() if parameter.requires_grad else 0
+    return [ParameterCount(block, *counts) for block, counts in totals.items() if counts[0]]

@@ -1,0 +1,101 @@
+"""TrainConfig -> transformers' TrainingArguments."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from eartune.config import TrainConfig
+from eartune.training.device import Precision
+
+MAX_DEFAULT_WORKERS = 4
+
+
+def training_arguments(
+    config: TrainConfig, *, output_dir: Path, num_examples: int, device: torch.device, precision: Precision
+) -> TrainingArguments:
+    """Translate the configuration. What eartune does itself (files, logs, progress) is switched off here.
+
+    Epochs become steps: transformers measures and saves at the end of an epoch after the checkpoint of its last step,
+    so that a run killed in between would go on without that measurement.
+    """
+    optimizer, validation, run = config.optimizer, config.validation, config.run
+    workers = num_workers(config.data.dataloader_num_workers)
+    epoch_steps = steps_per_epoch(config, num_examples)
+    warmup = optimizer.warmup_steps if optimizer.warmup_steps is not None else optimizer.warmup_ratio
+    return TrainingArguments(
+        output_dir=str(output_dir),
+        per_device_train_batch_size=optimizer.per_device_train_batch_size,
+        per_device_eval_batch_size=validation.per_device_eval_batch_size,
+        gradient_accumulation_steps=optimizer.gradient_accumulation_steps,
+        num_train_epochs=optimizer.num_train_epochs,
+        max_steps=optimizer.max_steps or -1,
+        learning_rate=optimizer.learning_rate,
+        # transformers reads a value below 1 as a share of all steps
+        warmup_steps=warmup or 0,
+        weight_decay=optimizer.weight_decay,
+        adam_beta1=optimizer.adam_beta1,
+        adam_beta2=optimizer.adam_beta2,
+        adam_epsilon=optimizer.adam_epsilon,
+        max_grad_norm=optimizer.max_grad_norm,
+        optim=optimizer.optim,
+        use_cpu=device.type == "cpu",
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        gradient_checkpointing=optimizer.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if optimizer.gradient_checkpointing else None,
+        seed=run.seed,
+        data_seed=run.seed,
+        full_determinism=optimizer.full_determinism,
+        eval_strategy="no" if validation.eval_strategy == "no" else "steps",
+        eval_steps=epoch_steps if validation.eval_strategy == "epoch" else validation.eval_steps,
+        eval_on_start=validation.eval_on_start,
+        save_strategy="steps",
+        save_steps=run.save_steps if run.save_strategy == "steps" else epoch_steps,
+        save_total_limit=run.save_total_limit,
+        metric_for_best_model=validation.metric_for_best_model if config.data.val else None,
+        greater_is_better=False if config.data.val else None,
+        restore_callback_states_from_checkpoint=True,
+        logging_strategy="steps",
+        logging_steps=run.logging_steps,
+        logging_nan_inf_filter=False,
+        dataloader_num_workers=workers,
+        dataloader_persistent_workers=workers > 0,
+        report_to=[name for name in run.report_to if name not in ("csv", "tensorboard", "none")] or "none",
+        run_name=run.run_name,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        disable_tqdm=True,
+        **_scheduler(config),
+    )
+
+
+def steps_per_epoch(config: TrainConfig, num_examples: int) -> int:
+    """Return how many optimiser steps one pass over the training data takes."""
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    batches = math.ceil(num_examples / (config.optimizer.per_device_train_batch_size * devices))
+    return math.ceil(batches / config.optimizer.gradient_accumulation_steps)
+
+
+def num_workers(wanted: int | None) -> int:
+    """Return the number of decoding processes: as asked, else one per core and none on Windows."""
+    if wanted is not None:
+        return wanted
+    return 0 if sys.platform == "win32" else min(MAX_DEFAULT_WORKERS, os.cpu_count() or 1)
+
+
+def _scheduler(config: TrainConfig) -> dict[str, Any]:
+    optimizer = config.optimizer
+    kind: str = optimizer.lr_scheduler_type
+    extra = dict(optimizer.lr_scheduler_kwargs or {})
+    if optimizer.min_lr is not None:
+        kind, extra = "cosine_with_min_lr", extra | {"min_lr": optimizer.min_lr}
+    if kind == "constant" and (optimizer.warmup_steps or optimizer.warmup_ratio):
+        kind = "constant_with_warmup"
+    return {"lr_scheduler_type": kind, "lr_scheduler_kwargs": extra or None}

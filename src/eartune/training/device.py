@@ -1,0 +1,68 @@
+"""Which device to compute on, and in which arithmetic."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Literal
+
+import torch
+
+from eartune.errors import InputError
+
+Precision = Literal["bf16", "fp16", "fp32"]
+
+
+def choose_gpu(index: int | None) -> None:
+    """Make one GPU the only visible one. Must run before CUDA is first used."""
+    if index is None:
+        return
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(index)
+    if not torch.cuda.is_available():
+        raise InputError(f"gpu: there is no GPU {index} here that torch can use; leave gpu out to use the CPU")
+
+
+def best_device() -> torch.device:
+    """Return the first GPU, Apple's GPU, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+    return f"CPU, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+
+
+def resolve_precision(wanted: Literal["auto", "bf16", "fp16", "fp32"], device: torch.device) -> Precision:
+    """Choose the arithmetic: auto is bf16 where the device computes it natively, else fp32."""
+    if wanted == "auto":
+        return "bf16" if computes_bf16(device) else "fp32"
+    if wanted == "fp16" and device.type != "cuda":
+        raise InputError(f"precision: fp16 needs a CUDA GPU, and this run is on the {device.type}; use bf16 or fp32")
+    if wanted == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise InputError("precision: this GPU does not compute bf16; use fp16")
+    return wanted
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Tell whether the device has instructions for bf16, and does not only imitate it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        capabilities = torch.backends.cpu.get_cpu_capability()
+        return (
+            bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()) and "512" in capabilities
+        )
+    return False
+
+
+def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
+    """Return the context in which a forward computes in `precision`."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)

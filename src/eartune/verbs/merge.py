@@ -1,0 +1,74 @@
+"""merge: an adapter and its base model -> a plain model folder, proven to answer the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from eartune.base_model import BaseModel
+from eartune.errors import InputError
+from eartune.families.registry import family
+from eartune.files import new_directory
+from eartune.reporting import Reporter, Silent
+from eartune.run_dir import write_origin
+from eartune.training.adapter_files import merge as merge_adapter
+from eartune.training.adapter_files import require_equal
+from eartune.verbs.open_model import Checkpoint, adapted_network, locate, open_located
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A merged model: where it is, from what, and how far its logits are from the adapted model's."""
+
+    path: Path
+    source: Path
+    largest_difference: float
+
+
+def merge(
+    run: str,
+    *,
+    out: Path,
+    checkpoint: Checkpoint | None = None,
+    base_model: str | None = None,
+    reporter: Reporter | None = None,
+) -> Merged:
+    """Merge the adapter of a run (or an adapter folder) into its base model and write it to `out`.
+
+    Raises InputError where there is no adapter or `out` is taken, and EartuneError where the merged model, in memory
+    or read back from disk, answers differently by more than 1e-4 in any logit; then nothing is written.
+    """
+    report = reporter or Silent()
+    located = locate(run, checkpoint=checkpoint, base_model=base_model)
+    if not located.is_adapter or located.folder is None:
+        where = located.folder or run
+        raise InputError(f"{run}: has no adapter to merge; {where} is a whole model already, use it as it is")
+    with new_directory(out) as aside:
+        speech = open_located(located)
+        probe = speech.probe_inputs()
+        adapted = adapted_network(speech)
+        with torch.no_grad():
+            expected = adapted.float().eval()(**probe).logits
+        speech.network, _ = merge_adapter(adapted, probe)
+        speech.save(aside)
+        difference = _prove_on_disk(aside, located.family, probe, expected)
+        inherited = {n: located.origin.get(n) for n in ("method", "task", "language", "data", "config", "metrics")}
+        write_origin(
+            aside,
+            kind="model",
+            family=located.family,
+            base_model=located.base.to_json(),
+            parent=str(located.folder),
+            merge_difference=difference,
+            **inherited,
+        )
+    report.line(f"merged {located.folder} into {located.base.spec}: logits agree within {difference:.1g}")
+    return Merged(path=out, source=located.folder, largest_difference=difference)
+
+
+@torch.no_grad()
+def _prove_on_disk(folder: Path, family_name: str, probe: dict[str, torch.Tensor], expected: torch.Tensor) -> float:
+    written = family(family_name).load(BaseModel(str(folder), "folder", folder, sha256=""))
+    return require_equal(expected, written.network(**probe).logits, what="the merged model, read back from disk,")

@@ -1,0 +1,146 @@
+"""RUN_OR_MODEL, as the user writes it, into a loaded model: a run, an adapter, a model folder, a hub id, a .pt."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from peft import PeftModel
+
+from eartune.base_model import BaseModel
+from eartune.errors import InputError
+from eartune.families.registry import family
+from eartune.run_dir import RunDir, read_origin
+from eartune.speech_model import SpeechModel
+from eartune.training.adapter_files import ADAPTER_CONFIG, load_adapter
+
+Checkpoint = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a model's weights lie and what is known of them.
+
+    `folder` holds an adapter or a whole tuned model; it is None where the model is a base model itself.
+    """
+
+    spec: str
+    folder: Path | None
+    is_adapter: bool
+    base: BaseModel
+    family: str
+    task: str
+    language: str | None
+    checkpoint: str | None
+    origin: dict[str, Any]
+
+
+def locate(
+    spec: str,
+    *,
+    checkpoint: Checkpoint | None = None,
+    base_model: str | None = None,
+    language: str | None = None,
+    task: str | None = None,
+    family_name: str = "whisper",
+) -> Located:
+    """Find out what `spec` is, without loading weights.
+
+    `checkpoint` chooses within a run (by default what the run's configuration says: best/, else last/);
+    `language` and `task` override what the model was tuned for; `base_model` says where an adapter's base model lies
+    if it has moved. Raises InputError in one line.
+    """
+    folder = Path(spec).expanduser()
+    origin = (read_origin(folder) if folder.is_dir() else None) or {}
+    chosen = None
+    if origin.get("kind") == "run":
+        folder, chosen = _within_run(RunDir(folder), origin, checkpoint)
+        origin = read_origin(folder) or origin
+    elif checkpoint is not None:
+        raise InputError(f"{spec}: is not a run, so it has no {checkpoint}/; leave --checkpoint out")
+    name = origin.get("family", family_name)
+    task = task or origin.get("task", "transcribe")
+    language = language or origin.get("language")
+    is_adapter = (folder / ADAPTER_CONFIG).is_file()
+    if is_adapter:
+        base = _base_of_adapter(folder, origin, base_model, name)
+        return Located(spec, folder, True, base, name, task, language, chosen, origin)
+    base = family(name).find(str(folder) if chosen else spec)
+    return Located(spec, folder if chosen else None, False, base, name, task, language, chosen, origin)
+
+
+def open_located(located: Located) -> SpeechModel:
+    """Load what was located, in float32 on the CPU, in evaluation mode."""
+    speech = family(located.family).load(located.base, task=located.task, language=located.language)
+    if located.is_adapter:
+        assert located.folder is not None
+        speech.network = load_adapter(speech.network, located.folder)
+    speech.network.eval()
+    return speech
+
+
+def original_base(located: Located) -> Located | None:
+    """Return the untuned model that a tuned one came from, or None where it is not known."""
+    if located.is_adapter:
+        return Located(
+            located.base.spec, None, False, located.base, located.family, located.task, located.language, None, {}
+        )
+    recorded = located.origin.get("base_model")
+    if not recorded or recorded["sha256"] == located.base.sha256:
+        return None
+    base = _recorded_base(recorded, located.family, where=located.spec)
+    return Located(base.spec, None, False, base, located.family, located.task, located.language, None, {})
+
+
+def adapted_network(speech: SpeechModel) -> PeftModel:
+    assert isinstance(speech.network, PeftModel)
+    return speech.network
+
+
+def _within_run(run: RunDir, origin: dict[str, Any], checkpoint: Checkpoint | None) -> tuple[Path, str]:
+    run.recover()
+    wanted: Checkpoint = checkpoint or ("best" if origin["config"].get("load_best_model_at_end", True) else "last")
+    for name in [wanted] if checkpoint else [wanted, "last"]:
+        folder = run.root / name
+        if folder.is_dir():
+            return folder, name
+    raise InputError(f"{run.root}: has no {wanted}/ yet; train further: give the training command again")
+
+
+def _base_of_adapter(folder: Path, origin: dict[str, Any], base_model: str | None, name: str) -> BaseModel:
+    recorded = origin.get("base_model")
+    if base_model is not None:
+        base = family(name).find(base_model)
+        if recorded and base.sha256 != recorded["sha256"]:
+            raise InputError(f"{base_model}: is not the model that {folder} was trained on ({recorded['spec']})")
+        return base
+    if recorded:
+        return _recorded_base(recorded, name, where=str(folder))
+    spec = _spec_in_adapter_config(folder / ADAPTER_CONFIG)
+    if spec is None:
+        raise InputError(f"{folder}: does not say which model it belongs to; name it with --base-model")
+    return family(name).find(spec)
+
+
+def _recorded_base(recorded: dict[str, Any], name: str, *, where: str) -> BaseModel:
+    for spec in (recorded["path"], recorded["spec"]):
+        if Path(spec).exists() or (spec == recorded["spec"] and recorded["kind"] == "hub"):
+            base = family(name).find(spec, revision=recorded["revision"] if spec == recorded["spec"] else None)
+            if base.sha256 == recorded["sha256"]:
+                return base
+            raise InputError(
+                f"{spec}: has changed since {where} was trained on it; restore it, or name it with --base-model"
+            )
+    raise InputError(
+        f"{where}: its base model {recorded['spec']} is no longer at {recorded['path']}; name it with --base-model"
+    )
+
+
+def _spec_in_adapter_config(path: Path) -> str | None:
+    try:
+        spec = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (ValueError, AttributeError):
+        raise InputError(f"{path}: is not an adapter's JSON configuration") from None
+    return str(spec) if spec else None

@@ -1,0 +1,103 @@
+"""transcribe: a model and recordings of any length -> text, or segments with times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from eartune.audio import SAMPLE_RATE_HZ, decode
+from eartune.reporting import Reporter, Silent
+from eartune.speech_model import DecodeOptions, Segment
+from eartune.training.device import best_device, choose_gpu
+from eartune.verbs.open_model import Checkpoint, locate, open_located
+from eartune.verbs.quiet import quieten_libraries
+
+Format = Literal["text", "json", "srt", "vtt"]
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said in one recording. Short recordings asked for as plain text are one segment."""
+
+    audio: Path
+    duration_s: float
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.text for segment in self.segments)
+
+
+def transcribe(
+    model: str,
+    recordings: Sequence[Path],
+    *,
+    timestamps: bool = False,
+    checkpoint: Checkpoint | None = None,
+    base_model: str | None = None,
+    language: str | None = None,
+    task: Literal["transcribe", "translate"] | None = None,
+    num_beams: int = 1,
+    gpu: int | None = None,
+    reporter: Reporter | None = None,
+) -> list[Transcript]:
+    """Transcribe recordings.
+
+    Recordings that fit into one window are decoded without timestamps unless `timestamps` asks for them; longer ones
+    are decoded window by window with them. Raises InputError for audio that cannot be read, before any decoding.
+    """
+    report = reporter or Silent()
+    quieten_libraries()
+    located = locate(model, checkpoint=checkpoint, base_model=base_model, language=language, task=task)
+    waveforms = [decode(recording) for recording in recordings]
+    choose_gpu(gpu)
+    speech = open_located(located)
+    speech.network.to(best_device())
+    transcripts = []
+    with report.task("transcribing", len(recordings)) as progress, torch.inference_mode():
+        for recording, waveform in zip(recordings, waveforms, strict=True):
+            duration_s = len(waveform) / SAMPLE_RATE_HZ
+            if timestamps or duration_s > speech.max_duration_s:
+                segments = speech.transcribe_long(waveform, language)
+            else:
+                options = DecodeOptions(max_length=448, num_beams=num_beams)
+                texts = speech.transcribe_batch([waveform], [language], options)
+                segments = [Segment(0.0, round(duration_s, 2), texts[0])]
+            transcripts.append(Transcript(recording, duration_s, tuple(segments)))
+            progress.advance()
+    return transcripts
+
+
+def render(transcript: Transcript, form: Format) -> str:
+    """Write a transcript as plain text, SubRip or WebVTT."""
+    if form == "srt":
+        blocks = [
+            f"{number}\n{_time(s.start_s, ',')} --> {_time(s.end_s, ',')}\n{s.text}\n"
+            for number, s in enumerate(transcript.segments, start=1)
+        ]
+        return "\n".join(blocks)
+    if form == "vtt":
+        cues = [f"{_time(s.start_s, '.')} --> {_time(s.end_s, '.')}\n{s.text}\n" for s in transcript.segments]
+        return "\n".join(["WEBVTT\n", *cues])
+    return transcript.text + "\n"
+
+
+def to_json(transcript: Transcript) -> dict[str, object]:
+    """Return a transcript as JSON values; times in seconds."""
+    return {
+        "audio_filepath": str(transcript.audio),
+        "duration": round(transcript.duration_s, 3),
+        "text": transcript.text,
+        "segments": [{"start": s.start_s, "end": s.end_s, "text": s.text} for s in transcript.segments],
+    }
+
+
+def _time(seconds: float, mark: str) -> str:
+    milliseconds = round(seconds * 1000)
+    hours, rest = divmod(milliseconds, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    return f"{hours:02}:{minutes:02}:{rest // 1000:02}{mark}{rest % 1000:03}"

