@@ -83,6 +83,7 @@ FORMATS = {
     "audiofolder": 'file_name,transcription\naudio/a.wav,один\naudio/b.wav,"два, три"\n',
     "DeepSpeech": 'wav_filename,wav_filesize,transcript\naudio/a.wav,0,один\naudio/b.wav,0,"два, три"\n',
     "spreadsheet": 'Path;Text;duration\r\naudio/a.wav;один;"1,0"\r\naudio/b.wav;два, три;2,0\r\n',
+    "old Macintosh": 'path,text\raudio/a.wav,один\raudio/b.wav,"два, три"\r',
     "tabs": "filename\tsentence\naudio/a.wav\tодин\naudio/b.wav\tдва, три\n",
     "byte order mark": '\ufeffpath,text\naudio/a.wav,один\naudio/b.wav,"два, три"\n',
     "byte order mark, JSON": "\ufeff"
@@ -141,6 +142,19 @@ def test_several_manifests_become_one_in_order(folder: Path) -> None:
 def test_same_row_twice_stays_twice(folder: Path) -> None:
     row = {"audio": "audio/a.wav", "text": "a"}
     assert len(read_manifest(put(folder / "m.jsonl", jsonl(row, row))).utterances) == 2
+
+
+@pytest.mark.parametrize("slow_disk_s", [0.0, 1e9])
+def test_many_rows_keep_their_order_also_on_a_slow_disk(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, slow_disk_s: float
+) -> None:
+    monkeypatch.setattr("eartune.manifest.read.SLOW_DISK_S", slow_disk_s)
+    for n in range(200):
+        wav(folder / f"{n}.wav", 0.1 + n / 1000)
+    path = put(folder / "m.csv", "path,text\n" + "".join(f"{n}.wav,{n}\n" for n in range(200)))
+    utterances = read_manifest(path).utterances
+    assert [u.audio.stem for u in utterances] == [u.text for u in utterances] == [str(n) for n in range(200)]
+    assert [u.duration_s for u in utterances] == pytest.approx([0.1 + n / 1000 for n in range(200)])
 
 
 # --- where recordings are
@@ -290,7 +304,9 @@ def test_all_findings_come_together_with_their_lines(folder: Path) -> None:
         "[1, 2]\n"
         '{"audio": "", "text": null}\n'
         '{"audio": "audio", "text": "\\ud83d"}\n'
-        '{"audio": "audio", "text": "x"}\n',
+        '{"audio": "audio", "text": "x"}\n'
+        '{"audio": "a\\u0000", "text": "x"}\n'
+        '{"audio": "a\\ud800", "text": "x"}\n',
     )
     expected = [
         "m.jsonl:2: none.wav: no such file",
@@ -310,6 +326,8 @@ def test_all_findings_come_together_with_their_lines(folder: Path) -> None:
         "m.jsonl:12: no recording: its path is empty; the text is empty",
         "m.jsonl:13: the text holds half a character (a lone surrogate): '\\ud83d'",
         "m.jsonl:14: audio: is a directory, not a recording",
+        "m.jsonl:15: the path of the recording holds what no path can: 'a\\x00'",
+        "m.jsonl:16: the path of the recording holds what no path can: 'a\\ud800'",
     ]
     assert findings(path) == expected
     manifest = read_manifest(path, skip_bad=True)

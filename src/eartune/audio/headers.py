@@ -1,7 +1,8 @@
 """What the headers of WAV, NIST and MP3 files promise, where libsndfile takes less without a word.
 
 libsndfile 1.2.2 clamps a truncated WAV or NIST file to what is there, takes a WAV whose sizes were never filled in for
-an empty one, and guesses the length of an MP3 without a Xing header: wrong by half where the bit rate varies.
+an empty one, and guesses the length of an MP3 without a Xing header and reads no further: 2 s of 20 s have been seen
+where the bit rate varies.
 """
 
 from __future__ import annotations

@@ -25,7 +25,12 @@ def disagreements(config: TrainConfig, *, complete: bool) -> list[str]:
         found.append("train: no training manifest is named; give --train data/train.jsonl")
     if complete and config.model.base_model is None:
         found.append("base_model: no model is named; give --base-model openai/whisper-small, a folder or a .pt file")
-    return found + _precision_conflicts(config) + _validation_conflicts(config) + _method_conflicts(config)
+    return (
+        found
+        + _precision_conflicts(config)
+        + _validation_conflicts(config, complete=complete)
+        + _method_conflicts(config)
+    )
 
 
 def _precision(config: TrainConfig) -> TrainConfig:
@@ -122,10 +127,10 @@ def _precision_conflicts(config: TrainConfig) -> list[str]:
     return found
 
 
-def _validation_conflicts(config: TrainConfig) -> list[str]:
+def _validation_conflicts(config: TrainConfig, *, complete: bool) -> list[str]:
     validation, run = config.validation, config.run
     found = []
-    if not config.data.val:
+    if complete and not config.data.val:
         needing = {"early_stop": validation.early_stop, "eval_on_start": validation.eval_on_start}
         found += [f"{name}: needs validation speech: set val" for name, wanted in needing.items() if wanted]
         if validation.eval_strategy != "no":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,9 +114,16 @@ def _audio(values: Mapping[str, Any], name: str | None, problems: list[str]) -> 
             problems.append("no recording: its path is empty")
     elif audio is None:
         problems.append(f"the path of the recording is {_shown(values[name])}, not text")
-    elif "\0" in audio:
-        problems.append(f"the path of the recording holds a NUL character: {_shown(audio)}")
+    elif not _is_path(audio):
+        problems.append(f"the path of the recording holds what no path can: {_shown(audio)}")
     return audio or ""
+
+
+def _is_path(name: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
 
 
 def _text(values: Mapping[str, Any], name: str | None, problems: list[str]) -> str:

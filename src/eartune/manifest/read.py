@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from eartune.manifest.fields import Fields, read_fields
 from eartune.manifest.rows import Row, read_rows
 from eartune.manifest.utterance import Manifest, Utterance
 
-# Headers of local files cost 0.05 ms each, nearly all of it Python; threads are for disks that answer slowly.
-PROBE_THREADS = 8
-PROBES_PER_TASK = 64
+# A header in memory takes 0.05 ms, nearly all of it Python, which threads only slow down; they are for slow disks.
+SLOW_DISK_S = 0.001
+FIRST_PROBES = 64
+PROBE_THREADS = 16
 
 SKIP_ADVICE = "Mend these rows, or leave them out with skip_bad (--skip-bad)."
 
@@ -59,8 +61,9 @@ def read_all_rows(paths: Sequence[Path]) -> list[tuple[Path, Row | str]]:
     rows: list[tuple[Path, Row | str]] = []
     unreadable: list[str] = [] if paths else ["no manifest is given"]
     for path in paths:
+        folder = path.parent.resolve()
         try:
-            rows += [(path.parent.resolve(), row) for row in read_rows(path)]
+            rows += [(folder, row) for row in read_rows(path)]
         except InputError as error:
             unreadable.append(str(error))
     raise_findings(unreadable)
@@ -122,10 +125,15 @@ class _Recording:
 def _probe_all(drafts: Iterable[_Draft]) -> dict[tuple[Path, str], _Recording | str]:
     """Locate and probe each recording once; a finding stands for one that cannot be used."""
     names = list(dict.fromkeys((draft.folder, draft.fields.audio) for draft in drafts))
-    tasks = [names[start : start + PROBES_PER_TASK] for start in range(0, len(names), PROBES_PER_TASK)]
-    with ThreadPoolExecutor(PROBE_THREADS) as pool:
-        probed = pool.map(lambda task: [_probe(*name) for name in task], tasks)
-        return dict(zip(names, (recording for task in probed for recording in task), strict=True))
+    start_s = time.perf_counter()
+    probed = [_probe(*name) for name in names[:FIRST_PROBES]]
+    rest = names[FIRST_PROBES:]
+    if time.perf_counter() - start_s > SLOW_DISK_S * FIRST_PROBES:
+        with ThreadPoolExecutor(PROBE_THREADS) as pool:
+            probed += pool.map(lambda name: _probe(*name), rest)
+    else:
+        probed += [_probe(*name) for name in rest]
+    return dict(zip(names, probed, strict=True))
 
 
 def _probe(folder: Path, audio: str) -> _Recording | str:

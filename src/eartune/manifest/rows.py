@@ -145,7 +145,8 @@ def _broken_json(error: json.JSONDecodeError) -> str:
 
 
 def _table(path: Path, text: str) -> list[Row | str]:
-    header = next(line for line in text.split("\n") if line.strip())
+    # newline="": lines end as csv itself ends them
+    header = next(line for line in io.StringIO(text, newline="") if line.strip())
     delimiter = max(DELIMITERS, key=lambda mark: _fit(_columns(header, mark)))
     lines = iter(_cells(text, delimiter))
     number, first = next(lines)

@@ -1,0 +1,122 @@
+"""README and docs: every command in them runs, every file has its line, generated pages are current."""
+
+import importlib.util
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eartune.cli import main
+from eartune.config import resolve_config
+from tests.tiny import TEXTS, write_speech
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ["README.md", "docs/quickstart.md"]
+CONFIGS = sorted([*ROOT.glob("configs/*.yaml"), ROOT / "src/eartune/demo_speech/demo.yaml"])
+# so that a tiny random model trains and decodes in seconds
+QUICK = ["--max-steps", "1", "--generation-max-length", "8", "--num-workers", "0", "--precision", "fp32"]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    joined = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
+    return [line for line in joined.splitlines() if line.strip()]
+
+
+@pytest.fixture
+def workplace(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the reader of the README has it: recordings, an interview, the configurations."""
+    source = tmp_path / "source"
+    write_speech(source, count=10)
+    for speaker in ("anna", "ivan"):
+        (tmp_path / "recordings" / speaker).mkdir(parents=True)
+    for number, clip in enumerate(sorted((source / "audio").glob("*.wav"))):
+        place = tmp_path / "recordings" / ("anna" if number % 2 else "ivan") / clip.name
+        shutil.copy(clip, place)
+        place.with_suffix(".txt").write_text(f"{TEXTS[number % len(TEXTS)]} number {number}")
+    shutil.copy(source / "audio" / "0.wav", tmp_path / "interview.wav")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    shutil.copy(tiny_model, tmp_path / "tiny.pt")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.usefixtures("workplace")
+def test_every_command_of_the_page_runs_in_its_order(page: str) -> None:
+    assert commands(page)
+    for command in commands(page):
+        words = shlex.split(command.replace("openai/whisper-small", "tiny.pt"))
+        assert words.pop(0) == "eartune"
+        assert main([*words, *(QUICK if words[0] == "train" else [])]) == 0, command
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_python_page_runs() -> None:
+    (code,) = blocks("docs/python.md", "python")
+    code = code.replace("openai/whisper-small", "tiny.pt")
+    quick = '"max_steps": 1, "generation_max_length": 8, "dataloader_num_workers": 0, '
+    code = code.replace('options = {"base_model"', f'options = {{{quick}"base_model"')
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_commands_for_make_and_windows_name_what_is_there() -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    for line in "\n".join(blocks("README.md", "sh") + blocks("CONTRIBUTING.md", "sh")).splitlines():
+        if line.startswith("make "):
+            assert line.split()[1] in targets
+    (windows,) = blocks("README.md", "powershell")
+    pinned = re.search(r"^torch==.*$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
+    assert pinned
+    assert f"torch=={pinned[0].removeprefix('torch==')}" in windows
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_configuration_trains(path: Path, tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
+    assert path.read_text().startswith("# eartune "), "a configuration begins with its command"
+    resolve_config(files=[path], complete=False)
+    words = ["--base-model", str(tiny_model), "--train", str(tiny_speech), "--val", str(tiny_speech)]
+    assert main(["train", "--config", str(path), *words, "--outdir", str(tmp_path / "run"), *QUICK]) == 0
+
+
+def test_the_map_of_the_readme_names_every_source_file_and_no_other() -> None:
+    (tree,) = re.findall(r"## Map\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    named, folders = set(), ["src/eartune"]
+    for line in tree.splitlines()[1:]:
+        depth = (len(line) - len(line.lstrip())) // 2
+        if depth == 0:
+            break
+        name = line.split()[0]
+        folders = folders[:depth]
+        if name.endswith("/"):
+            folders.append(name.rstrip("/"))
+        else:
+            named.add("/".join([*folders, name]))
+    found = {path.relative_to(ROOT).as_posix() for path in (ROOT / "src/eartune").rglob("*.py")}
+    inner = {path for path in found if path.endswith("__init__.py") and path.count("/") > 2}
+    assert named == found - inner
+
+
+def test_generated_pages_are_current() -> None:
+    spec = importlib.util.spec_from_file_location("write_reference", ROOT / "scripts" / "write_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name, text in module.pages().items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == text, f"docs/{name} is old: make docs"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
