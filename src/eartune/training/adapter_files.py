@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from peft.utils import get_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -76,7 +77,7 @@ def load_adapter(network: nn.Module, folder: Path) -> PeftModel:
     """Put a saved adapter onto its base model. Raises InputError where they do not belong together."""
     try:
         return PeftModel.from_pretrained(network, folder, is_trainable=False)
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{folder}: the adapter does not fit its base model: {reason[:200]}") from None
 

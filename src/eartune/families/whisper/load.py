@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
 from eartune.base_model import BaseModel, find_base_model
@@ -39,7 +40,7 @@ def _load_folder(folder: Path) -> tuple[WhisperForConditionalGeneration, Whisper
             attn_implementation="sdpa",
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{folder}: cannot be loaded as a Whisper model: {reason[:200]}") from None
     # the head is the embedding itself, so a file without it is complete

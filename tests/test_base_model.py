@@ -1,0 +1,132 @@
+"""Finding base models: folders that are none, hubs that do not answer; always one line that says what to do."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from huggingface_hub import errors
+
+from eartune import base_model
+from eartune.base_model import BaseModel, find_base_model
+from eartune.errors import EartuneError, InputError
+from eartune.families.whisper.load import find, load
+
+SECRET = "hf_thisIsASecretToken"
+
+
+def look_for(spec: str, **options: str | None) -> BaseModel:
+    return find_base_model(spec, model_type="whisper", hub_owner="openai", **options)  # type: ignore[arg-type]
+
+
+def answer(status: int) -> SimpleNamespace:
+    return SimpleNamespace(status_code=status, headers={}, request=None)
+
+
+HUB_FAILURES = {
+    "offline": (errors.LocalEntryNotFoundError("x"), EartuneError, "the hub cannot be reached"),
+    "forced offline": (errors.OfflineModeIsEnabled("x"), EartuneError, "HF_HUB_OFFLINE is set"),
+    "gated": (errors.GatedRepoError("x", response=answer(403)), InputError, "access is gated; accept its terms"),
+    "missing": (errors.RepositoryNotFoundError("x", response=answer(404)), InputError, "no such model, or it is"),
+    "revision": (errors.RevisionNotFoundError("x", response=answer(404)), InputError, "has no revision 'v9'"),
+    "token": (errors.HfHubHTTPError("x", response=answer(401)), InputError, "the hub refused the token"),
+    "down": (errors.HfHubHTTPError("x", response=answer(503)), EartuneError, "the hub answered 503"),
+    "disk": (OSError(28, "No space left on device"), EartuneError, "No space left on device"),
+}
+
+
+@pytest.mark.parametrize("name", HUB_FAILURES)
+def test_hub_failures_are_one_clear_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raised, kind, message = HUB_FAILURES[name]
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+
+    def fail(*_: object, **__: object) -> str:
+        raise raised
+
+    monkeypatch.setattr(base_model, "snapshot_download", fail)
+    with pytest.raises(kind) as refused:
+        look_for("openai/whisper-small", revision="v9")
+    told = str(refused.value)
+    assert told.startswith("openai/whisper-small (hub): ")
+    assert message in told
+    assert "\n" not in told
+    assert SECRET not in told
+
+
+def test_the_owner_may_be_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def snapshot(repo_id: str, **_: object) -> str:
+        asked.append(repo_id)
+        return str(whisper_folder(tmp_path))
+
+    monkeypatch.setattr(base_model, "snapshot_download", snapshot)
+    assert look_for("whisper-small").spec == "openai/whisper-small"
+    assert look_for("someone/whisper-x").spec == "someone/whisper-x"
+    assert asked == ["openai/whisper-small", "someone/whisper-x"]
+
+
+def whisper_folder(folder: Path, *, model_type: str = "whisper", weights: str | None = "model.safetensors") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
+    if weights:
+        (folder / weights).write_bytes(b"weights")
+    return folder
+
+
+def test_folders_that_are_no_whisper_model(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{")
+    adapter = whisper_folder(tmp_path / "adapter")
+    (adapter / "adapter_config.json").write_text("{}")
+    cases = {
+        tmp_path / "empty": "has no config.json",
+        tmp_path / "broken": "is not a model's JSON configuration",
+        whisper_folder(tmp_path / "bert", model_type="bert"): "is a 'bert' model, expected 'whisper'",
+        whisper_folder(tmp_path / "bare", weights=None): "has no weights",
+        adapter: "holds an adapter, not a whole model; merge it first",
+    }
+    for folder, message in cases.items():
+        with pytest.raises(InputError, match=message):
+            look_for(str(folder))
+
+
+def test_a_hash_over_all_weights(tmp_path: Path) -> None:
+    folder = whisper_folder(tmp_path / "m", weights="model-00001-of-00002.safetensors")
+    (folder / "model-00002-of-00002.safetensors").write_bytes(b"one")
+    before = look_for(str(folder)).sha256
+    (folder / "model-00002-of-00002.safetensors").write_bytes(b"two")
+    assert look_for(str(folder)).sha256 != before
+
+
+@pytest.mark.parametrize("spec", ["./gone", "gone.pt", "/gone", "a/b/c", "C:\\models\\x", "gone.nemo", "~/gone"])
+def test_what_looks_like_a_path_is_not_looked_for_on_the_hub(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_model, "snapshot_download", None)
+    with pytest.raises(InputError, match="no such file or folder"):
+        look_for(spec)
+
+
+def test_a_folder_with_damaged_weights_is_one_clear_line(tiny_model: Path, tmp_path: Path) -> None:
+    load(find(str(tiny_model))).save(tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(InputError, match="cannot be loaded as a Whisper model") as refused:
+        load(find(str(tmp_path / "model")))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_with_pickled_weights_and_an_old_generation_config_loads(tiny_model: Path, tmp_path: Path) -> None:
+    """As old fine-tuned models are on the hub: pytorch_model.bin, forced_decoder_ids, no language table."""
+    import torch  # noqa: PLC0415
+
+    speech = load(find(str(tiny_model)))
+    speech.save(tmp_path / "old")
+    (tmp_path / "old" / "model.safetensors").unlink()
+    torch.save(speech.network.state_dict(), tmp_path / "old" / "pytorch_model.bin")
+    (tmp_path / "old" / "generation_config.json").write_text(
+        json.dumps({"max_length": 448, "forced_decoder_ids": [[1, 50259], [2, 50359]], "eos_token_id": 50257})
+    )
+    old = load(find(str(tmp_path / "old")), language="de")
+    assert old.network.generation_config.lang_to_id["<|de|>"] == 50261
+    assert old.network.generation_config.forced_decoder_ids is None
