@@ -94,11 +94,20 @@ def new_directory(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
     try:
         yield aside
         _refuse_taken(path, replace=replace)
+        _open_to_readers(aside)
         with _explained(path):
             _put_in_place(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def _open_to_readers(folder: Path) -> None:
+    """Give files the rights that the folder has: some libraries write theirs for their owner only."""
+    usual = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(usual)
 
 
 def require_writable(folder: str | Path) -> None:

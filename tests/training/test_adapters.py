@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, PeftModel
 
 from eartune.config.adapter import AdapterSection
-from eartune.errors import EartuneError, InputError
+from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.speech_model import SpeechModel
 from eartune.training import adapter_files
@@ -80,8 +80,7 @@ def check_saved_loaded_merged(tiny_model: Path, speech: SpeechModel, options: di
     fresh = load(find(str(tiny_model)), language="en")
     loaded = adapter_files.load_adapter(fresh.network, folder)
     torch.testing.assert_close(logits(loaded.eval(), fresh), tuned, atol=1e-4, rtol=0)
-    plain, difference = adapter_files.merge(loaded, fresh.probe_inputs())
-    assert difference <= 1e-4
+    plain = adapter_files.merge(loaded)
     assert not any("lora" in name for name, _ in plain.named_modules())
     torch.testing.assert_close(logits(plain, fresh), tuned, atol=1e-4, rtol=0)
 
@@ -111,20 +110,6 @@ def test_lora_bias_is_merged_where_the_layers_have_biases(
 def test_lora_bias_on_a_layer_without_bias_is_refused_before_training(speech: SpeechModel) -> None:
     with pytest.raises(InputError, match=r"lora_bias: .*k_proj.* no bias"):
         trained(speech, {"lora_bias": True})
-
-
-def test_a_merge_that_answers_differently_is_refused(speech: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    adapted, _ = trained(speech, {})
-    original = adapted.base_model.merge_and_unload
-
-    def careless(**settings: Any) -> torch.nn.Module:
-        plain = original(**settings)
-        plain.model.decoder.layers[0].fc1.weight.data *= 1.5
-        return plain
-
-    monkeypatch.setattr(adapted.base_model, "merge_and_unload", careless)
-    with pytest.raises(EartuneError, match="nothing was written"):
-        adapter_files.merge(adapted, speech.probe_inputs())
 
 
 def test_an_adapter_of_another_size_is_refused(speech: SpeechModel, tiny_english_model: Path, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """evaluate, merge and transcribe on tiny models: what they write, what they refuse, what they say."""
 
+import importlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from eartune.verbs.transcribe import Transcript, render, transcribe
 from tests.verbs.test_train import configure
 
 SHORT = DecodeOptions(max_length=8)
+merging = importlib.import_module("eartune.verbs.merge")
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +92,28 @@ def test_merge_refuses_a_taken_folder_and_leaves_it_alone(runs: dict[str, Traine
     assert [path.name for path in tmp_path.rglob("*")] == ["taken", "mine.txt"]
 
 
-def test_a_merge_that_differs_writes_nothing(
+def test_a_merge_that_answers_differently_writes_nothing(
     runs: dict[str, TrainedRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter_files, "MERGE_TOLERANCE", -1.0)
-    with pytest.raises(EartuneError, match="answers differently"):
+    def careless(adapted: Any) -> Any:
+        plain = adapter_files.merge(adapted)
+        plain.model.decoder.layers[0].fc1.weight.data *= 1.05
+        return plain
+
+    monkeypatch.setattr(merging, "merge_adapter", careless)
+    with pytest.raises(EartuneError, match=r"answers differently .* nothing was written"):
         merge(str(runs["lora"].path), out=tmp_path / "merged")
     assert not list(tmp_path.iterdir())
+
+
+def test_rounding_of_float32_alone_does_not_refuse_a_merge(
+    runs: dict[str, TrainedRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit below what float32 can do, and far above the difference of the weights."""
+    difference = merge(str(runs["lora"].path), out=tmp_path / "usual").largest_difference
+    monkeypatch.setattr(merging, "MERGE_TOLERANCE", difference * 0.9)
+    merged = merge(str(runs["lora"].path), out=tmp_path / "strict")
+    assert merged.largest_difference < difference * 0.9
 
 
 def test_merge_of_a_fully_tuned_run_says_that_there_is_nothing_to_merge(

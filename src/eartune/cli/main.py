@@ -25,6 +25,9 @@ VERBS = {
     "demo": "show the whole way on bundled speech, in minutes on a CPU",
 }
 DEBUG = "EARTUNE_DEBUG"
+# Threads of a computation wait for each other; waiting busily makes everything several times slower as soon as anything
+# else runs on the machine, and gains nothing when nothing does.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 class Parser(argparse.ArgumentParser):

@@ -61,6 +61,13 @@ def test_the_language_of_the_run_is_for_rows_without_one(tiny_model: Path) -> No
     assert tokens(model, model.labels(utterance("x", language="de")).decoder_input_ids)[1] == "<|de|>"
 
 
+@pytest.mark.parametrize(("code", "token"), [("jv", "<|jw|>"), ("nb", "<|no|>"), ("ru", "<|ru|>")])
+def test_iso_codes_that_whisper_spells_otherwise(multilingual: WhisperModel, code: str, token: str) -> None:
+    row = utterance("x", language=code)
+    assert multilingual.findings([row]) == [None]
+    assert tokens(multilingual, multilingual.labels(row).decoder_input_ids)[1] == token
+
+
 @pytest.mark.parametrize(("language", "text", "first"), [("en", " Hello ", "ĠHello"), ("zh", " 你好 ", "ä½łå¥½")])
 def test_texts_begin_as_whisper_writes_them(multilingual: WhisperModel, language: str, text: str, first: str) -> None:
     assert tokens(multilingual, multilingual.labels(utterance(text, language=language)).targets)[3] == first

@@ -12,6 +12,8 @@ from eartune.families.whisper.features import WINDOW_S
 from eartune.manifest import Utterance
 from eartune.speech_model import IGNORED, Labels
 
+# ISO codes that Whisper has other tokens for
+WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
 # Whisper writes a space before each word, the first included, except where a script has no spaces.
 NO_LEADING_SPACE = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
@@ -30,7 +32,7 @@ class LabelEncoder:
         """Return <|startoftranscript|>, then language and task where the model has them, then <|notimestamps|>."""
         tokens = ["<|startoftranscript|>"]
         if self.languages:
-            tokens += [f"<|{language}|>", f"<|{self.task}|>"]
+            tokens += [f"<|{WHISPER_CODES.get(language or '', language)}|>", f"<|{self.task}|>"]
         return [self.tokenizer.convert_tokens_to_ids(token) for token in [*tokens, "<|notimestamps|>"]]
 
     def encode(self, utterance: Utterance) -> Labels:
@@ -63,7 +65,7 @@ class LabelEncoder:
             return f"language {language!r}, and the model is English-only; take a multilingual one (without .en)"
         if self.languages and language is None:
             return "no language is named; add a column, or set --language"
-        if self.languages and language not in self.languages:
+        if self.languages and WHISPER_CODES.get(language or "", language) not in self.languages:
             known = sorted(self.languages)
             return f"language {language!r} is not one the model has a token for.{nearest(str(language), known)}"
         num_tokens = len(self.prompt(language)) + num_text_tokens
