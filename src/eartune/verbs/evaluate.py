@@ -57,6 +57,7 @@ def evaluate(
     data: Sequence[Path],
     out: Path,
     against_base: bool = True,
+    base: Measured | None = None,
     checkpoint: Checkpoint | None = None,
     base_model: str | None = None,
     language: str | None = None,
@@ -69,7 +70,8 @@ def evaluate(
 ) -> Evaluation:
     """Decode the speech of `data` with `model` (and its base model where it is a tuned one) and score it.
 
-    Every clip is seen in a stock 30 s window. Writes `out`/hypotheses.jsonl and `out`/scores.json.
+    `base` is a measurement of the base model on the same speech, where there is one already; `against_base=False`
+    leaves it out. Every clip is seen in a stock 30 s window. Writes `out`/hypotheses.jsonl and `out`/scores.json.
     Raises InputError before any decoding for wrong data, names and places.
     """
     report = reporter or Silent()
@@ -103,12 +105,11 @@ def evaluate(
         return Measured(what, tuple(hypotheses), score(references, hypotheses, languages=languages), seconds)
 
     tuned = measure(_name(located), speech)
-    base = difference = None
-    before = original_base(located) if against_base else None
+    before = original_base(located) if against_base and base is None else None
     if before is not None:
         del speech
         base = measure(before.spec, open_located(before))
-        difference = paired_bootstrap(_words(base), _words(tuned))
+    difference = paired_bootstrap(_words(base), _words(tuned)) if base is not None else None
     evaluation = Evaluation(out, tuned, base, difference, utterances)
     _write(evaluation, data, skipped=len(manifest.skipped) + len(manifest.utterances) - len(utterances))
     return evaluation

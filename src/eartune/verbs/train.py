@@ -265,7 +265,7 @@ def _run_trainer(
     if checkpoint is not None:
         report.line(f"going on from {checkpoint.name}")
     began = time.monotonic()
-    with interruption.listening():
+    with interruption.listening(), progress.stack:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if interruption.asked:
         raise Interrupted(
