@@ -113,13 +113,15 @@ def _open_to_readers(folder: Path) -> None:
 def require_writable(folder: str | Path) -> None:
     """Raise InputError where files cannot be written into `folder`; what had to be created for the test is removed."""
     folder = Path(folder)
-    created = [parent for parent in [folder, *folder.parents] if not parent.exists()]
+    with _explained(folder):
+        created = [parent for parent in [folder, *folder.parents] if not parent.exists()]
+    probe = folder / f".writable.tmp-{os.getpid()}"
     try:
-        with new_file(folder / ".writable") as aside:
-            pass
-        (folder / ".writable").unlink(missing_ok=True)
-        aside.unlink(missing_ok=True)
+        with _explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
     finally:
+        probe.unlink(missing_ok=True)
         for parent in created:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()

@@ -165,6 +165,36 @@ def test_a_place_that_cannot_be_written_is_said_at_once(
         assert "is a file, not a directory" in told
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--optim", "adamx"], "refused by transformers: adamx is not a valid"),
+        (["--report-to", "wandb"], "wandb: the package wandb is not installed; run `pip install wandb`"),
+        (["--optim", "adamw_bnb_8bit"], "the package bitsandbytes is not installed"),
+        (["--fp16"], "fp16 needs a CUDA GPU"),
+        (["--gpu", "7"], "there is no GPU 7 here"),
+        (["--lora-init", "nonsense"], "PEFT cannot apply these options"),
+        (["--lora-target-modules", "linear_qkv"], "'linear_qkv' matches no module"),
+        (["--language", "xx"], "language 'xx' is not known"),
+    ],
+)
+def test_what_cannot_be_done_here_is_said_before_anything_is_written(
+    options: list[str],
+    message: str,
+    tiny_model: Path,
+    tiny_speech: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    out = tmp_path / "run"
+    words = ["train", "--base-model", str(tiny_model), "--train", str(tiny_speech), "--outdir", str(out), *options]
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_transcribe_prints_text_and_nothing_else_on_standard_output(tiny_model: Path, tiny_speech: Path) -> None:
     clip = tiny_speech.parent / "audio" / "0.wav"
     done = run("transcribe", str(tiny_model), str(clip), "--language", "en", "--format", "json")

@@ -115,6 +115,17 @@ def test_other_speech_in_the_same_folder_is_refused(lora_run: TrainedRun, tiny_m
         train(configure(tiny_model, other, lora_run.path, r=4, learning_rate=1e-2))
 
 
+def test_accumulated_batches_learn_what_one_large_batch_does(
+    tiny_model: Path, tiny_speech: Path, tmp_path: Path
+) -> None:
+    """Clips of unlike length, so that averaging per batch instead of per token would show."""
+    whole = train(configure(tiny_model, tiny_speech, tmp_path / "whole", bs=6, learning_rate=1e-2))
+    parts = train(configure(tiny_model, tiny_speech, tmp_path / "parts", bs=2, accum=3, learning_rate=1e-2))
+    assert (whole.steps, parts.steps) == (2, 2)
+    for one, other in zip(whole.validations, parts.validations, strict=True):
+        assert one["eval_loss"] == pytest.approx(other["eval_loss"], rel=1e-4)
+
+
 def test_full_tuning_writes_a_whole_model(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
     trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", method="full", max_steps=2))
     assert (trained.path / "best" / "model.safetensors").is_file()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eartune.cli.main import Parser
+from eartune.cli.main import Parser, positive
 
 
 def build_parser() -> Parser:
@@ -24,8 +24,8 @@ def build_parser() -> Parser:
         "--language", "--lang", "-l", help="language of rows that name none; default: as trained, or detected"
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be used, and say how many")
-    parser.add_argument("--batch-size", type=int, default=16, help="utterances decoded at once; default 16")
-    parser.add_argument("--num-beams", type=int, default=1, help="beams; default 1, greedy")
+    parser.add_argument("--batch-size", type=positive, default=16, help="utterances decoded at once; default 16")
+    parser.add_argument("--num-beams", type=positive, default=1, help="beams; default 1, greedy")
     parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="fp32", help="default fp32")
     parser.add_argument("--gpu", "-g", type=int, help="index of the GPU")
     return parser

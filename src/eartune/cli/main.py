@@ -54,6 +54,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}{hint} See {self.prog} --help\n")
 
 
+def positive(text: str) -> int:
+    """Read a whole number above zero, for argparse."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
+    return number
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from eartune.cli.main import Parser
+from eartune.cli.main import Parser, positive
 
 
 def build_parser() -> Parser:
@@ -23,7 +23,7 @@ def build_parser() -> Parser:
     parser.add_argument("--task", choices=("transcribe", "translate"), help="default: as trained")
     parser.add_argument("--checkpoint", choices=("best", "last"), help="which model of a run; default: best, else last")
     parser.add_argument("--base-model", help="where the adapter's base model lies, if it has moved")
-    parser.add_argument("--num-beams", type=int, default=1, help="beams; default 1, greedy")
+    parser.add_argument("--num-beams", type=positive, default=1, help="beams; default 1, greedy")
     parser.add_argument("--gpu", "-g", type=int, help="index of the GPU")
     return parser
 

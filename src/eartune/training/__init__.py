@@ -2,8 +2,10 @@
 
 targets         names of modules, checked against the network
 adapters        LoRA and its relatives: attach, initialise, count
+trainable       what of a network is trained: an adapter, or its own weights
 adapter_files   adapters on disk: saved plain, loaded, merged with proof
 batches         utterances -> padded batches of waveforms and labels
+loss            cross-entropy averaged over tokens
 decoding        utterances -> hypotheses, in batches of like length
 device          which device, which arithmetic
 arguments       TrainConfig -> transformers' TrainingArguments

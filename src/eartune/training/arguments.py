@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import sys
@@ -12,6 +13,7 @@ import torch
 from transformers import TrainingArguments
 
 from eartune.config import TrainConfig
+from eartune.errors import InputError, raise_findings
 from eartune.training.device import Precision
 
 MAX_DEFAULT_WORKERS = 4
@@ -25,11 +27,34 @@ def training_arguments(
     Epochs become steps: transformers measures and saves at the end of an epoch after the checkpoint of its last step,
     so that a run killed in between would go on without that measurement.
     """
+    _require_packages(config)
+    try:
+        return TrainingArguments(**_arguments(config, output_dir, num_examples, device, precision))
+    except (ValueError, TypeError, ImportError) as error:
+        raise InputError(f"the configuration is refused by transformers: {str(error).splitlines()[0][:300]}") from None
+
+
+def _require_packages(config: TrainConfig) -> None:
+    """Say before training what has to be installed for it."""
+    needed = {name: name for name in config.run.report_to if name in ("wandb", "mlflow")}
+    if "bnb" in config.optimizer.optim or config.optimizer.optim.endswith("_8bit"):
+        needed[f"optim {config.optimizer.optim}"] = "bitsandbytes"
+    missing = [
+        f"{what}: the package {package} is not installed; run `pip install {package}`, or choose another"
+        for what, package in needed.items()
+        if importlib.util.find_spec(package) is None
+    ]
+    raise_findings(missing)
+
+
+def _arguments(
+    config: TrainConfig, output_dir: Path, num_examples: int, device: torch.device, precision: Precision
+) -> dict[str, Any]:
+    epoch_steps = steps_per_epoch(config, num_examples)
     optimizer, validation, run = config.optimizer, config.validation, config.run
     workers = num_workers(config.data.dataloader_num_workers)
-    epoch_steps = steps_per_epoch(config, num_examples)
     warmup = optimizer.warmup_steps if optimizer.warmup_steps is not None else optimizer.warmup_ratio
-    return TrainingArguments(
+    return dict(
         output_dir=str(output_dir),
         per_device_train_batch_size=optimizer.per_device_train_batch_size,
         per_device_eval_batch_size=validation.per_device_eval_batch_size,

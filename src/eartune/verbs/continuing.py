@@ -42,7 +42,6 @@ def compare(run: RunDir, facts: dict[str, Any], *, overwrite: bool) -> RunState:
     if before is None:
         return RunState()
     if overwrite:
-        _delete(run)
         return RunState()
     raise_findings(
         _differences(before, facts),
@@ -71,8 +70,8 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return found
 
 
-def _delete(run: RunDir) -> None:
-    """Delete the files of a run, and nothing else that may lie beside them. The origin goes last."""
+def delete(run: RunDir) -> None:
+    """Delete the files of an earlier run, and nothing else that may lie beside them. The origin goes last."""
     for folder in (run.checkpoints, run.tensorboard, run.best, run.last, run.merged):
         if folder.exists():
             shutil.rmtree(folder)

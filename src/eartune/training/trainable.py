@@ -1,0 +1,72 @@
+"""What of a network is trained: an adapter put into it, or its own weights, with or without the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import nn
+
+from eartune.config.adapter import AdapterSection
+from eartune.config.sections import ModelSection
+from eartune.manifest import Utterance
+from eartune.reporting import Reporter
+from eartune.speech_model import SpeechModel
+from eartune.training.adapter_files import Weights, adapter_weights
+from eartune.training.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
+from eartune.training.batches import Batch, SpeechDataset, collate, to_inputs
+from eartune.training.loss import token_loss
+from eartune.training.targets import resolve_targets
+
+# how many batches an initialisation that looks at data gets to see
+NUM_SAMPLE_BATCHES = 8
+SAMPLE_BATCH_SIZE = 8
+
+
+def make_trainable(
+    speech: SpeechModel,
+    model: ModelSection,
+    adapter: AdapterSection,
+    utterances: Sequence[Utterance],
+    *,
+    base_spec: str,
+    report: Reporter,
+) -> Weights | None:
+    """Attach the adapter or open all weights, freeze what is not trained, and tell the counts.
+
+    Returns the adapter's first value where its initialisation changed the base weights: saving needs it later.
+    Raises InputError where names or options do not fit the network.
+    """
+    initial = None
+    if model.method == "lora":
+        targets = resolve_targets(speech.network, adapter, speech.blocks, freeze_encoder=model.freeze_encoder)
+        for note in targets.notes:
+            report.line(note)
+        config = lora_config(adapter, targets)
+        config.base_model_name_or_path = base_spec
+        speech.network = attach(
+            speech.network, config, sample_batches=lambda: _sample_batches(speech, utterances), loss=_plain_loss
+        )
+        if changes_base(config):
+            initial = adapter_weights(speech.network)
+    if model.freeze_encoder:
+        freeze_encoder(speech.network, speech.blocks)
+    for count in count_parameters(speech.network, speech.blocks):
+        report.line(f"{count.block}: {count.trained:,} of {count.total:,} parameters trained")
+    return initial
+
+
+def _sample_batches(speech: SpeechModel, utterances: Sequence[Utterance]) -> Iterable[Batch]:
+    """Give the first utterances in batches, as keyword arguments of the network and labels."""
+    chosen = utterances[: NUM_SAMPLE_BATCHES * SAMPLE_BATCH_SIZE]
+    examples = SpeechDataset(chosen, speech)
+    device = next(speech.network.parameters()).device
+    for start in range(0, len(chosen), SAMPLE_BATCH_SIZE):
+        rows = range(start, min(start + SAMPLE_BATCH_SIZE, len(chosen)))
+        batch = collate([examples[row] for row in rows], pad_token_id=speech.pad_token_id())
+        yield to_inputs({name: value.to(device) for name, value in batch.items()}, speech)
+
+
+def _plain_loss(network: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    return token_loss(network(**inputs), batch["labels"])

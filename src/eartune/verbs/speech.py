@@ -1,0 +1,66 @@
+"""The speech of a training run: read, and checked against the model it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from eartune.config.sections import DataSection
+from eartune.errors import raise_findings
+from eartune.manifest import Manifest, Utterance, read_manifest
+from eartune.reporting import Reporter, clock
+from eartune.run_dir import describe_data
+from eartune.speech_model import SpeechModel
+
+
+@dataclass(frozen=True)
+class TrainingSpeech:
+    """Utterances that can be used, and a description of them for origin.json."""
+
+    train: tuple[Utterance, ...]
+    validation: tuple[Utterance, ...]
+    description: dict[str, Any]
+
+
+def read_speech(options: DataSection, report: Reporter) -> tuple[Manifest, Manifest | None]:
+    """Read the manifests to train and to validate on. Raises InputError with all findings."""
+    settings: dict[str, Any] = {
+        "default_language": options.language,
+        "skip_bad": options.skip_bad,
+        "max_duration_s": options.max_duration,
+    }
+    train_speech = read_manifest(options.train, **settings)
+    validation = read_manifest(options.val, **settings) if options.val else None
+    for manifest in (train_speech, validation):
+        if manifest is not None and manifest.skipped:
+            report.line(f"left out {len(manifest.skipped)} rows that cannot be used, the first: {manifest.skipped[0]}")
+    return train_speech, validation
+
+
+def check_speech(
+    options: DataSection, speech: SpeechModel, manifests: tuple[Manifest, Manifest | None], report: Reporter
+) -> TrainingSpeech:
+    """Check every utterance against the limits of the model. Raises InputError with all findings."""
+    kept: list[tuple[Utterance, ...]] = []
+    findings: list[str] = []
+    for manifest in manifests:
+        utterances = manifest.utterances if manifest is not None else ()
+        reasons = speech.findings(utterances)
+        findings += [f"{u.source}: {reason}" for u, reason in zip(utterances, reasons, strict=True) if reason]
+        kept.append(tuple(u for u, reason in zip(utterances, reasons, strict=True) if reason is None))
+    if findings and not options.skip_bad:
+        raise_findings(findings, summary="These utterances do not fit the model:", advice="--skip-bad leaves them out.")
+    if findings:
+        report.line(f"left out {len(findings)} utterances that do not fit the model, the first: {findings[0]}")
+    raise_findings([] if kept[0] else [f"{options.train[0]}: no utterance is left to train on"])
+    train_speech, validation = manifests
+    description = {"train": describe_data(kept[0], options.train, skipped=_skipped(train_speech, kept[0]))}
+    if validation is not None:
+        description["val"] = describe_data(kept[1], options.val, skipped=_skipped(validation, kept[1]))
+    for name, facts in description.items():
+        report.line(f"{name}: {facts['utterances']} utterances, {clock(facts['seconds'])} of speech")
+    return TrainingSpeech(kept[0], kept[1], description)
+
+
+def _skipped(manifest: Manifest, kept: tuple[Utterance, ...]) -> int:
+    return len(manifest.skipped) + len(manifest.utterances) - len(kept)

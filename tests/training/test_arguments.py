@@ -1,0 +1,79 @@
+"""TrainConfig as transformers' TrainingArguments: what reaches the Trainer is what was configured."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import TrainingArguments
+
+from eartune.config import resolve_config
+from eartune.config.resolve import override
+from eartune.training.arguments import num_workers, training_arguments
+
+
+def translate(num_examples: int = 10, **options: Any) -> TrainingArguments:
+    given = {"base_model": "m", "train": "t.jsonl", "val": "v.jsonl", **options}
+    config = resolve_config(overrides=[override(name, value) for name, value in given.items()])
+    return training_arguments(
+        config, output_dir=Path("run"), num_examples=num_examples, device=torch.device("cpu"), precision="fp32"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "argument"),
+    [
+        ("lr", 3e-4, "learning_rate"),
+        ("weight_decay", 0.01, "weight_decay"),
+        ("gradient_clip_val", 0.5, "max_grad_norm"),
+        ("grad_accum", 4, "gradient_accumulation_steps"),
+        ("bs", 3, "per_device_train_batch_size"),
+        ("epochs", 7.0, "num_train_epochs"),
+        ("max_steps", 9, "max_steps"),
+        ("adam_beta2", 0.98, "adam_beta2"),
+        ("adam_epsilon", 1e-7, "adam_epsilon"),
+        ("optim", "adafactor", "optim"),
+        ("seed", 5, "seed"),
+        ("logging_steps", 3, "logging_steps"),
+        ("save_total_limit", 5, "save_total_limit"),
+        ("warmup_steps", 11, "warmup_steps"),
+        ("warmup_ratio", 0.25, "warmup_steps"),
+        ("eval_steps", 13, "eval_steps"),
+        ("eval_on_start", True, "eval_on_start"),
+        ("grad_ckpt", True, "gradient_checkpointing"),
+    ],
+)
+def test_an_option_reaches_the_trainer(option: str, value: Any, argument: str) -> None:
+    assert getattr(translate(**{option: value}), argument) == value
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "extra"),
+    [
+        ({}, "linear", None),
+        ({"sched": "cosine"}, "cosine", None),
+        ({"sched": "cosine", "min_lr": 1e-6}, "cosine_with_min_lr", {"min_lr": 1e-6}),
+        ({"sched": "inverse_sqrt"}, "inverse_sqrt", None),
+        ({"sched": "none"}, "constant", None),
+        ({"sched": "none", "warmup_steps": 5}, "constant_with_warmup", None),
+        ({"sched": "polynomial", "lr_scheduler_kwargs": '{"power": 2}'}, "polynomial", {"power": 2}),
+    ],
+)
+def test_schedules(options: dict[str, Any], kind: str, extra: dict[str, Any] | None) -> None:
+    arguments = translate(**options)
+    assert arguments.lr_scheduler_type == kind
+    assert (arguments.lr_scheduler_kwargs or None) == extra
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "batch", "accumulation", "steps"), [(10, 2, 1, 5), (11, 2, 1, 6), (11, 2, 4, 2), (1, 8, 4, 1)]
+)
+def test_epochs_are_counted_in_steps(num_examples: int, batch: int, accumulation: int, steps: int) -> None:
+    arguments = translate(num_examples, bs=batch, accum=accumulation)
+    assert (arguments.eval_steps, arguments.save_steps) == (steps, steps)
+
+
+def test_workers() -> None:
+    assert num_workers(0) == 0
+    assert num_workers(7) == 7
+    assert 0 <= num_workers(None) <= 4

@@ -1,0 +1,64 @@
+"""Training, resuming and decoding on a GPU; skipped where there is none."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from eartune.config import TrainConfig, resolve_config
+from eartune.config.resolve import override
+from eartune.families.whisper.load import find, load
+from eartune.speech_model import DecodeOptions
+from eartune.verbs.evaluate import evaluate
+from eartune.verbs.merge import merge
+from eartune.verbs.train import train
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+
+def configure(model: Path, speech: Path, out: Path, **options: object) -> TrainConfig:
+    given = {
+        "base_model": str(model), "train": [str(speech)], "val": [str(speech)], "output_dir": str(out),
+        "num_train_epochs": 4, "per_device_train_batch_size": 2, "generation_max_length": 8, **options,
+    }  # fmt: skip
+    return resolve_config(overrides=[override(name, value) for name, value in given.items()])
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_training_lowers_the_loss(
+    precision: str, method: str, tiny_model: Path, tiny_speech: Path, tmp_path: Path
+) -> None:
+    options = {"precision": precision, "method": method, "learning_rate": 1e-2 if method == "lora" else 1e-3}
+    torch.cuda.reset_peak_memory_stats()
+    trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", **options))
+    assert torch.cuda.max_memory_allocated() > 0
+    first, *_, last = (entry["eval_loss"] for entry in trained.validations)
+    assert last < first
+
+
+def test_gradient_checkpointing_keeps_the_loss(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
+    losses = [
+        train(configure(tiny_model, tiny_speech, tmp_path / str(on), grad_ckpt=on, precision="fp32")).best["eval_loss"]
+        for on in (False, True)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_evaluate_and_merge_what_was_trained_on_the_gpu(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
+    trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", lora_init="pissa"))
+    merged = merge(str(trained.path), out=tmp_path / "merged")
+    assert merged.largest_difference <= 1e-4
+    options = DecodeOptions(max_length=8)
+    found = evaluate(str(trained.path), data=[tiny_speech], out=tmp_path / "out", options=options)
+    assert found.base is not None
+
+
+def test_decoding_on_the_gpu_gives_the_texts_of_the_cpu(real_tiny_en: Path, demo_clips: list[tuple[Path, str]]) -> None:
+    from eartune.audio import decode  # noqa: PLC0415
+
+    clips = [decode(path) for path, _ in demo_clips[:8]]
+    speech = load(find(str(real_tiny_en)))
+    expected = speech.transcribe_batch(clips, [None] * 8, DecodeOptions())
+    speech.network.cuda()
+    assert speech.transcribe_batch(clips, [None] * 8, DecodeOptions()) == expected
