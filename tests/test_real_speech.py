@@ -89,7 +89,7 @@ def test_a_little_training_on_real_prompts_helps(whisper_tiny: Path, shared_dir:
     }
     trained = train(resolve_config(overrides=[override(name, value) for name, value in given.items()]))
     first, *_ = trained.validations
-    assert trained.best["eval_loss"] < 0.8 * first["eval_loss"]
+    assert trained.best["eval_loss"] < 0.9 * first["eval_loss"]
     merged = merge(str(trained.path), out=tmp_path / "merged")
     assert merged.largest_difference <= 1e-4
     found = evaluate(

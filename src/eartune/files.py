@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from eartune.errors import InputError
@@ -121,7 +121,8 @@ def require_writable(folder: str | Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             probe.touch()
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
         for parent in created:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()

@@ -119,8 +119,10 @@ def test_accumulated_batches_learn_what_one_large_batch_does(
     tiny_model: Path, tiny_speech: Path, tmp_path: Path
 ) -> None:
     """Clips of unlike length, so that averaging per batch instead of per token would show."""
-    whole = train(configure(tiny_model, tiny_speech, tmp_path / "whole", bs=6, learning_rate=1e-2))
-    parts = train(configure(tiny_model, tiny_speech, tmp_path / "parts", bs=2, accum=3, learning_rate=1e-2))
+    whole = train(
+        configure(tiny_model, tiny_speech, tmp_path / "whole", per_device_train_batch_size=6, learning_rate=1e-2)
+    )
+    parts = train(configure(tiny_model, tiny_speech, tmp_path / "parts", accum=3, learning_rate=1e-2))
     assert (whole.steps, parts.steps) == (2, 2)
     for one, other in zip(whole.validations, parts.validations, strict=True):
         assert one["eval_loss"] == pytest.approx(other["eval_loss"], rel=1e-4)

@@ -125,13 +125,15 @@ def generation_config(tokenizer: WhisperTokenizer, *, multilingual: bool) -> Gen
     """Build the settings of stock Whisper decoding from the tokenizer (openai/whisper decoding.py)."""
     identity = tokenizer.convert_tokens_to_ids
     end = identity("<|endoftext|>")
+    # tokenizers on the hub keep its older name
+    no_speech = "<|nospeech|>" if "<|nospeech|>" in tokenizer.get_vocab() else "<|nocaptions|>"
     never = [
         "<|startoftranscript|>",
         "<|translate|>",
         "<|transcribe|>",
         "<|startoflm|>",
         "<|startofprev|>",
-        "<|nospeech|>",
+        no_speech,
     ]
     settings: dict[str, Any] = {
         "bos_token_id": end,
@@ -146,6 +148,7 @@ def generation_config(tokenizer: WhisperTokenizer, *, multilingual: bool) -> Gen
         "suppress_tokens": sorted({*_non_speech_tokens(tokenizer), *map(identity, never)}),
         "begin_suppress_tokens": [_encode(tokenizer, " ")[0], end],
     }
+    assert end not in settings["suppress_tokens"], "a token that the tokenizer does not know"
     if multilingual:
         first, last = identity("<|startoftranscript|>") + 1, identity("<|translate|>")
         settings["lang_to_id"] = {tokenizer.convert_ids_to_tokens(token): token for token in range(first, last)}
