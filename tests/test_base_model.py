@@ -80,7 +80,9 @@ def test_folders_that_are_no_whisper_model(tmp_path: Path) -> None:
     (tmp_path / "broken" / "config.json").write_text("{")
     adapter = whisper_folder(tmp_path / "adapter")
     (adapter / "adapter_config.json").write_text("{}")
+    (tmp_path / "run" / "best").mkdir(parents=True)
     cases = {
+        tmp_path / "run": "is a run, not a model; merge it first",
         tmp_path / "empty": "has no config.json",
         tmp_path / "broken": "is not a model's JSON configuration",
         whisper_folder(tmp_path / "bert", model_type="bert"): "is a 'bert' model, expected 'whisper'",

@@ -95,6 +95,11 @@ def _check_folder(folder: Path, model_type: str) -> None:
         raise InputError(
             f"{folder}: holds an adapter, not a whole model; merge it first: eartune merge {folder} --out DIR"
         )
+    if (folder / "best").is_dir() or (folder / "last").is_dir():
+        raise InputError(
+            f"{folder}: is a run, not a model; merge it first (eartune merge {folder} --out DIR), "
+            f"or name {folder / 'best'} if all its weights were tuned"
+        )
     if not config.is_file():
         raise InputError(f"{folder}: has no config.json, so it is not a Hugging Face model folder")
     try:

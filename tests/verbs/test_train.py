@@ -132,6 +132,11 @@ def test_full_tuning_writes_a_whole_model(tiny_model: Path, tiny_speech: Path, t
     trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", method="full", max_steps=2))
     assert (trained.path / "best" / "model.safetensors").is_file()
     assert not (trained.path / "best" / "adapter_config.json").exists()
+    # and a model folder that was tuned in full starts another run, with the same weights frozen
+    again = train(configure(trained.path / "best", tiny_speech, tmp_path / "again", method="full", max_steps=2))
+    name = "model.encoder.embed_positions.weight"
+    weights = [load_file(run.path / "last" / "model.safetensors")[name] for run in (trained, again)]
+    assert weights[0].equal(weights[1])
 
 
 def test_a_frozen_encoder_stays_as_it_was(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
@@ -142,6 +147,8 @@ def test_a_frozen_encoder_stays_as_it_was(tiny_model: Path, tiny_speech: Path, t
     decoder = "model.decoder.layers.0.fc1.weight"
     frozen_weights, free_weights = (load_file(run.path / "last" / "model.safetensors") for run in (frozen, free))
     base = load(find(str(tiny_model))).network.state_dict()
+    positions = "model.encoder.embed_positions.weight"
+    assert free_weights[positions].equal(base[positions]), "sinusoids are never trained"
     assert frozen_weights[name].equal(base[name])
     assert not free_weights[name].equal(base[name])
     assert not frozen_weights[decoder].equal(base[decoder])
@@ -224,8 +231,12 @@ def losses(run: Path) -> list[tuple[str, str]]:
 def test_a_run_killed_again_and_again_has_the_loss_curve_of_an_unbroken_one(
     tiny_model: Path, tiny_speech: Path, tmp_path: Path
 ) -> None:
-    """PiSSA, so that the base weights that training changes come back right too; dropout, so that randomness does."""
-    options = ["--lora-init", "pissa", "--seed", "7", "--save-steps", "1"]
+    """PiSSA, so that the base weights that training changes come back right too; dropout, so that randomness does.
+
+    Kills fall into the first epoch, and the epochs after it must still draw what they would have drawn.
+    """
+    options = ["--lora-init", "pissa", "--use-dora", "--seed", "7", "--save-steps", "1", "--accum", "2"]
+    options += ["--num-workers", "2"]
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     subprocess.run(command(tiny_model, tiny_speech, unbroken, *options), check=True, capture_output=True)
     chance = random.Random(1)

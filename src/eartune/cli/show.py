@@ -51,7 +51,7 @@ def show_evaluation(evaluation: Evaluation, *, console: Console | None = None) -
     if wrong:
         console.print("\nWorst utterances, differences marked:")
         for index in wrong[:NUM_SENTENCES]:
-            console.print(sentence(evaluation, index))
+            console.print(sentence(evaluation, index), soft_wrap=True)
     console.print(f"\n{evaluation.out / 'hypotheses.jsonl'}\n{evaluation.out / 'scores.json'}", soft_wrap=True)
 
 
@@ -132,7 +132,7 @@ def show_demonstration(found: Demonstration, *, console: Console | None = None) 
     gained = sorted(range(len(before)), key=lambda i: after[i].words.errors - before[i].words.errors)
     console.print("Sentences before and after, wrong words marked:")
     for index in gained[:NUM_SENTENCES]:
-        console.print(sentence(evaluation, index))
+        console.print(sentence(evaluation, index), soft_wrap=True)
     console.print(f"{found.clip.name}, transcribed by the merged model:\n  {found.clip_heard}\n", soft_wrap=True)
     times = ", ".join(f"{name} {clock(value)}" for name, value in found.seconds.items())
     console.print(f"Times: {times}")

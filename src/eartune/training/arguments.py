@@ -91,7 +91,8 @@ def _arguments(
         logging_steps=run.logging_steps,
         logging_nan_inf_filter=False,
         dataloader_num_workers=workers,
-        dataloader_persistent_workers=workers > 0,
+        # workers that persist draw random numbers once a run instead of once an epoch, so a continued run would differ
+        dataloader_persistent_workers=False,
         report_to=[name for name in run.report_to if name not in ("csv", "tensorboard", "none")] or "none",
         run_name=run.run_name,
         remove_unused_columns=False,

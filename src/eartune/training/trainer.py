@@ -78,18 +78,6 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
             c for c in self.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
         ]
 
-    def train(self, *arguments: Any, **settings: Any) -> Any:
-        try:
-            return super().train(*arguments, **settings)
-        finally:
-            self._stop_workers()
-
-    def _stop_workers(self) -> None:
-        """Stop the loader's processes now: left to the garbage collector, each of them is waited for five seconds."""
-        iterator = getattr(self.callback_handler.train_dataloader, "_iterator", None)
-        if iterator is not None and hasattr(iterator, "_shutdown_workers"):
-            iterator._shutdown_workers()
-
     def _prepare_inputs(self, inputs: Batch) -> Batch:
         if "waveforms" not in inputs:
             return dict(super()._prepare_inputs(inputs))

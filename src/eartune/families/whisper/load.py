@@ -25,6 +25,8 @@ def load(base: BaseModel, *, task: str = "transcribe", language: str | None = No
         network, tokenizer = load_openai_checkpoint(base.path)
     else:
         network, tokenizer = _load_folder(base.path)
+    # sinusoids, which OpenAI does not train; transformers means to freeze them and forgets it when it loads a folder
+    network.model.encoder.embed_positions.requires_grad_(False)
     if language is not None and not network.generation_config.is_multilingual and language != "en":
         raise InputError(f"{base.spec}: is English-only and language is {language!r}; take a multilingual model")
     return WhisperModel(network, tokenizer, task=task, language=language)
