@@ -81,7 +81,8 @@ def sentence(evaluation: Evaluation, index: int) -> Text:
     """Show one utterance: what was said, and what each model made of it, wrong words marked."""
     text = Text()
     text.append(f"  {'said':<6}{evaluation.utterances[index].text}\n")
-    for name, model in (("base", evaluation.base), ("tuned", evaluation.tuned)):
+    last = "tuned" if evaluation.base is not None else "heard"
+    for name, model in (("base", evaluation.base), (last, evaluation.tuned)):
         if model is not None:
             text.append(f"  {name:<6}")
             text.append_text(_marked(model, index))
