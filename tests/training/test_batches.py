@@ -34,9 +34,3 @@ def test_workers_receive_texts_and_paths_and_no_model(tiny_model: Path, tiny_spe
     assert len(alone) == 3
     for one, other in zip(alone, spread, strict=True):
         assert all(one[name].equal(other[name]) for name in one)
-
-
-def test_audio_seconds_are_those_of_the_manifest(tiny_model: Path, tiny_speech: Path) -> None:
-    utterances = read_manifest([tiny_speech]).utterances
-    dataset = SpeechDataset(utterances, load(find(str(tiny_model))))
-    assert dataset.audio_seconds() == sum(utterance.duration_s for utterance in utterances)

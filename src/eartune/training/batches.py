@@ -43,9 +43,6 @@ class SpeechDataset(Dataset[Example]):
         utterance = self.utterances[index]
         return Example(load_waveform(utterance), self.labels[index])
 
-    def audio_seconds(self) -> float:
-        return sum(utterance.duration_s for utterance in self.utterances)
-
 
 def load_waveform(utterance: Utterance) -> Waveform:
     """Decode an utterance to 16 kHz mono."""

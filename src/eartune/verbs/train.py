@@ -35,7 +35,10 @@ from eartune.verbs.speech import TrainingSpeech, check_speech, read_speech
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """The result of training. `best` and `validations` are error rates as fractions, empty without validation."""
+    """The result of training. `best` and `validations` are error rates as fractions, empty without validation.
+
+    `train_seconds` and `audio_seconds` are those of this call: of a continued run, the part after its checkpoint.
+    """
 
     path: Path
     steps: int
