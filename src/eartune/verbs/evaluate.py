@@ -22,6 +22,7 @@ from eartune.training.decoding import decode_utterances
 from eartune.training.device import best_device, choose_gpu, resolve_precision
 from eartune.verbs.open_model import Checkpoint, Located, locate, open_located, original_base
 from eartune.verbs.quiet import quieten_libraries
+from eartune.verbs.speech import tell_left_out
 
 NUM_WORST = 20
 
@@ -84,8 +85,7 @@ def evaluate(
     arithmetic = resolve_precision(precision, device)
     speech = open_located(located)
     utterances = _within_limits(manifest.utterances, speech, skip_bad=skip_bad, report=report)
-    if manifest.skipped:
-        report.line(f"left out {len(manifest.skipped)} rows that cannot be used, the first: {manifest.skipped[0]}")
+    tell_left_out("rows that cannot be used", manifest.skipped, report)
 
     def measure(what: str, opened: SpeechModel) -> Measured:
         opened.network.to(device)
@@ -134,8 +134,7 @@ def _within_limits(
     kept = tuple(u for u in utterances if u.duration_s <= speech.max_duration_s)
     if not skip_bad or not kept:
         raise_findings(findings, advice="--skip-bad leaves them out.")
-    if findings:
-        report.line(f"left out {len(findings)} utterances that do not fit, the first: {findings[0]}")
+    tell_left_out("utterances that do not fit the model", findings, report)
     return kept
 
 

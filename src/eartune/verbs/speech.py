@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eartune.config.sections import DataSection
-from eartune.errors import raise_findings
+from eartune.errors import InputError, raise_findings
 from eartune.manifest import Manifest, Utterance, read_manifest
 from eartune.reporting import Reporter, clock
 from eartune.run_dir import describe_data
@@ -23,18 +24,30 @@ class TrainingSpeech:
 
 
 def read_speech(options: DataSection, report: Reporter) -> tuple[Manifest, Manifest | None]:
-    """Read the manifests to train and to validate on. Raises InputError with all findings."""
+    """Read the manifests to train and to validate on. Raises InputError with the findings of both."""
     settings: dict[str, Any] = {
         "default_language": options.language,
         "skip_bad": options.skip_bad,
         "max_duration_s": options.max_duration,
     }
-    train_speech = read_manifest(options.train, **settings)
-    validation = read_manifest(options.val, **settings) if options.val else None
-    for manifest in (train_speech, validation):
-        if manifest is not None and manifest.skipped:
-            report.line(f"left out {len(manifest.skipped)} rows that cannot be used, the first: {manifest.skipped[0]}")
-    return train_speech, validation
+    manifests: list[Manifest] = []
+    failures: list[str] = []
+    for paths in filter(None, (options.train, options.val)):
+        try:
+            manifests.append(read_manifest(paths, **settings))
+        except InputError as error:
+            failures.append(str(error))
+    if failures:
+        raise InputError("\n".join(failures))
+    for manifest in manifests:
+        tell_left_out("rows that cannot be used", manifest.skipped, report)
+    return manifests[0], manifests[1] if options.val else None
+
+
+def tell_left_out(what: str, findings: Sequence[str], report: Reporter) -> None:
+    """Say how many were left out, and show the first, so that nothing goes missing unseen."""
+    if findings:
+        report.line(f"left out {len(findings)} {what}, the first: {findings[0]}")
 
 
 def check_speech(
@@ -50,8 +63,7 @@ def check_speech(
         kept.append(tuple(u for u, reason in zip(utterances, reasons, strict=True) if reason is None))
     if findings and not options.skip_bad:
         raise_findings(findings, summary="These utterances do not fit the model:", advice="--skip-bad leaves them out.")
-    if findings:
-        report.line(f"left out {len(findings)} utterances that do not fit the model, the first: {findings[0]}")
+    tell_left_out("utterances that do not fit the model", findings, report)
     raise_findings([] if kept[0] else [f"{options.train[0]}: no utterance is left to train on"])
     train_speech, validation = manifests
     description = {"train": describe_data(kept[0], options.train, skipped=_skipped(train_speech, kept[0]))}

@@ -160,7 +160,7 @@ def _run_trainer(
     if interruption.asked:
         raise Interrupted(
             f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}, and saved in {run.root}; "
-            "give the same command again to go on"
+            f"give the same command again{' without --overwrite' if config.run.overwrite else ''} to go on"
         )
     return TrainedRun(
         path=run.root,

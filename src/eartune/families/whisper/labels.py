@@ -18,6 +18,11 @@ WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
 NO_LEADING_SPACE = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
 
+def whisper_code(language: str | None) -> str | None:
+    """Return the code under which Whisper has a token for a language."""
+    return language if language is None else WHISPER_CODES.get(language, language)
+
+
 @dataclass(frozen=True)
 class LabelEncoder:
     """Encodes transcripts for one model; `languages` is empty for an English-only model."""
@@ -32,7 +37,7 @@ class LabelEncoder:
         """Return <|startoftranscript|>, then language and task where the model has them, then <|notimestamps|>."""
         tokens = ["<|startoftranscript|>"]
         if self.languages:
-            tokens += [f"<|{WHISPER_CODES.get(language or '', language)}|>", f"<|{self.task}|>"]
+            tokens += [f"<|{whisper_code(language)}|>", f"<|{self.task}|>"]
         return [self.tokenizer.convert_tokens_to_ids(token) for token in [*tokens, "<|notimestamps|>"]]
 
     def encode(self, utterance: Utterance) -> Labels:
@@ -65,7 +70,7 @@ class LabelEncoder:
             return f"language {language!r}, and the model is English-only; take a multilingual one (without .en)"
         if self.languages and language is None:
             return "no language is named; add a column, or set --language"
-        if self.languages and WHISPER_CODES.get(language or "", language) not in self.languages:
+        if self.languages and whisper_code(language) not in self.languages:
             known = sorted(self.languages)
             return f"language {language!r} is not one the model has a token for.{nearest(str(language), known)}"
         num_tokens = len(self.prompt(language)) + num_text_tokens

@@ -10,7 +10,7 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 
 from eartune.families.whisper.decode import transcribe_clips, transcribe_recording
 from eartune.families.whisper.features import WINDOW_S, LogMel
-from eartune.families.whisper.labels import WHISPER_CODES, LabelEncoder
+from eartune.families.whisper.labels import LabelEncoder, whisper_code
 from eartune.manifest import Utterance
 from eartune.speech_model import Blocks, DecodeOptions, Labels, Network, Segment, Waveform
 
@@ -73,21 +73,17 @@ class WhisperModel:
         self, waveforms: Sequence[Waveform], languages: Sequence[str | None], options: DecodeOptions
     ) -> list[str]:
         self.log_mel.to(next(self.network.parameters()).device)
-        chosen = [self._whisper_code(language) for language in languages]
+        chosen = [whisper_code(language or self.encoder.default_language) for language in languages]
         return transcribe_clips(
             self.network, self.log_mel, self.tokenizer, waveforms, chosen, task=self.task, options=options
         )
 
     def transcribe_long(self, waveform: Waveform, language: str | None) -> list[Segment]:
         self.log_mel.to(next(self.network.parameters()).device)
-        chosen = self._whisper_code(language)
+        chosen = whisper_code(language or self.encoder.default_language)
         return transcribe_recording(
             self.network, self.log_mel, self.tokenizer, waveform, language=chosen, task=self.task
         )
-
-    def _whisper_code(self, language: str | None) -> str | None:
-        chosen = language or self.encoder.default_language
-        return WHISPER_CODES.get(chosen or "", chosen)
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(0)
