@@ -83,8 +83,11 @@ class SpeechModel(Protocol):
     def pad_token_id(self) -> int:
         """Return the token that fills decoder inputs."""
 
-    def features(self, waveforms_BS: torch.Tensor) -> torch.Tensor:
-        """Compute model inputs on the tensor's device from zero-padded 16 kHz mono waveforms."""
+    def features(self, waveforms_BS: torch.Tensor, window_s: float = ...) -> torch.Tensor:
+        """Compute model inputs on the tensor's device from zero-padded 16 kHz mono waveforms.
+
+        `window_s` is what the model gets to see; by default the whole window it was made for.
+        """
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], languages: Sequence[str | None], options: DecodeOptions

@@ -78,3 +78,14 @@ def test_features_on_the_gpu_equal_those_on_the_cpu() -> None:
     extract = LogMel(128)
     expected = extract(waveforms)
     torch.testing.assert_close(extract.cuda()(waveforms.cuda()).cpu(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", [n for n in BATCHES if "window" not in n])
+def test_a_shorter_window_is_the_beginning_of_the_stock_one(name: str) -> None:
+    waveforms = pad_waveforms(BATCHES[name])
+    extract = LogMel(80)
+    # a little more silence than the transform's own reach
+    window_s = waveforms.shape[1] / SECONDS + 0.1
+    short = extract(waveforms, window_s)
+    assert short.shape[2] == pytest.approx(100 * window_s, abs=1)
+    torch.testing.assert_close(short, extract(waveforms)[:, :, : short.shape[2]], atol=1e-6, rtol=0)

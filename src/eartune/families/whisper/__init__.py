@@ -4,6 +4,7 @@ load        hub id, folder or .pt -> WhisperModel
 openai      OpenAI's .pt checkpoints as Hugging Face networks
 tokenizer   OpenAI's vocabulary files as a Hugging Face tokenizer
 features    waveforms -> log-mel
+encoder     the encoder for windows shorter than 30 s
 labels      transcripts -> decoder inputs and targets
 decode      clips and long recordings -> text
 model       WhisperModel: the family's side of the contract

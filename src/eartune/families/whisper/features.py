@@ -15,15 +15,16 @@ from eartune.audio import SAMPLE_RATE_HZ
 FFT_SAMPLES = 400
 HOP_SAMPLES = 160
 WINDOW_S = 30.0
-WINDOW_SAMPLES = int(WINDOW_S * SAMPLE_RATE_HZ)
-WINDOW_FRAMES = WINDOW_SAMPLES // HOP_SAMPLES
 # The quietest value: log10 of the floor that the extractor clamps mel energies to.
 SILENCE_LOG10 = -10.0
 DYNAMIC_RANGE_LOG10 = 8.0
 
 
 class LogMel(nn.Module):
-    """Waveforms [B, S] (16 kHz, zeros after each clip) -> features [B, M, 3000], float32; beyond 30 s more frames."""
+    """Waveforms [B, S] (16 kHz, zeros after each clip) -> features [B, M, T], float32.
+
+    T is 100 frames for each second of `window_s`, or more where the longest clip is longer.
+    """
 
     window: torch.Tensor
     mel_filters: torch.Tensor
@@ -43,11 +44,12 @@ class LogMel(nn.Module):
         self.register_buffer("mel_filters", torch.from_numpy(filters_FM.T).float().contiguous(), persistent=False)
 
     @torch.no_grad()
-    def forward(self, waveforms_BS: torch.Tensor) -> torch.Tensor:
+    def forward(self, waveforms_BS: torch.Tensor, window_s: float = WINDOW_S) -> torch.Tensor:
+        window_samples = round(window_s * SAMPLE_RATE_HZ / HOP_SAMPLES) * HOP_SAMPLES
         # A tail of true silence keeps the transform's reflection at the end off the speech.
         num_samples = waveforms_BS.shape[1] + 2 * FFT_SAMPLES
-        if waveforms_BS.shape[1] <= WINDOW_SAMPLES:
-            num_samples = min(num_samples, WINDOW_SAMPLES)
+        if waveforms_BS.shape[1] <= window_samples:
+            num_samples = min(num_samples, window_samples)
         num_samples = -(-num_samples // HOP_SAMPLES) * HOP_SAMPLES
         padded_BS = nn.functional.pad(waveforms_BS.float(), (0, num_samples - waveforms_BS.shape[1]))
         with torch.autocast(padded_BS.device.type, enabled=False):
@@ -58,6 +60,6 @@ class LogMel(nn.Module):
             power_BFT = (spectrum_BFT[..., :-1].abs() ** 2).contiguous()
             log_BMT = torch.clamp(self.mel_filters @ power_BFT, min=10.0**SILENCE_LOG10).log10()
         loudest_B11 = log_BMT.amax(dim=(1, 2), keepdim=True).clamp_min(SILENCE_LOG10)
-        missing_frames = max(0, WINDOW_FRAMES - log_BMT.shape[2])
+        missing_frames = max(0, window_samples // HOP_SAMPLES - log_BMT.shape[2])
         window_BMT = nn.functional.pad(log_BMT, (0, missing_frames), value=SILENCE_LOG10)
         return (torch.maximum(window_BMT, loudest_B11 - DYNAMIC_RANGE_LOG10) + 4.0) / 4.0

@@ -64,9 +64,9 @@ class WhisperModel:
     def pad_token_id(self) -> int:
         return int(self.tokenizer.pad_token_id)
 
-    def features(self, waveforms_BS: torch.Tensor) -> torch.Tensor:
+    def features(self, waveforms_BS: torch.Tensor, window_s: float = WINDOW_S) -> torch.Tensor:
         self.log_mel.to(waveforms_BS.device)
-        features_BMT: torch.Tensor = self.log_mel(waveforms_BS)
+        features_BMT: torch.Tensor = self.log_mel(waveforms_BS, window_s)
         return features_BMT
 
     def transcribe_batch(
