@@ -5,7 +5,7 @@ Letters in tensor names: B batch, S samples, T frames, M mel bins, U tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -27,6 +27,28 @@ class Labels:
 
     decoder_input_ids: list[int]
     targets: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An utterance (by its number) and where it lies in a window, in seconds."""
+
+    index: int
+    start_s: float
+    end_s: float
+
+
+class Transcripts(Protocol):
+    """The encoded transcripts of some utterances: small and without the model, so that workers can have them."""
+
+    def num_tokens(self, index: int) -> int:
+        """Return the most tokens that one transcript takes in a window it shares."""
+
+    def language(self, index: int) -> str | None:
+        """Return the language; only utterances of one language share a window."""
+
+    def labels(self, spoken: Sequence[Spoken], *, timestamps: bool) -> Labels:
+        """Join the transcripts of one window, with or without their times."""
 
 
 # cross-entropy's own ignore_index
@@ -70,6 +92,9 @@ class SpeechModel(Protocol):
     network: Network
     blocks: Blocks
     max_duration_s: float
+    # what the transcripts of one window may take together, and the grid of its times
+    max_window_tokens: int
+    timestamp_step_s: float
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         """Say for each utterance why the model cannot be trained on it, or None."""
@@ -77,8 +102,8 @@ class SpeechModel(Protocol):
     def language_of(self, utterance: Utterance) -> str | None:
         """Return the language an utterance is decoded and scored in: its own, the run's, or the model's only one."""
 
-    def labels(self, utterance: Utterance) -> Labels:
-        """Encode the transcript with its prompt."""
+    def transcripts(self, utterances: Sequence[Utterance]) -> Transcripts:
+        """Encode the transcripts of utterances without findings."""
 
     def pad_token_id(self) -> int:
         """Return the token that fills decoder inputs."""
@@ -87,6 +112,16 @@ class SpeechModel(Protocol):
         """Compute model inputs on the tensor's device from zero-padded 16 kHz mono waveforms.
 
         `window_s` is what the model gets to see; by default the whole window it was made for.
+        """
+
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        """Run the encoder: features -> states [B, P, D]."""
+
+    def summed_loss(self, batch: Mapping[str, torch.Tensor], *, label_smoothing: float = 0.0) -> torch.Tensor:
+        """Sum the loss over all tokens to be answered, in float32.
+
+        The batch holds features (`input_features`) or the encoder's states (`encoder_states`), `decoder_input_ids`
+        [B, U], and of its N answers their places in the flattened [B * U] (`answer_rows`) and tokens (`answers`).
         """
 
     def transcribe_batch(

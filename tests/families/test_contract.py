@@ -9,9 +9,10 @@ import torch
 from eartune.config.train_config import FAMILIES
 from eartune.families.registry import family
 from eartune.manifest import Utterance, read_manifest
-from eartune.speech_model import IGNORED, DecodeOptions, SpeechModel
-from eartune.training.batches import SpeechDataset, collate, to_inputs
-from eartune.training.loss import token_loss
+from eartune.speech_model import IGNORED, DecodeOptions, SpeechModel, Spoken
+from eartune.training.batches import Batch, SpeechDataset, answers, to_inputs
+from eartune.training.plan import MicroBatch
+from eartune.training.windows import Placed, Window
 
 TINY = {"whisper": "tiny_model"}
 
@@ -35,36 +36,57 @@ def test_good_speech_has_no_findings(speech: SpeechModel, utterances: tuple[Utte
 
 
 def test_labels_pair_inputs_with_answers(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
-    for utterance in utterances:
-        labels = speech.labels(utterance)
+    transcripts = speech.transcripts(utterances)
+    for index, utterance in enumerate(utterances):
+        labels = transcripts.labels([Spoken(index, 0.0, utterance.duration_s)], timestamps=False)
         assert len(labels.decoder_input_ids) == len(labels.targets)
         assert any(target != IGNORED for target in labels.targets)
+        assert transcripts.language(index) == "en"
 
 
-def test_a_batch_trains(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
-    dataset = SpeechDataset(utterances, speech)
-    batch = collate([dataset[index] for index in range(3)], pad_token_id=speech.pad_token_id())
-    inputs = to_inputs(batch, speech)
-    labels = inputs.pop("labels")
-    loss = token_loss(speech.network(**inputs), labels)
+def batch_of(
+    speech: SpeechModel, utterances: tuple[Utterance, ...], rows: list[int], *, width_s: float = 30.0
+) -> Batch:
+    windows = tuple(Window((Placed(row, 0.0),), utterances[row].duration_s, width_s) for row in rows)
+    return SpeechDataset(utterances, speech)[MicroBatch(windows, width_s)]
+
+
+def loss_of(speech: SpeechModel, batch: Batch) -> torch.Tensor:
+    features = speech.features(batch.waveforms, batch.width_s)
+    return speech.summed_loss({"input_features": features, **answers(batch, torch.device("cpu"))})
+
+
+@pytest.mark.parametrize("width_s", [30.0, 3.2])
+def test_a_batch_trains(speech: SpeechModel, utterances: tuple[Utterance, ...], width_s: float) -> None:
+    loss = loss_of(speech, batch_of(speech, utterances, [0, 1, 2], width_s=width_s))
     loss.backward()
     assert torch.isfinite(loss)
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in speech.network.parameters())
 
 
 def test_padding_of_a_batch_does_not_change_the_loss(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
-    """The loss of two clips together is that of each alone, weighted by tokens."""
-    dataset = SpeechDataset(utterances, speech)
-    pad = speech.pad_token_id()
-
-    def summed(rows: list[int]) -> tuple[float, int]:
-        inputs = to_inputs(collate([dataset[row] for row in rows], pad_token_id=pad), speech)
-        labels = inputs.pop("labels")
-        with torch.no_grad():
-            return float(token_loss(speech.network(**inputs), labels, num_items_in_batch=1)), int((labels >= 0).sum())
-
-    (first, _), (second, _), (both, _) = summed([0]), summed([5]), summed([0, 5])
+    """The loss of two clips together is that of each alone."""
+    with torch.no_grad():
+        first, second, both = (float(loss_of(speech, batch_of(speech, utterances, r))) for r in ([0], [5], [0, 5]))
     assert both == pytest.approx(first + second, rel=1e-4)
+
+
+def test_the_loss_is_that_of_the_whole_networks_logits(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
+    batch = batch_of(speech, utterances, [0, 3])
+    inputs = to_inputs(batch, speech, torch.device("cpu"))
+    labels = inputs.pop("labels")
+    with torch.no_grad():
+        logits = speech.network(**inputs).logits.flatten(0, 1)
+        expected = torch.nn.functional.cross_entropy(logits, labels.flatten(), reduction="sum")
+        torch.testing.assert_close(loss_of(speech, batch), expected, atol=0, rtol=1e-5)
+
+
+def test_states_of_the_encoder_stand_for_features(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
+    batch = batch_of(speech, utterances, [0, 3], width_s=3.2)
+    with torch.no_grad():
+        states = speech.encode(speech.features(batch.waveforms, batch.width_s))
+        found = speech.summed_loss({"encoder_states": states, **answers(batch, torch.device("cpu"))})
+        torch.testing.assert_close(found, loss_of(speech, batch), atol=0, rtol=1e-6)
 
 
 def test_decoding_gives_one_text_per_clip(speech: SpeechModel) -> None:

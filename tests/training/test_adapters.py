@@ -14,7 +14,6 @@ from eartune.families.whisper.load import find, load
 from eartune.speech_model import SpeechModel
 from eartune.training import adapter_files
 from eartune.training.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
-from eartune.training.loss import token_loss
 from eartune.training.targets import resolve_targets
 
 INITIALISATIONS = [True, "gaussian", "pissa", "pissa_niter_4", "olora", "orthogonal", "eva", "corda", "lora_ga", "mica"]
@@ -46,7 +45,8 @@ def batches(speech: SpeechModel) -> Iterable[dict[str, torch.Tensor]]:
 
 
 def loss(network: torch.nn.Module, batch: Any) -> torch.Tensor:
-    return token_loss(network(**{n: v for n, v in batch.items() if n != "labels"}), batch["labels"])
+    logits = network(**{n: v for n, v in batch.items() if n != "labels"}).logits
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten())
 
 
 def trained(speech: SpeechModel, options: dict[str, Any]) -> tuple[PeftModel, adapter_files.Weights | None]:

@@ -4,33 +4,92 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
+import soundfile
 import torch
-from torch.utils.data import DataLoader
 
 from eartune.families.whisper.load import find, load
-from eartune.manifest import read_manifest
-from eartune.speech_model import IGNORED, Labels
-from eartune.training.batches import Example, SpeechDataset, collate, collator
+from eartune.manifest import Utterance, read_manifest
+from eartune.speech_model import IGNORED, SpeechModel
+from eartune.training.batches import Batch, SpeechDataset, answers, in_stock_windows
+from eartune.training.loader import StepLoader
+from eartune.training.plan import MicroBatch, Step
+from eartune.training.windows import Placed, Window
 
 
-def test_padding_by_hand() -> None:
-    first = Example(np.array([0.1, 0.2, 0.3], dtype=np.float32), Labels([5, 6], [6, 9]))
-    second = Example(np.array([0.5], dtype=np.float32), Labels([5, 7, 8], [7, 8, 9]))
-    batch = collate([first, second], pad_token_id=0)
-    expected = torch.tensor([[0.1, 0.2, 0.3], [0.5, 0.0, 0.0]])
-    torch.testing.assert_close(batch["waveforms"], expected)
-    assert batch["decoder_input_ids"].tolist() == [[5, 6, 0], [5, 7, 8]]
-    assert batch["labels"].tolist() == [[6, 9, IGNORED], [7, 8, 9]]
-    assert float(batch["audio_seconds"]) == np.float32(4 / 16_000)
+@pytest.fixture(scope="module")
+def speech(tiny_model: Path) -> SpeechModel:
+    return load(find(str(tiny_model)))
+
+
+@pytest.fixture
+def dataset(speech: SpeechModel, tmp_path: Path) -> SpeechDataset:
+    """Two clips of constant samples: 0.5 for 1 s, 0.25 for 2 s."""
+    utterances = []
+    for name, level, seconds, text in (("a", 0.5, 1, "one"), ("b", 0.25, 2, "two words")):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(16_000 * seconds, level), 16_000, subtype="FLOAT")
+        utterances.append(Utterance(tmp_path / f"{name}.wav", text, float(seconds), language="en"))
+    return SpeechDataset(utterances, speech)
+
+
+def row(*placed: tuple[int, float], timestamps: bool = False) -> Window:
+    return Window(tuple(Placed(*clip) for clip in placed), 1.0, 4.0, timestamps)
+
+
+def tokens(speech: SpeechModel, ids: torch.Tensor) -> list[str]:
+    names = speech.tokenizer.convert_ids_to_tokens  # type: ignore[attr-defined]
+    return ["-" if token == IGNORED else names(token) for token in ids.tolist()]
+
+
+def test_padding_by_hand(dataset: SpeechDataset, speech: SpeechModel) -> None:
+    batch = dataset[MicroBatch((row((0, 0.0)), row((1, 0.0))), 4.0)]
+    expected = torch.zeros(2, 32_000)
+    expected[0, :16_000], expected[1] = 0.5, 0.25
+    torch.testing.assert_close(batch.waveforms, expected)
+    assert tokens(speech, batch.labels[0]) == ["<|en|>", "-", "-", "Ġone", "<|endoftext|>", "-"]
+    assert tokens(speech, batch.labels[1])[3:] == ["Ġtwo", "Ġwords", "<|endoftext|>"]
+    assert batch.decoder_input_ids[0, -1] == speech.pad_token_id()
+    assert (batch.num_answers, batch.speech_s, batch.width_s) == (7, 3.0, 4.0)
+
+
+def test_clips_lie_where_the_plan_put_them(dataset: SpeechDataset, speech: SpeechModel) -> None:
+    batch = dataset[MicroBatch((row((1, 0.5), (0, 2.54), timestamps=True),), 4.0)]
+    samples = batch.waveforms[0]
+    assert len(samples) == round(3.54 * 16_000)
+    assert samples[:8_000].abs().max() == samples[40_000:40_640].abs().max() == 0
+    assert (samples[8_000:40_000] == 0.25).all()
+    assert (samples[40_640:] == 0.5).all()
+    times = [token for token in tokens(speech, batch.labels[0]) if token[2:3].isdigit()]
+    assert times == ["<|0.50|>", "<|2.50|>", "<|2.54|>", "<|3.54|>"]
+
+
+def test_halves_hold_all_rows(dataset: SpeechDataset) -> None:
+    batch = dataset[MicroBatch((row((0, 0.0)), row((1, 0.0)), row((0, 0.0))), 4.0)]
+    first, second = batch.halves()
+    assert (len(first.labels), len(second.labels)) == (1, 2)
+    assert first.num_answers + second.num_answers == batch.num_answers
+    assert first.speech_s + second.speech_s == pytest.approx(batch.speech_s)
+    assert torch.equal(torch.cat([first.waveforms, second.waveforms]), batch.waveforms)
+
+
+def test_answers_are_what_has_to_be_answered(dataset: SpeechDataset) -> None:
+    batch = dataset[MicroBatch((row((0, 0.0)), row((1, 0.0))), 4.0)]
+    found = answers(batch, torch.device("cpu"))
+    assert found["answer_rows"].tolist() == [0, 3, 4, 6, 9, 10, 11]
+    assert torch.equal(batch.labels.flatten()[found["answer_rows"]], found["answers"])
 
 
 def test_workers_receive_texts_and_paths_and_no_model(tiny_model: Path, tiny_speech: Path) -> None:
-    speech = load(find(str(tiny_model)))
-    dataset = SpeechDataset(read_manifest([tiny_speech]).utterances, speech)
-    assert len(pickle.dumps((dataset, collator(speech)))) < 10_000
-    alone, spread = (
-        list(DataLoader(dataset, batch_size=2, collate_fn=collator(speech), num_workers=workers)) for workers in (0, 2)
-    )
+    utterances = read_manifest([tiny_speech]).utterances
+    dataset = SpeechDataset(utterances, load(find(str(tiny_model))))
+    assert len(pickle.dumps(dataset)) < 10_000
+    planned: list[Step] = [[batch] for batch in in_stock_windows(utterances, batch_size=2, window_s=30.0)]
+
+    def steps(num_workers: int) -> list[list[Batch]]:
+        return list(StepLoader(dataset, lambda _: planned, num_steps=3, num_workers=num_workers, pin_memory=False))
+
+    alone, spread = steps(0), steps(2)
     assert len(alone) == 3
-    for one, other in zip(alone, spread, strict=True):
-        assert all(one[name].equal(other[name]) for name in one)
+    for (one,), (other,) in zip(alone, spread, strict=True):
+        assert one.waveforms.equal(other.waveforms)
+        assert one.labels.equal(other.labels)

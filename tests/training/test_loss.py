@@ -1,44 +1,87 @@
-"""The loss against torch's, and against itself in pieces."""
-
-from types import SimpleNamespace
+"""The head's cross-entropy against torch's own over the whole table of logits."""
 
 import pytest
 import torch
+from torch import nn
 
-from eartune.speech_model import IGNORED
-from eartune.training.loss import token_loss
+from eartune.training import loss as loss_module
+from eartune.training.loss import module_cross_entropy, summed_cross_entropy
+
+WIDTH, VOCABULARY, COUNT = 16, 101, 37
 
 
-def batch(rows: int = 4, tokens: int = 7, vocabulary: int = 50) -> tuple[SimpleNamespace, torch.Tensor]:
+@pytest.fixture(autouse=True)
+def few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven rows at a time: five whole pieces and a rest."""
+    monkeypatch.setattr(loss_module, "CHUNK_ELEMENTS", 7 * VOCABULARY + 3)
+
+
+def problem(*, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(rows, tokens, vocabulary, generator=generator)
-    labels = torch.randint(0, vocabulary, (rows, tokens), generator=generator)
-    labels[0, 3:] = IGNORED
-    labels[2, :2] = IGNORED
-    return SimpleNamespace(logits=logits), labels
+    hidden = torch.randn(COUNT, WIDTH, generator=generator).to(dtype).requires_grad_()
+    weight = torch.randn(VOCABULARY, WIDTH, generator=generator).to(dtype).requires_grad_()
+    return hidden, weight, torch.randint(0, VOCABULARY, (COUNT,), generator=generator)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_equals_torchs_mean_over_tokens(smoothing: float) -> None:
-    outputs, labels = batch()
-    expected = torch.nn.functional.cross_entropy(
-        outputs.logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, label_smoothing=smoothing
-    )
-    torch.testing.assert_close(token_loss(outputs, labels, label_smoothing=smoothing), expected)
+def test_loss_and_gradients_are_those_of_torch(smoothing: float) -> None:
+    hidden, weight, answers = problem(dtype=torch.float64)
+    hidden32, weight32, _ = problem()
+    expected = nn.functional.cross_entropy(hidden @ weight.T, answers, reduction="sum", label_smoothing=smoothing)
+    (expected / COUNT).backward()
+    found = summed_cross_entropy(hidden32, weight32, answers, label_smoothing=smoothing)
+    (found / COUNT).backward()
+    torch.testing.assert_close(found, expected.float(), atol=0, rtol=1e-5)
+    for ours, theirs in ((hidden32, hidden), (weight32, weight)):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        torch.testing.assert_close(ours.grad, theirs.grad.float(), atol=1e-6, rtol=1e-4)
 
 
-def test_accumulated_pieces_add_up_to_the_whole() -> None:
-    outputs, labels = batch()
-    count = (labels != IGNORED).sum()
-    pieces = [
-        token_loss(SimpleNamespace(logits=outputs.logits[rows]), labels[rows], num_items_in_batch=count)
-        for rows in (slice(0, 1), slice(1, 4))
-    ]
-    torch.testing.assert_close(sum(pieces), token_loss(outputs, labels))
+@pytest.mark.parametrize("frozen", ["hidden", "weight"])
+def test_what_is_frozen_has_no_gradient_and_the_other_its_own(frozen: str) -> None:
+    both = problem()
+    one = problem()
+    one[0 if frozen == "hidden" else 1].requires_grad_(False)
+    for hidden, weight, answers in (both, one):
+        summed_cross_entropy(hidden, weight, answers).backward()
+    for ours, reference in zip(one[:2], both[:2], strict=True):
+        assert ours.grad is None if not ours.requires_grad else torch.equal(ours.grad, reference.grad)  # type: ignore[arg-type]
 
 
-def test_is_float32_for_bf16_logits() -> None:
-    outputs, labels = batch()
-    found = token_loss(SimpleNamespace(logits=outputs.logits.bfloat16()), labels)
+def test_without_gradients_the_value_is_the_same() -> None:
+    hidden, weight, answers = problem()
+    with torch.no_grad():
+        found = summed_cross_entropy(hidden, weight, answers)
+    assert not found.requires_grad
+    torch.testing.assert_close(found, summed_cross_entropy(hidden, weight, answers))
+
+
+def test_under_autocast_only_the_products_are_rounded() -> None:
+    hidden, weight, answers = problem()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = summed_cross_entropy(hidden, weight, answers)
+    logits = hidden.bfloat16() @ weight.bfloat16().T
+    expected = nn.functional.cross_entropy(logits.float(), answers, reduction="sum")
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, token_loss(outputs, labels), atol=0.02, rtol=0.02)
+    torch.testing.assert_close(found, expected, atol=0, rtol=1e-5)
+    (found / COUNT).backward()
+    assert weight.grad is not None
+    assert weight.grad.dtype == torch.float32
+
+
+def test_gradients_pass_a_numerical_check() -> None:
+    hidden, weight, answers = problem(dtype=torch.float64)
+    whole = nn.functional.cross_entropy(hidden @ weight.T, answers, reduction="sum")
+    summed_cross_entropy(hidden, weight, answers).mul(3.0).backward()
+    expected_hidden, expected_weight = torch.autograd.grad(3.0 * whole, (hidden, weight))
+    torch.testing.assert_close(hidden.grad, expected_hidden, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(weight.grad, expected_weight, atol=1e-5, rtol=1e-4)
+
+
+def test_a_head_that_is_more_than_its_weights_is_called() -> None:
+    hidden, weight, answers = problem()
+    head = nn.Sequential(nn.Linear(WIDTH, VOCABULARY, bias=False))
+    head[0].weight = nn.Parameter(weight.detach().clone())
+    plain = module_cross_entropy(head[0], hidden, answers)
+    torch.testing.assert_close(module_cross_entropy(head, hidden, answers), plain)

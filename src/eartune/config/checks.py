@@ -8,12 +8,20 @@ from pathlib import Path
 from eartune.config.train_config import TrainConfig, with_values
 
 LEARNING_RATES = {"lora": 5e-4, "full": 1e-5}
+WINDOW_OPTIONS = {
+    "packed_gap": ("packed", "short"),
+    "packed_timestamps": ("packed", "short"),
+    "packed_alone": ("packed",),
+    "short_margin": ("short",),
+    "short_jitter": ("short",),
+    "short_full": ("short",),
+}
 REPORTS = ("csv", "tensorboard", "wandb", "mlflow", "none")
 
 
 def fill_in(config: TrainConfig) -> TrainConfig:
     """Replace short forms and open defaults by what they mean."""
-    for step in (_precision, _optimizer, _schedule, _validation, _adapter, _names):
+    for step in (_precision, _optimizer, _windows, _schedule, _validation, _adapter, _names):
         config = step(config)
     return config
 
@@ -30,6 +38,7 @@ def disagreements(config: TrainConfig, *, complete: bool) -> list[str]:
         + _precision_conflicts(config)
         + _validation_conflicts(config, complete=complete)
         + _method_conflicts(config)
+        + _window_conflicts(config)
     )
 
 
@@ -48,6 +57,13 @@ def _optimizer(config: TrainConfig) -> TrainConfig:
     if optimizer.fused_optim is not None and not config.given("optim"):
         optim = "adamw_torch_fused" if optimizer.fused_optim else "adamw_torch"
         config = with_values(config, config.provenance["fused_optim"] + " (as fused_optim)", optim=optim)
+    return config
+
+
+def _windows(config: TrainConfig) -> TrainConfig:
+    # packed windows differ in each epoch, so nothing of them can be kept
+    if config.model.cache_encoder is not False and not config.given("short_full"):
+        config = with_values(config, "default with cache_encoder", short_full=0.0)
     return config
 
 
@@ -161,8 +177,33 @@ def _method_conflicts(config: TrainConfig) -> list[str]:
     found = [
         f"{config.provenance[name]}: {name} is an adapter option and method is full: remove it, or set method to lora"
         for name in adapter_options
-        if config.given(name) and not config.provenance[name].startswith("preset")
+        if config.changed(name) and not config.provenance[name].startswith("preset")
     ]
     if config.run.merge_lora:
         found.append("merge_lora: there is no adapter to merge with method full: remove it")
+    return found
+
+
+def _window_conflicts(config: TrainConfig) -> list[str]:
+    window, model = config.window, config.model
+    found = []
+    if isinstance(window.batch_seconds, float) and config.changed("per_device_train_batch_size"):
+        found.append(
+            f"batch_seconds: {window.batch_seconds:g} and per_device_train_batch_size both say how much a batch holds: "
+            "keep one (batch_seconds: auto goes with both)"
+        )
+    for name, kinds in WINDOW_OPTIONS.items():
+        if config.changed(name) and window.window not in kinds:
+            found.append(f"{name}: is used with window {' or '.join(kinds)}, and window is {window.window}: remove it")
+    masks = [name for name in type(window).model_fields if name.startswith("mask_") and config.changed(name)]
+    if masks and not window.spec_augment:
+        found.append(f"{masks[0]}: is used with spec_augment only: set it to true, or remove {masks[0]}")
+    if model.cache_encoder is False:
+        return found
+    if model.method == "full" and not model.freeze_encoder:
+        found.append("cache_encoder: the encoder is trained, so it changes: set freeze_encoder true")
+    if window.window == "packed":
+        found.append("cache_encoder: packed windows differ in each epoch: set window short or padded")
+    if window.spec_augment:
+        found.append("cache_encoder: spec_augment changes what the encoder hears in each epoch: keep one")
     return found

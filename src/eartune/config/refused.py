@@ -27,8 +27,9 @@ REFUSED: dict[str, str] = {
     "use_cpu": "set `gpu` for a certain GPU; to train on the CPU, hide the GPUs: CUDA_VISIBLE_DEVICES=",
     "no_cuda": "to train on the CPU, hide the GPUs: CUDA_VISIBLE_DEVICES=",
     "remove_unused_columns": "manifest rows have no columns that need removing: remove it",
-    "group_by_length": "Whisper pads every clip to 30 s, so batches of like length gain nothing: remove it",
-    "train_sampling_strategy": "Whisper pads every clip to 30 s, so the order by length gains nothing: remove it",
+    "group_by_length": "set `window: short`, which puts clips of like length together and does not pad them to 30 s",
+    "train_sampling_strategy": "set `window: short`, which puts clips of like length together",
+    "auto_find_batch_size": "set `batch_seconds: auto`",
     "do_train": "the verb says what is done (eartune train): remove it",
     "do_eval": "validation is done where `val` is given: remove it",
     "do_predict": "use `eartune evaluate`",
@@ -37,7 +38,7 @@ REFUSED: dict[str, str] = {
 TRAINER_ONLY = "an argument of transformers' Trainer that eartune does not use: remove it"
 # The rest of transformers' Seq2SeqTrainingArguments (5.23): known, so that the answer is not 'unknown key'.
 TRAINER_ARGUMENTS = frozenset(
-    """accelerator_config activation_checkpointing activation_checkpointing_kwargs auto_find_batch_size
+    """accelerator_config activation_checkpointing activation_checkpointing_kwargs
     average_tokens_across_devices batch_eval_metrics bf16_full_eval data_seed dataloader_drop_last
     dataloader_in_order dataloader_multiprocessing_context dataloader_persistent_workers dataloader_pin_memory
     dataloader_prefetch_factor ddp_backend ddp_broadcast_buffers ddp_bucket_cap_mb ddp_find_unused_parameters

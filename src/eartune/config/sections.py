@@ -48,6 +48,10 @@ class ModelSection(Section):
     """Train low-rank adapters (see the adapter options), or all weights."""
     freeze_encoder: bool = False
     """Train nothing in the encoder: faster, and enough where the words are new but the voices are not."""
+    cache_encoder: bool | Literal["memory", "disk"] = False
+    """With a frozen encoder: keep what it says about each clip after the first epoch, so that later ones only run the
+    decoder, many times faster. true: in memory if it fits in half of what is free, else on the disk, where other runs
+    on the same speech find it too."""
 
 
 class RunSection(Section):

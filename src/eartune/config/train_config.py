@@ -10,6 +10,7 @@ from eartune.config.adapter import AdapterSection
 from eartune.config.optimizer import OptimizerSection
 from eartune.config.options import Option, Section, options_of
 from eartune.config.sections import DataSection, ModelSection, RunSection, ValidationSection
+from eartune.config.window import WindowSection
 
 FAMILIES = ("whisper",)
 SECTIONS: dict[str, type[Section]] = {
@@ -17,6 +18,7 @@ SECTIONS: dict[str, type[Section]] = {
     "model": ModelSection,
     "run": RunSection,
     "validation": ValidationSection,
+    "window": WindowSection,
     "optimizer": OptimizerSection,
     "adapter": AdapterSection,
 }
@@ -36,6 +38,7 @@ class TrainConfig:
     model: ModelSection
     run: RunSection
     validation: ValidationSection
+    window: WindowSection
     optimizer: OptimizerSection
     adapter: AdapterSection
     provenance: Provenance
@@ -50,6 +53,11 @@ class TrainConfig:
     def given(self, name: str) -> bool:
         """Tell whether the user (or a preset) set this option, in contrast to its default."""
         return not self.provenance[name].startswith("default")
+
+    def changed(self, name: str) -> bool:
+        """Tell whether the user (or a preset) set this option to something else than its default."""
+        option = BY_NAME[name]
+        return self.given(name) and getattr(getattr(self, option.section), name) != option.default
 
     def run_takes_best(self) -> bool:
         """Tell whether later verbs take best/ from the run (last/ otherwise, and where there is no best/)."""

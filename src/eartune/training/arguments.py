@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ MAX_DEFAULT_WORKERS = 4
 
 
 def training_arguments(
-    config: TrainConfig, *, output_dir: Path, num_examples: int, device: torch.device, precision: Precision
+    config: TrainConfig, *, output_dir: Path, epoch_steps: int, device: torch.device, precision: Precision
 ) -> TrainingArguments:
     """Translate the configuration. What eartune does itself (files, logs, progress) is switched off here.
 
@@ -29,7 +28,7 @@ def training_arguments(
     """
     _require_packages(config)
     try:
-        return TrainingArguments(**_arguments(config, output_dir, num_examples, device, precision))
+        return TrainingArguments(**_arguments(config, output_dir, epoch_steps, device, precision))
     except (ValueError, TypeError, ImportError) as error:
         raise InputError(f"the configuration is refused by transformers: {str(error).splitlines()[0][:300]}") from None
 
@@ -48,17 +47,17 @@ def _require_packages(config: TrainConfig) -> None:
 
 
 def _arguments(
-    config: TrainConfig, output_dir: Path, num_examples: int, device: torch.device, precision: Precision
+    config: TrainConfig, output_dir: Path, epoch_steps: int, device: torch.device, precision: Precision
 ) -> dict[str, Any]:
-    epoch_steps = steps_per_epoch(config, num_examples)
     optimizer, validation, run = config.optimizer, config.validation, config.run
     workers = num_workers(config.data.dataloader_num_workers)
     warmup = optimizer.warmup_steps if optimizer.warmup_steps is not None else optimizer.warmup_ratio
     return dict(
         output_dir=str(output_dir),
-        per_device_train_batch_size=optimizer.per_device_train_batch_size,
+        # a planned step is one batch to the Trainer, which then has nothing to accumulate
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=1,
         per_device_eval_batch_size=validation.per_device_eval_batch_size,
-        gradient_accumulation_steps=optimizer.gradient_accumulation_steps,
         num_train_epochs=optimizer.num_train_epochs,
         max_steps=optimizer.max_steps or -1,
         learning_rate=optimizer.learning_rate,
@@ -91,21 +90,12 @@ def _arguments(
         logging_steps=run.logging_steps,
         logging_nan_inf_filter=False,
         dataloader_num_workers=workers,
-        # workers that persist draw random numbers once a run instead of once an epoch, so a continued run would differ
-        dataloader_persistent_workers=False,
         report_to=[name for name in run.report_to if name not in ("csv", "tensorboard", "none")] or "none",
         run_name=run.run_name,
         remove_unused_columns=False,
-        label_names=["labels"],
         disable_tqdm=True,
         **_scheduler(config),
     )
-
-
-def steps_per_epoch(config: TrainConfig, num_examples: int) -> int:
-    """Return how many optimiser steps one pass over the training data takes."""
-    batches = math.ceil(num_examples / config.optimizer.per_device_train_batch_size)
-    return math.ceil(batches / config.optimizer.gradient_accumulation_steps)
 
 
 def num_workers(wanted: int | None) -> int:

@@ -1,14 +1,12 @@
-"""Utterances as padded batches of waveforms and labels. Audio is decoded in the loader's workers, features are not.
+"""Utterances as batches of waveforms and labels. Audio is decoded in the loader's workers, features are not computed.
 
-B batch, S samples, U tokens.
+B batch, S samples, U tokens, N answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,32 +14,111 @@ from torch.utils.data import Dataset
 
 from eartune.audio import SAMPLE_RATE_HZ, decode
 from eartune.manifest import Utterance
-from eartune.speech_model import IGNORED, Labels, SpeechModel, Waveform
-
-Batch = dict[str, torch.Tensor]
+from eartune.speech_model import IGNORED, SpeechModel, Spoken, Transcripts, Waveform
+from eartune.training.plan import MicroBatch
+from eartune.training.windows import Clip, Window, alone
 
 
 @dataclass(frozen=True)
-class Example:
-    """One utterance, decoded."""
+class Batch:
+    """One forward pass, on the CPU. waveforms [B, S] float32, zeros where there is no speech; decoder_input_ids [B, U];
+    labels [B, U], IGNORED where there is nothing to answer; the encoder sees `width_s` of each row.
 
-    waveform: Waveform
-    labels: Labels
+    Where the encoder's states are kept, `keys` name those of each row; there are no waveforms if all are known."""
+
+    waveforms: torch.Tensor | None
+    decoder_input_ids: torch.Tensor
+    labels: torch.Tensor
+    width_s: float
+    speech_s: float
+    keys: tuple[str, ...] = ()
+
+    @property
+    def filled(self) -> float:
+        """The share of the width that the longest row takes."""
+        assert self.waveforms is not None
+        return self.waveforms.shape[1] / (self.width_s * SAMPLE_RATE_HZ)
+
+    @property
+    def seen_s(self) -> float:
+        """What the encoder sees of all rows together."""
+        return len(self.labels) * self.width_s
+
+    @property
+    def num_answers(self) -> int:
+        return int((self.labels != IGNORED).sum())
+
+    def pin_memory(self) -> Batch:
+        """Return the same batch in memory that a GPU reads directly; the loader calls this."""
+        return self if self.waveforms is None else replace(self, waveforms=self.waveforms.pin_memory())
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """Divide the rows; there must be two of them."""
+        middle = len(self.labels) // 2
+        return self._rows(slice(0, middle)), self._rows(slice(middle, None))
+
+    def _rows(self, rows: slice) -> Batch:
+        return Batch(
+            None if self.waveforms is None else self.waveforms[rows],
+            self.decoder_input_ids[rows],
+            self.labels[rows],
+            self.width_s,
+            self.speech_s * len(self.labels[rows]) / len(self.labels),
+            self.keys[rows],
+        )
 
 
-class SpeechDataset(Dataset[Example]):
-    """Decodes utterances on access. Holds texts as tokens and no model, so that workers receive little."""
+class SpeechDataset(Dataset[Batch]):
+    """Makes batches of a plan's windows. Holds texts as tokens and no model, so that workers receive little."""
 
     def __init__(self, utterances: Sequence[Utterance], speech: SpeechModel) -> None:
         self.utterances = tuple(utterances)
-        self.labels = [speech.labels(utterance) for utterance in utterances]
+        self.transcripts: Transcripts = speech.transcripts(utterances)
+        self.pad_token_id = speech.pad_token_id()
 
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def __getitem__(self, index: int) -> Example:
-        utterance = self.utterances[index]
-        return Example(load_waveform(utterance), self.labels[index])
+    def __getitem__(self, planned: MicroBatch) -> Batch:
+        labels = [self.transcripts.labels(self._spoken(w), timestamps=w.timestamps) for w in planned.windows]
+        num_tokens = max(len(row.targets) for row in labels)
+        inputs_BU = torch.full((len(labels), num_tokens), self.pad_token_id, dtype=torch.long)
+        targets_BU = torch.full((len(labels), num_tokens), IGNORED, dtype=torch.long)
+        for row, label in enumerate(labels):
+            inputs_BU[row, : len(label.decoder_input_ids)] = torch.tensor(label.decoder_input_ids)
+            targets_BU[row, : len(label.targets)] = torch.tensor(label.targets)
+        speech_s = sum(self.utterances[clip.index].duration_s for window in planned.windows for clip in window.clips)
+        waveforms_BS = None
+        if not planned.known:
+            waveforms_BS = self._waveforms(planned.windows, round(planned.width_s * SAMPLE_RATE_HZ))
+        return Batch(waveforms_BS, inputs_BU, targets_BU, planned.width_s, speech_s, planned.keys)
+
+    def clips(self) -> list[Clip]:
+        """Describe the utterances for a plan."""
+        texts = self.transcripts
+        return [
+            Clip(index, utterance.duration_s, texts.num_tokens(index), texts.language(index))
+            for index, utterance in enumerate(self.utterances)
+        ]
+
+    def _spoken(self, window: Window) -> list[Spoken]:
+        return [
+            Spoken(clip.index, clip.start_s, clip.start_s + self.utterances[clip.index].duration_s)
+            for clip in window.clips
+        ]
+
+    def _waveforms(self, windows: Sequence[Window], most_samples: int) -> torch.Tensor:
+        placed = [
+            [(round(clip.start_s * SAMPLE_RATE_HZ), load_waveform(self.utterances[clip.index])) for clip in w.clips]
+            for w in windows
+        ]
+        longest = max(start + len(waveform) for row in placed for start, waveform in row)
+        waveforms_BS = np.zeros((len(placed), longest), dtype=np.float32)
+        for waveform_S, row in zip(waveforms_BS, placed, strict=True):
+            for start, waveform in row:
+                waveform_S[start : start + len(waveform)] = waveform
+        # a file may hold a sample more than its duration says
+        return torch.from_numpy(waveforms_BS[:, :most_samples])
 
 
 def load_waveform(utterance: Utterance) -> Waveform:
@@ -49,35 +126,39 @@ def load_waveform(utterance: Utterance) -> Waveform:
     return decode(utterance.audio, offset_s=utterance.offset_s, duration_s=utterance.duration_s)
 
 
-def collator(speech: SpeechModel) -> Any:
-    """Return the function that makes a batch of examples; it can be sent to workers."""
-    return partial(collate, pad_token_id=speech.pad_token_id())
+def in_stock_windows(utterances: Sequence[Utterance], *, batch_size: int, window_s: float) -> list[MicroBatch]:
+    """Plan batches of single utterances, in order, each in the window that the model was made for."""
+    windows = [alone(Clip(n, u.duration_s, 0, None), need_s=window_s) for n, u in enumerate(utterances)]
+    starts = range(0, len(windows), batch_size)
+    return [MicroBatch(tuple(windows[start : start + batch_size]), window_s) for start in starts]
 
 
-def collate(examples: Sequence[Example], *, pad_token_id: int) -> Batch:
-    """Pad examples into a batch.
+def divided(batches: Iterable[Batch], seen_s: float) -> Iterator[Batch]:
+    """Halve batches until the encoder sees no more than this at once, or one row is left."""
+    for batch in batches:
+        if batch.seen_s <= seen_s or len(batch.labels) == 1:
+            yield batch
+        else:
+            yield from divided(batch.halves(), seen_s)
 
-    waveforms [B, S] float32, zeros after each clip; decoder_input_ids [B, U]; labels [B, U], IGNORED where there is
-    nothing to answer; audio_seconds [] of real audio.
-    """
-    num_samples = [len(example.waveform) for example in examples]
-    num_tokens = max(len(example.labels.targets) for example in examples)
-    waveforms_BS = np.zeros((len(examples), max(num_samples)), dtype=np.float32)
-    inputs_BU = torch.full((len(examples), num_tokens), pad_token_id, dtype=torch.long)
-    targets_BU = torch.full((len(examples), num_tokens), IGNORED, dtype=torch.long)
-    for row, example in enumerate(examples):
-        waveforms_BS[row, : num_samples[row]] = example.waveform
-        inputs_BU[row, : len(example.labels.decoder_input_ids)] = torch.tensor(example.labels.decoder_input_ids)
-        targets_BU[row, : len(example.labels.targets)] = torch.tensor(example.labels.targets)
+
+def to_inputs(batch: Batch, speech: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
+    """Return the network's arguments and the labels on a device, with features computed there."""
     return {
-        "waveforms": torch.from_numpy(waveforms_BS),
-        "decoder_input_ids": inputs_BU,
-        "labels": targets_BU,
-        "audio_seconds": torch.tensor(sum(num_samples) / SAMPLE_RATE_HZ),
+        "input_features": speech.features(on_device(batch.waveforms, device), batch.width_s),
+        "decoder_input_ids": batch.decoder_input_ids.to(device),
+        "labels": batch.labels.to(device),
     }
 
 
-def to_inputs(batch: Batch, speech: SpeechModel) -> Batch:
-    """Replace waveforms by features, on the device where they are; what is left are the network's arguments."""
-    inputs = {name: value for name, value in batch.items() if name not in ("waveforms", "audio_seconds")}
-    return {"input_features": speech.features(batch["waveforms"]), **inputs}
+def on_device(tensor: torch.Tensor | None, device: torch.device) -> torch.Tensor:
+    assert tensor is not None
+    return tensor.to(device, non_blocking=True)
+
+
+def answers(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
+    """Return the decoder's side of SpeechModel.summed_loss, counted on the CPU: nothing waits for a GPU."""
+    labels = batch.labels.flatten()
+    rows_N = (labels != IGNORED).nonzero().flatten()
+    found = {"decoder_input_ids": batch.decoder_input_ids, "answer_rows": rows_N, "answers": labels[rows_N]}
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in found.items()}

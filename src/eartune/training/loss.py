@@ -1,6 +1,6 @@
-"""Cross-entropy averaged over tokens, right across gradient accumulation and devices.
+"""Cross-entropy of a linear head, without the table of all its logits.
 
-B batch, U tokens, V vocabulary.
+N answers, V vocabulary, D width of the hidden states.
 """
 
 from __future__ import annotations
@@ -10,27 +10,83 @@ from typing import Any
 import torch
 from torch import nn
 
-from eartune.speech_model import IGNORED
+# elements of the logits that exist at a time: 128 MiB in float32
+CHUNK_ELEMENTS = 2**25
 
 
-def token_loss(
-    outputs: Any,
-    labels_BU: torch.Tensor,
-    *,
-    num_items_in_batch: torch.Tensor | int | None = None,
-    label_smoothing: float = 0.0,
+def summed_cross_entropy(
+    hidden_ND: torch.Tensor, weight_VD: torch.Tensor, answers_N: torch.Tensor, *, label_smoothing: float = 0.0
 ) -> torch.Tensor:
-    """Sum the loss of this batch and divide by the tokens of the whole step (`num_items_in_batch`).
+    """Sum cross-entropy(hidden @ weight.T, answers) over the answers, in float32, a few rows of logits at a time.
 
-    Without that number the batch is averaged by itself. Always float32.
+    Gradients are computed with the values, while the logits are there (as Liger-Kernel does, arXiv 2410.10989).
+    Under autocast the products are computed in its type.
     """
-    logits_BUV = outputs.logits
-    summed = nn.functional.cross_entropy(
-        logits_BUV.flatten(0, 1).float(),
-        labels_BU.flatten(),
-        ignore_index=IGNORED,
-        reduction="sum",
-        label_smoothing=label_smoothing,
+    device = hidden_ND.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_ND.dtype
+    summed: torch.Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
+        hidden_ND.to(dtype), weight_VD, answers_N, label_smoothing, torch.is_grad_enabled()
     )
-    count = (labels_BU != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-    return summed / count
+    return summed
+
+
+class _HeadLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_ND: torch.Tensor,
+        weight_VD: torch.Tensor,
+        answers_N: torch.Tensor,
+        smoothing: float,
+        with_grad: bool,
+    ) -> torch.Tensor:
+        with_hidden, with_weight = (with_grad and needed for needed in ctx.needs_input_grad[:2])
+        num_rows = max(1, CHUNK_ELEMENTS // weight_VD.shape[0])
+        summed = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
+        grad_hidden_ND = torch.empty_like(hidden_ND) if with_hidden else None
+        grad_weight_VD = torch.zeros_like(weight_VD) if with_weight else None
+        with torch.autocast(hidden_ND.device.type, enabled=False):
+            factor_VD = weight_VD.to(hidden_ND.dtype)
+            for first in range(0, len(hidden_ND), num_rows):
+                rows = slice(first, first + num_rows)
+                hidden, answers = hidden_ND[rows], answers_N[rows, None]
+                logits = (hidden @ factor_VD.T).float()
+                log_total = logits.logsumexp(dim=1, keepdim=True)
+                summed += (log_total - (1 - smoothing) * logits.gather(1, answers)).sum()
+                if smoothing:
+                    summed -= smoothing * logits.mean(dim=1).sum()
+                if not (with_hidden or with_weight):
+                    continue
+                grad_logits = _grad_logits(logits, log_total, answers, smoothing).to(hidden.dtype)
+                if grad_hidden_ND is not None:
+                    grad_hidden_ND[rows] = grad_logits @ factor_VD
+                if grad_weight_VD is not None:
+                    grad_weight_VD += grad_logits.T @ hidden
+        ctx.save_for_backward(grad_hidden_ND, grad_weight_VD)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[torch.Tensor | None, ...]:
+        (grad_summed,) = grads
+        scaled = [None if grad is None else grad * grad_summed.to(grad.dtype) for grad in ctx.saved_tensors]
+        return (*scaled, None, None, None)
+
+
+def _grad_logits(
+    logits: torch.Tensor, log_total: torch.Tensor, answers: torch.Tensor, smoothing: float
+) -> torch.Tensor:
+    """Turn logits into their gradients, in place."""
+    grad = logits.sub_(log_total).exp_()
+    if smoothing:
+        grad -= smoothing / logits.shape[1]
+    return grad.scatter_add_(1, answers, torch.full_like(answers, smoothing - 1, dtype=grad.dtype))
+
+
+def module_cross_entropy(
+    head: nn.Module, hidden_ND: torch.Tensor, answers_N: torch.Tensor, *, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """Do the same for a head of any kind, such as one that carries an adapter: with all its logits."""
+    if type(head) is nn.Linear and getattr(head, "bias", None) is None:
+        return summed_cross_entropy(hidden_ND, head.weight, answers_N, label_smoothing=label_smoothing)
+    logits_NV = head(hidden_ND).float()
+    return nn.functional.cross_entropy(logits_NV, answers_N, reduction="sum", label_smoothing=label_smoothing)

@@ -11,11 +11,10 @@ from eartune.config.adapter import AdapterSection
 from eartune.config.sections import ModelSection
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter
-from eartune.speech_model import SpeechModel
+from eartune.speech_model import IGNORED, SpeechModel
 from eartune.training.adapter_files import Weights, adapter_weights
 from eartune.training.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
-from eartune.training.batches import Batch, SpeechDataset, collate, to_inputs
-from eartune.training.loss import token_loss
+from eartune.training.batches import SpeechDataset, in_stock_windows, to_inputs
 from eartune.training.targets import resolve_targets
 
 # how many batches an initialisation that looks at data gets to see
@@ -56,17 +55,16 @@ def make_trainable(
     return initial
 
 
-def _sample_batches(speech: SpeechModel, utterances: Sequence[Utterance]) -> Iterable[Batch]:
+def _sample_batches(speech: SpeechModel, utterances: Sequence[Utterance]) -> Iterable[dict[str, torch.Tensor]]:
     """Give the first utterances in batches, as keyword arguments of the network and labels."""
     chosen = utterances[: NUM_SAMPLE_BATCHES * SAMPLE_BATCH_SIZE]
-    examples = SpeechDataset(chosen, speech)
+    dataset = SpeechDataset(chosen, speech)
     device = next(speech.network.parameters()).device
-    for start in range(0, len(chosen), SAMPLE_BATCH_SIZE):
-        rows = range(start, min(start + SAMPLE_BATCH_SIZE, len(chosen)))
-        batch = collate([examples[row] for row in rows], pad_token_id=speech.pad_token_id())
-        yield to_inputs({name: value.to(device) for name, value in batch.items()}, speech)
+    for rows in in_stock_windows(chosen, batch_size=SAMPLE_BATCH_SIZE, window_s=speech.max_duration_s):
+        yield to_inputs(dataset[rows], speech, device)
 
 
-def _plain_loss(network: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    return token_loss(network(**inputs), batch["labels"])
+def _plain_loss(network: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    arguments = {name: value for name, value in inputs.items() if name != "labels"}
+    logits_BUV = network(**arguments).logits
+    return nn.functional.cross_entropy(logits_BUV.flatten(0, 1), inputs["labels"].flatten(), ignore_index=IGNORED)

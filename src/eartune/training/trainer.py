@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from functools import partial
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
-from eartune.config.sections import ValidationSection
+from eartune.errors import EartuneError
 from eartune.files import new_directory
-from eartune.manifest import Utterance
 from eartune.reporting import Reporter
 from eartune.run_dir import RunDir
-from eartune.scoring import Scores, score
-from eartune.speech_model import DecodeOptions, SpeechModel
 from eartune.training.adapter_files import Weights, save_adapter
-from eartune.training.batches import Batch, SpeechDataset, collator, to_inputs
-from eartune.training.decoding import Stopped, decode_utterances
-from eartune.training.device import Precision, autocast
-from eartune.training.loss import token_loss
+from eartune.training.batches import Batch, SpeechDataset, divided
+from eartune.training.decoding import Stopped
+from eartune.training.epochs import Epochs
+from eartune.training.forward import Forward
+from eartune.training.loader import StepLoader
+from eartune.training.memory import is_out_of_memory, not_even_one, release_memory
+from eartune.training.plan import Step
+from eartune.training.validation import Validation
 
 # writes what later verbs need beside the weights: (folder, facts)
 Companions = Callable[[Path, dict[str, Any]], None]
@@ -39,39 +38,32 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
 
     def __init__(
         self,
-        speech: SpeechModel,
+        forward: Forward,
         run: RunDir,
         *,
         arguments: TrainingArguments,
         train: SpeechDataset,
-        validation: Sequence[Utterance],
-        validation_options: ValidationSection,
-        label_smoothing: float,
-        precision: Precision,
+        epochs: Epochs,
+        validation: Validation | None,
         initial_adapter: Weights | None,
         write_companions: Companions,
-        should_stop: Callable[[], bool],
         reporter: Reporter,
         callbacks: Sequence[TrainerCallback],
     ) -> None:
-        self.speech = speech
+        self.forward = forward
         self.run = run
-        self.validation = tuple(validation)
-        self.validation_set = SpeechDataset(self.validation, speech)
-        self.validation_options = validation_options
-        self.precision: Precision = precision
+        self.epochs = epochs
+        self.validation = validation
         self.initial_adapter = initial_adapter
         self.write_companions = write_companions
-        self.should_stop = should_stop
         self.reporter = reporter
         self.audio_seconds = 0.0
+        self.waited_seconds = 0.0
         super().__init__(
-            model=speech.network,
+            model=forward.speech.network,
             args=arguments,
-            data_collator=collator(speech),
             train_dataset=train,
-            eval_dataset=self.validation or None,
-            compute_loss_func=partial(token_loss, label_smoothing=label_smoothing),
+            eval_dataset=None if validation is None else validation.utterances,
             callbacks=list(callbacks),
         )
         # the base class adds its own printing of logs
@@ -79,11 +71,68 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
             c for c in self.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
         ]
 
-    def _prepare_inputs(self, inputs: Batch) -> Batch:
-        if "waveforms" not in inputs:
-            return dict(super()._prepare_inputs(inputs))
-        self.audio_seconds += float(inputs["audio_seconds"])
-        return to_inputs(super()._prepare_inputs(inputs), self.speech)
+    # steps
+
+    def get_train_dataloader(self) -> StepLoader:
+        """Return the loader of planned steps. Each is one batch to the base class, which accumulates nothing."""
+        return StepLoader(
+            self.train_dataset,
+            self._plan,
+            num_steps=self.epochs.num_steps,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.device.type == "cuda",
+        )
+
+    def _plan(self, epoch: int) -> Iterable[Step]:
+        plan = self.epochs.plan(epoch)
+        return plan if self.forward.cache is None else self.forward.cache.marked(plan)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[list[Batch]], num_batches: int, device: torch.device
+    ) -> tuple[list[list[Batch]], None]:
+        """Take steps from the loader, and measure how long that lasts."""
+        began = time.monotonic()
+        taken, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.waited_seconds += time.monotonic() - began
+        return taken, None
+
+    def training_step(self, model: Any, inputs: list[Batch], num_items_in_batch: Any = None) -> torch.Tensor:  # noqa: ARG002
+        """Add up the gradients of a step, batch by batch; its loss is the average over all its tokens.
+
+        Where memory runs out, the step begins again in smaller batches, and so does every later one.
+        """
+        model.train()
+        self.audio_seconds += sum(batch.speech_s for batch in inputs)
+        while True:
+            batches = list(divided(inputs, self.epochs.passes.seen_s))
+            try:
+                return self._accumulated(batches)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            model.zero_grad()
+            release_memory(self.args.device)
+            self._halve(batches)
+
+    def _accumulated(self, batches: Sequence[Batch]) -> torch.Tensor:
+        num_answers = sum(batch.num_answers for batch in batches)
+        averaged = torch.zeros((), device=self.args.device)
+        for batch in batches:
+            loss = self.forward.training_loss(batch) / num_answers
+            self.accelerator.backward(loss)
+            averaged += loss.detach()
+        return averaged
+
+    def _halve(self, batches: Sequence[Batch]) -> None:
+        """Let later batches see half of what the largest of these saw."""
+        largest = max(batches, key=lambda batch: batch.seen_s)
+        if len(largest.labels) == 1:
+            raise EartuneError(not_even_one(self.args.device))
+        self.epochs = self.epochs.with_most_seen(largest.seen_s / 2)
+        self.reporter.line(
+            f"out of memory with {largest.seen_s:.0f} s of window at once: going on with {largest.seen_s / 2:.0f} s, "
+            "in more passes per step"
+        )
 
     def floating_point_ops(self, inputs: Batch) -> int:  # noqa: ARG002
         """Count nothing: the base class counts tokens of text models."""
@@ -93,62 +142,14 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Decode and score the validation speech; an interruption leaves the metrics empty and ends training."""
+        assert self.validation is not None
         try:
-            metrics = self._measure()
+            metrics = self.validation.metrics()
         except Stopped:
             return {}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-    def _measure(self) -> dict[str, float]:
-        metrics = {"eval_loss": self._validation_loss()}
-        if self.validation_options.predict_with_generate:
-            scores = self._validation_scores()
-            metrics |= {"eval_wer": scores.words.rate, "eval_cer": scores.chars.rate}
-        return metrics
-
-    def _validation_scores(self) -> Scores:
-        options = DecodeOptions(
-            max_length=self.validation_options.generation_max_length,
-            num_beams=self.validation_options.generation_num_beams,
-        )
-        with self.reporter.task("validating", len(self.validation)) as task:
-            hypotheses = decode_utterances(
-                self.speech,
-                self.validation,
-                batch_size=self.args.per_device_eval_batch_size,
-                options=options,
-                precision=self.precision,
-                task=task,
-                should_stop=self.should_stop,
-            )
-        references = [utterance.text for utterance in self.validation]
-        return score(references, hypotheses, languages=[self.speech.language_of(u) for u in self.validation])
-
-    @torch.no_grad()
-    def _validation_loss(self) -> float:
-        """Average the loss over all tokens of the validation speech."""
-        loader = DataLoader(
-            self.validation_set,
-            batch_size=self.args.per_device_eval_batch_size,
-            collate_fn=collator(self.speech),
-        )
-        was_training = self.model.training
-        self.model.eval()
-        summed, count = 0.0, 0
-        try:
-            for batch in loader:
-                if self.should_stop():
-                    raise Stopped
-                inputs = to_inputs({name: value.to(self.args.device) for name, value in batch.items()}, self.speech)
-                labels = inputs.pop("labels")
-                with autocast(self.args.device, self.precision):
-                    summed += float(token_loss(self.model(**inputs), labels, num_items_in_batch=1))
-                count += int((labels >= 0).sum())
-        finally:
-            self.model.train(was_training)
-        return summed / count if count else math.nan
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         is_best = bool(metrics) and bool(super()._determine_best_metric(metrics, trial))

@@ -17,20 +17,24 @@ from eartune.config import TrainConfig
 from eartune.errors import Interrupted
 from eartune.families.registry import family
 from eartune.files import new_file, write_json_atomic, write_text_atomic
+from eartune.manifest import Utterance
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import RunDir, write_origin
-from eartune.speech_model import SpeechModel
 from eartune.training.adapter_files import Weights, load_weights, save_weights
 from eartune.training.arguments import training_arguments
 from eartune.training.batches import SpeechDataset
 from eartune.training.callbacks import Interruption, LastStep, LossGuard, MetricsFile, ProgressLine, TensorBoardFiles
-from eartune.training.device import Precision, best_device, choose_gpu, describe_device, resolve_precision
+from eartune.training.device import best_device, choose_gpu, describe_device, resolve_precision
+from eartune.training.encoder_cache import open_cache
+from eartune.training.epochs import Epochs, fit_into_memory, plan_epochs, spec_augment
+from eartune.training.forward import Forward
 from eartune.training.trainable import make_trainable
 from eartune.training.trainer import SpeechTrainer
+from eartune.training.validation import Validation
 from eartune.verbs import continuing
 from eartune.verbs.merge import merge
 from eartune.verbs.quiet import quieten_libraries
-from eartune.verbs.speech import TrainingSpeech, check_speech, read_speech
+from eartune.verbs.speech import check_speech, read_speech
 
 
 @dataclass(frozen=True)
@@ -77,18 +81,46 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None) -> TrainedRu
         report.line(f"{run.root}: this run is finished; nothing to do (--overwrite trains it again)")
         return _finished_run(run, state.finished)
     report.line(f"device: {describe_device(device)}, {precision}")
+    dataset = SpeechDataset(data.train, speech)
+    epochs = plan_epochs(config, dataset.clips(), speech, device)
     arguments = training_arguments(
-        config, output_dir=run.root, num_examples=len(data.train), device=device, precision=precision
+        config, output_dir=run.root, epoch_steps=epochs.num_steps, device=device, precision=precision
     )
     set_seed(config.run.seed)
     speech.network.to(device)
     initial = make_trainable(speech, config.model, config.adapter, data.train, base_spec=base.spec, report=report)
+    cache = None
+    if config.model.cache_encoder is not False:
+        cache = open_cache(
+            config.model.cache_encoder, speech, data.train, plan=epochs.plan(0), arithmetic=precision, report=report
+        )
     if state.checkpoint is None:
         _write_start(run, config, facts, initial)
     elif initial is not None:
         initial = load_weights(run.initial_adapter)
-    trained = _run_trainer(config, speech, data, run, facts, arguments, precision, initial, state.checkpoint, report)
+    forward = Forward(
+        speech, device, precision, config.optimizer.label_smoothing_factor, spec_augment(config.window), cache
+    )
+    if config.window.batch_seconds == "auto":
+        epochs = fit_into_memory(epochs, forward, dataset, report)
+    prepared = Prepared(forward, run, dataset, data.validation, epochs, arguments, facts, initial, state.checkpoint)
+    trained = _run_trainer(config, prepared, report)
     return _finish(config, run, trained, report)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs beside the configuration."""
+
+    forward: Forward
+    run: RunDir
+    dataset: SpeechDataset
+    validation: tuple[Utterance, ...]
+    epochs: Epochs
+    arguments: TrainingArguments
+    facts: dict[str, Any]
+    initial_adapter: Weights | None
+    checkpoint: Path | None
 
 
 def _facts(config: TrainConfig, base: BaseModel, data: dict[str, Any]) -> dict[str, Any]:
@@ -116,38 +148,29 @@ def _write_start(run: RunDir, config: TrainConfig, facts: dict[str, Any], initia
     write_text_atomic(run.config, yaml.safe_dump(shown, allow_unicode=True, sort_keys=False))
 
 
-def _run_trainer(
-    config: TrainConfig,
-    speech: SpeechModel,
-    data: TrainingSpeech,
-    run: RunDir,
-    facts: dict[str, Any],
-    arguments: TrainingArguments,
-    precision: Precision,
-    initial: Weights | None,
-    checkpoint: Path | None,
-    report: Reporter,
-) -> TrainedRun:
+def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter) -> TrainedRun:
     interruption, progress = Interruption(report), ProgressLine(report)
+    run, checkpoint = prepared.run, prepared.checkpoint
 
     def write_companions(folder: Path, state: dict[str, Any]) -> None:
-        speech.save_companions(folder)
+        prepared.forward.speech.save_companions(folder)
         kind = "adapter" if config.model.method == "lora" else "model"
-        known = {name: facts[name] for name in ("family", "method", "task", "language", "base_model", "data", "config")}
+        names = ("family", "method", "task", "language", "base_model", "data", "config")
+        known = {name: prepared.facts[name] for name in names}
         write_origin(folder, kind=kind, **known, parent=str(run.root), **state)
 
+    forward, validation = prepared.forward, None
+    if prepared.validation:
+        validation = Validation(prepared.validation, config.validation, forward, lambda: interruption.asked, report)
     trainer = SpeechTrainer(
-        speech,
+        forward,
         run,
-        arguments=arguments,
-        train=SpeechDataset(data.train, speech),
-        validation=data.validation,
-        validation_options=config.validation,
-        label_smoothing=config.optimizer.label_smoothing_factor,
-        precision=precision,
-        initial_adapter=initial,
+        arguments=prepared.arguments,
+        train=prepared.dataset,
+        epochs=prepared.epochs,
+        validation=validation,
+        initial_adapter=prepared.initial_adapter,
         write_companions=write_companions,
-        should_stop=lambda: interruption.asked,
         reporter=report,
         callbacks=[*_files(config, run), progress, interruption, LastStep(), LossGuard(), *_early_stopping(config)],
     )

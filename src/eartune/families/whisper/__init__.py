@@ -6,6 +6,7 @@ tokenizer   OpenAI's vocabulary files as a Hugging Face tokenizer
 features    waveforms -> log-mel
 encoder     the encoder for windows shorter than 30 s
 labels      transcripts -> decoder inputs and targets
+loss        the decoder's states -> the loss of its answers
 decode      clips and long recordings -> text
 model       WhisperModel: the family's side of the contract
 """

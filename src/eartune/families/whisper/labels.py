@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from transformers import WhisperTokenizer
 
 from eartune.errors import nearest
 from eartune.families.whisper.features import WINDOW_S
+from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.manifest import Utterance
-from eartune.speech_model import IGNORED, Labels
+from eartune.speech_model import IGNORED, Labels, Spoken
 
 # ISO codes that Whisper has other tokens for
 WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
@@ -21,6 +22,48 @@ NO_LEADING_SPACE = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 def whisper_code(language: str | None) -> str | None:
     """Return the code under which Whisper has a token for a language."""
     return language if language is None else WHISPER_CODES.get(language, language)
+
+
+@dataclass(frozen=True)
+class EncodedTranscripts:
+    """Transcripts as tokens, light enough for workers; `starts` are the prompts by language, up to the task token."""
+
+    texts: tuple[tuple[int, ...], ...]
+    languages: tuple[str | None, ...]
+    starts: Mapping[str | None, tuple[int, ...]]
+    no_timestamps: int
+    first_timestamp: int
+    end: int
+
+    def num_tokens(self, index: int) -> int:
+        """Count the text and its two timestamps."""
+        return len(self.texts[index]) + 2
+
+    def language(self, index: int) -> str | None:
+        return self.languages[index]
+
+    def labels(self, spoken: Sequence[Spoken], *, timestamps: bool) -> Labels:
+        """Join what is spoken in one window, all in one language, in the order of time.
+
+        The language token carries loss, so that language detection learns too; task and <|notimestamps|> are the
+        caller's choice at decoding and carry none: a model taught to answer <|notimestamps|> loses its timestamps.
+        """
+        prompt = list(self.starts[self.languages[spoken[0].index]])
+        learnt = prompt[1:2] if len(prompt) > 1 else []
+        answer: list[int] = []
+        if timestamps:
+            for part in spoken:
+                answer += [self._timestamp(part.start_s), *self.texts[part.index], self._timestamp(part.end_s)]
+        else:
+            prompt.append(self.no_timestamps)
+            for part in spoken:
+                answer += self.texts[part.index]
+        answer.append(self.end)
+        given = [*learnt, *[IGNORED] * (len(prompt) - 1 - len(learnt))]
+        return Labels(decoder_input_ids=[*prompt, *answer[:-1]], targets=[*given, *answer])
+
+    def _timestamp(self, seconds: float) -> int:
+        return self.first_timestamp + round(min(seconds, WINDOW_S) / TIMESTAMP_STEP_S)
 
 
 @dataclass(frozen=True)
@@ -35,22 +78,27 @@ class LabelEncoder:
 
     def prompt(self, language: str | None) -> list[int]:
         """Return <|startoftranscript|>, then language and task where the model has them, then <|notimestamps|>."""
+        return [*self._start(language), self._token("<|notimestamps|>")]
+
+    def encode(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
+        languages = tuple(self.language_of(utterance) for utterance in utterances)
+        return EncodedTranscripts(
+            texts=tuple(map(tuple, self._texts(utterances))),
+            languages=languages,
+            starts={language: tuple(self._start(language)) for language in set(languages)},
+            no_timestamps=self._token("<|notimestamps|>"),
+            first_timestamp=self._token("<|notimestamps|>") + 1,
+            end=int(self.tokenizer.eos_token_id),
+        )
+
+    def _start(self, language: str | None) -> list[int]:
         tokens = ["<|startoftranscript|>"]
         if self.languages:
             tokens += [f"<|{whisper_code(language)}|>", f"<|{self.task}|>"]
-        return [self.tokenizer.convert_tokens_to_ids(token) for token in [*tokens, "<|notimestamps|>"]]
+        return [self._token(token) for token in tokens]
 
-    def encode(self, utterance: Utterance) -> Labels:
-        """Encode one utterance.
-
-        The language token carries loss, so that language detection learns too; task and <|notimestamps|> are the
-        caller's choice at decoding and carry none: a model taught to answer <|notimestamps|> loses its timestamps.
-        """
-        prompt = self.prompt(self.language_of(utterance))
-        text = self._texts([utterance])[0]
-        answer = [*text, self.tokenizer.eos_token_id]
-        known = prompt[1:2] + [IGNORED] * (len(prompt) - 2) if self.languages else [IGNORED] * (len(prompt) - 1)
-        return Labels(decoder_input_ids=[*prompt, *text], targets=[*known, *answer])
+    def _token(self, token: str) -> int:
+        return int(self.tokenizer.convert_tokens_to_ids(token))
 
     def language_of(self, utterance: Utterance) -> str | None:
         return utterance.language or self.default_language or (None if self.languages else "en")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,9 +10,11 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 
 from eartune.families.whisper.decode import transcribe_clips, transcribe_recording
 from eartune.families.whisper.features import WINDOW_S, LogMel
-from eartune.families.whisper.labels import LabelEncoder, whisper_code
+from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder, whisper_code
+from eartune.families.whisper.loss import answer_loss, whisper_of
+from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.manifest import Utterance
-from eartune.speech_model import Blocks, DecodeOptions, Labels, Network, Segment, Waveform
+from eartune.speech_model import Blocks, DecodeOptions, Network, Segment, Waveform
 
 BLOCKS = Blocks(
     encoder="model.encoder",
@@ -29,6 +31,7 @@ class WhisperModel:
     family = "whisper"
     blocks = BLOCKS
     max_duration_s = WINDOW_S
+    timestamp_step_s = TIMESTAMP_STEP_S
 
     def __init__(
         self,
@@ -44,6 +47,8 @@ class WhisperModel:
         self.log_mel = LogMel(network.config.num_mel_bins)
         multilingual = bool(network.generation_config.is_multilingual)
         languages = network.generation_config.lang_to_id if multilingual else {}
+        # the longest prompt has three tokens and <|notimestamps|>
+        self.max_window_tokens = network.config.max_target_positions - 4
         self.encoder = LabelEncoder(
             tokenizer,
             languages=frozenset(token.strip("<|>") for token in languages),
@@ -58,8 +63,8 @@ class WhisperModel:
     def language_of(self, utterance: Utterance) -> str | None:
         return self.encoder.language_of(utterance)
 
-    def labels(self, utterance: Utterance) -> Labels:
-        return self.encoder.encode(utterance)
+    def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
+        return self.encoder.encode(utterances)
 
     def pad_token_id(self) -> int:
         return int(self.tokenizer.pad_token_id)
@@ -68,6 +73,13 @@ class WhisperModel:
         self.log_mel.to(waveforms_BS.device)
         features_BMT: torch.Tensor = self.log_mel(waveforms_BS, window_s)
         return features_BMT
+
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        states_BPD: torch.Tensor = whisper_of(self.network).model.encoder(features).last_hidden_state
+        return states_BPD
+
+    def summed_loss(self, batch: Mapping[str, torch.Tensor], *, label_smoothing: float = 0.0) -> torch.Tensor:
+        return answer_loss(whisper_of(self.network), batch, label_smoothing=label_smoothing)
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], languages: Sequence[str | None], options: DecodeOptions

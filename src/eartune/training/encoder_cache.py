@@ -1,0 +1,211 @@
+"""What a frozen encoder says about each clip, kept after it was computed once.
+
+A state is found by the content of its clip, the encoder's weights and the width of its window, so that nothing stale is
+ever read. P positions of 20 ms, D model width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import psutil
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from eartune.errors import EartuneError, InputError
+from eartune.files import new_file
+from eartune.manifest import Utterance
+from eartune.packages import cache_dir
+from eartune.reporting import Reporter
+from eartune.speech_model import SpeechModel
+from eartune.training.batches import Batch
+from eartune.training.plan import MicroBatch, Step
+
+# change it with anything that changes features or states for the same clip and weights
+FORMAT = "1"
+# of the memory that is free, what states may take before they go to the disk
+MEMORY_SHARE = 0.5
+DISK_SHARE = 0.9
+
+
+class EncoderStates(Protocol):
+    """A store of states [P, D] in bf16, by key."""
+
+    where: str
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def get(self, key: str) -> torch.Tensor | None:
+        """Return a state, or None where it is missing or damaged."""
+
+    def put(self, key: str, state_PD: torch.Tensor) -> None: ...
+
+
+class InMemory:
+    """States that live as long as the run."""
+
+    where = "memory"
+
+    def __init__(self) -> None:
+        self.states: dict[str, torch.Tensor] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.states
+
+    def get(self, key: str) -> torch.Tensor | None:
+        return self.states.get(key)
+
+    def put(self, key: str, state_PD: torch.Tensor) -> None:
+        self.states[key] = state_PD
+
+
+class OnDisk:
+    """States in a folder, one file each; other runs on the same speech and encoder find them there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.where = str(folder)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.safetensors"
+
+    def __contains__(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def get(self, key: str) -> torch.Tensor | None:
+        try:
+            state: torch.Tensor = load_file(self._path(key))["state"]
+        except (OSError, SafetensorError, KeyError):
+            return None
+        return state
+
+    def put(self, key: str, state_PD: torch.Tensor) -> None:
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(path) as aside:
+            save_file({"state": state_PD.contiguous()}, aside)
+
+
+def open_store(wanted: bool | Literal["memory", "disk"], *, num_bytes: int) -> EncoderStates:
+    """Choose where states of this size are kept: in memory where they fit well, else on the disk.
+
+    Raises EartuneError where there is no room for them.
+    """
+    room = int(MEMORY_SHARE * psutil.virtual_memory().available)
+    if wanted == "memory" or (wanted is True and num_bytes <= room):
+        if num_bytes > room:
+            raise EartuneError(_no_room("memory", num_bytes, room, "set cache_encoder disk"))
+        return InMemory()
+    folder = cache_dir() / "encoder_states"
+    folder.mkdir(parents=True, exist_ok=True)
+    free = int(DISK_SHARE * shutil.disk_usage(folder).free)
+    if num_bytes > free:
+        advice = "set EARTUNE_CACHE to a folder on a larger disk, or cache_encoder false"
+        raise EartuneError(_no_room(str(folder), num_bytes, free, advice))
+    return OnDisk(folder)
+
+
+def _no_room(place: str, needed: int, room: int, advice: str) -> str:
+    return f"cache_encoder: the states take {gigabytes(needed)}, and {place} has {gigabytes(room)} for them; {advice}"
+
+
+def gigabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"
+
+
+class Keys:
+    """Makes the keys of a run: from the encoder's weights once, and from the content of each file once."""
+
+    def __init__(self, encoder: nn.Module, *, arithmetic: str) -> None:
+        digest = hashlib.blake2b(f"{FORMAT} {arithmetic}".encode(), digest_size=32)
+        for name, weight in sorted(encoder.state_dict().items()):
+            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+            digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        self.encoder = digest.digest()
+        self.files: dict[Path, bytes] = {}
+
+    def key(self, utterance: Utterance, width_s: float) -> str:
+        content = self.files.get(utterance.audio)
+        if content is None:
+            with utterance.audio.open("rb") as stream:
+                content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=32)).digest()
+            self.files[utterance.audio] = content
+        place = f"{utterance.offset_s:.6f} {utterance.duration_s:.6f} {width_s:.6f}"
+        return hashlib.blake2b(self.encoder + content + place.encode(), digest_size=20).hexdigest()
+
+
+class EncoderCache:
+    """Gives the states of a batch: kept ones, or computed and then kept."""
+
+    def __init__(self, store: EncoderStates, keys: Keys, utterances: Sequence[Utterance]) -> None:
+        self.store = store
+        self.keys = keys
+        self.utterances = utterances
+
+    def marked(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Name the states of each batch of single clips, and tell which are all known at that moment."""
+        for step in steps:
+            yield [self._marked(batch) for batch in step]
+
+    def _marked(self, batch: MicroBatch) -> MicroBatch:
+        if any(len(window.clips) != 1 or window.need_s != batch.width_s for window in batch.windows):
+            return batch
+        clips = [self.utterances[window.clips[0].index] for window in batch.windows]
+        keys = tuple(self.keys.key(utterance, batch.width_s) for utterance in clips)
+        return replace(batch, keys=keys, known=all(key in self.store for key in keys))
+
+    def states(self, batch: Batch, compute: Callable[[Batch], torch.Tensor]) -> torch.Tensor:
+        """Return the states [B, P, D] of a batch with keys, in bf16."""
+        found = [state for state in map(self.store.get, batch.keys) if state is not None]
+        if len(found) == len(batch.keys):
+            return torch.stack(found)
+        if batch.waveforms is None:
+            raise EartuneError(f"states of the encoder are gone from {self.store.where}; give the command again")
+        states_BPD = compute(batch).to(torch.bfloat16)
+        for key, state_PD in zip(batch.keys, states_BPD.cpu(), strict=True):
+            self.store.put(key, state_PD.clone())
+        return states_BPD
+
+
+def open_cache(
+    wanted: bool | Literal["memory", "disk"],
+    speech: SpeechModel,
+    utterances: Sequence[Utterance],
+    *,
+    plan: Iterable[Step],
+    arithmetic: str,
+    report: Reporter,
+) -> EncoderCache:
+    """Open the cache of a run and tell its size, from the plan of an epoch.
+
+    Raises InputError where the encoder is trained, and EartuneError where there is no room.
+    """
+    encoder = speech.network.get_submodule(_name_within(speech))
+    trained = [name for name, parameter in encoder.named_parameters() if parameter.requires_grad]
+    if trained:
+        raise InputError(
+            f"cache_encoder: {trained[0]} is trained, and {len(trained)} weights of the encoder in all; "
+            "set freeze_encoder true, or cache_encoder false"
+        )
+    seen_s = sum(batch.seen_s for step in plan for batch in step if all(len(w.clips) == 1 for w in batch.windows))
+    device = next(speech.network.parameters()).device
+    with torch.no_grad():
+        second_1PD = speech.encode(speech.features(torch.zeros(1, 16_000, device=device), 1.0))
+    num_bytes = round(seen_s * 2 * second_1PD.numel())
+    store = open_store(wanted, num_bytes=num_bytes)
+    report.line(f"cache_encoder: {gigabytes(num_bytes)} of states in {store.where}")
+    return EncoderCache(store, Keys(encoder, arithmetic=arithmetic), utterances)
+
+
+def _name_within(speech: SpeechModel) -> str:
+    """Return the encoder's name in the network, which an adapter may have wrapped."""
+    wanted = speech.blocks.encoder
+    names: list[str] = [name for name, _ in speech.network.named_modules()]
+    return next(name for name in names if f".{name}".endswith(f".{wanted}"))

@@ -1,0 +1,129 @@
+"""TrainConfig -> how many steps an epoch has, and the plan of each epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from eartune.config import TrainConfig
+from eartune.config.window import WindowSection
+from eartune.reporting import Reporter
+from eartune.speech_model import SpeechModel
+from eartune.training.batches import SpeechDataset
+from eartune.training.forward import Forward
+from eartune.training.memory import most_seen_s
+from eartune.training.plan import MicroBatch, Passes, Step, WindowRules, plan_epoch
+from eartune.training.spec_augment import SpecAugment
+from eartune.training.windows import Clip
+
+# What a forward and backward pass costs beside its content, in seconds of window seen meanwhile: measured with
+# whisper-tiny on a CPU; on a GPU from launch counts (thousands of kernels of some microseconds).
+OVERHEAD_S = {"cpu": 8.0, "cuda": 128.0, "mps": 64.0}
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """The plans of a run. The same speech is in a step whatever `passes` allow."""
+
+    clips: tuple[Clip, ...]
+    rules: WindowRules
+    num_steps: int
+    by_count: bool
+    passes: Passes
+    seed: int
+
+    def plan(self, epoch: int) -> list[Step]:
+        return plan_epoch(
+            self.clips,
+            self.rules,
+            num_steps=self.num_steps,
+            by_count=self.by_count,
+            passes=self.passes,
+            seed=(self.seed, epoch),
+        )
+
+    def with_most_seen(self, seconds: float) -> Epochs:
+        """Return the same plans in passes that see no more than this."""
+        return replace(self, passes=replace(self.passes, seen_s=min(self.passes.seen_s, seconds)))
+
+
+def plan_epochs(config: TrainConfig, clips: Sequence[Clip], speech: SpeechModel, device: torch.device) -> Epochs:
+    """Work out the steps of an epoch from `batch_seconds`, or from utterances per batch and accumulation."""
+    window, optimizer = config.window, config.optimizer
+    cached = config.model.cache_encoder is not False
+    rules = window_rules(window, speech, cached=cached)
+    # states are kept for one width, so that a pass of several would not find them
+    overhead_s = 0.0 if cached else OVERHEAD_S.get(device.type, 0.0)
+    if isinstance(window.batch_seconds, float):
+        step_s = window.batch_seconds * optimizer.gradient_accumulation_steps
+        num_steps = max(1, round(sum(clip.duration_s for clip in clips) / step_s))
+        # steps of equal speech are a little over or under their size
+        passes = Passes(speech_s=1.05 * window.batch_seconds, overhead_s=overhead_s)
+    else:
+        batch_size = optimizer.per_device_train_batch_size
+        num_steps = math.ceil(len(clips) / (batch_size * optimizer.gradient_accumulation_steps))
+        seen_s = math.inf if window.batch_seconds == "auto" else batch_size * rules.window_s
+        passes = Passes(seen_s=seen_s, overhead_s=overhead_s)
+    return Epochs(
+        clips=tuple(clips),
+        rules=rules,
+        num_steps=min(num_steps, len(clips)),
+        by_count=not isinstance(window.batch_seconds, float),
+        passes=passes,
+        seed=config.run.seed,
+    )
+
+
+def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, report: Reporter) -> Epochs:
+    """Measure what a pass can hold, on the widest windows of the first epoch, and keep the plans within it."""
+    passes = [batch for step in epochs.plan(0) for batch in step]
+    widest = max(batch.width_s for batch in passes)
+    windows = [window for batch in passes if batch.width_s == widest for window in batch.windows]
+    network = forward.speech.network
+    was_training = network.training
+    network.train()
+
+    def trial(count: int) -> float:
+        batch = dataset[MicroBatch(tuple(windows[number % len(windows)] for number in range(count)), widest)]
+        forward.training_loss(batch).backward()  # type: ignore[no-untyped-call]
+        network.zero_grad()
+        return batch.seen_s
+
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    with torch.random.fork_rng():
+        # gradients and AdamW's two moments, in float32
+        seen_s = most_seen_s(trial, device=forward.device, optimizer_bytes=12 * trained)
+    network.train(was_training)
+    fitting = epochs.with_most_seen(seen_s)
+    num_passes = sum(len(step) for step in fitting.plan(0)) / epochs.num_steps
+    report.line(f"batch_seconds: {seen_s:.0f} s of window fit into memory at once; {num_passes:.1f} passes per step")
+    return fitting
+
+
+def window_rules(window: WindowSection, speech: SpeechModel, *, cached: bool) -> WindowRules:
+    return WindowRules(
+        kind=window.window,
+        window_s=speech.max_duration_s,
+        max_tokens=speech.max_window_tokens,
+        timestamp_step_s=speech.timestamp_step_s,
+        max_gap_s=window.packed_gap,
+        timestamps=window.packed_timestamps,
+        alone=window.packed_alone,
+        margin_s=window.short_margin,
+        jitter_s=window.short_jitter,
+        full=window.short_full,
+        # what the encoder says is kept for few widths, so that many clips share a batch
+        width_step_s=2.56 if cached else 0.32,
+        steady=cached,
+    )
+
+
+def spec_augment(window: WindowSection) -> SpecAugment | None:
+    if not window.spec_augment:
+        return None
+    return SpecAugment(
+        window.mask_time_prob, window.mask_time_length, window.mask_feature_prob, window.mask_feature_length
+    )

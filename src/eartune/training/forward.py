@@ -1,0 +1,55 @@
+"""A batch through the network to its loss, on the device, in the precision of the run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from eartune.speech_model import SpeechModel
+from eartune.training.batches import Batch, answers, on_device
+from eartune.training.device import Precision, autocast
+from eartune.training.encoder_cache import EncoderCache
+from eartune.training.spec_augment import SpecAugment
+
+
+@dataclass(frozen=True)
+class Forward:
+    """How this run computes losses. The encoder's states come from `cache` where that has them."""
+
+    speech: SpeechModel
+    device: torch.device
+    precision: Precision
+    label_smoothing: float = 0.0
+    augment: SpecAugment | None = None
+    cache: EncoderCache | None = None
+
+    def training_loss(self, batch: Batch) -> torch.Tensor:
+        """Sum the loss over the answers of a batch, as it is trained."""
+        with autocast(self.device, self.precision):
+            inputs = self._encoder_inputs(batch) | answers(batch, self.device)
+            return self.speech.summed_loss(inputs, label_smoothing=self.label_smoothing)
+
+    @torch.no_grad()
+    def plain_loss(self, batch: Batch) -> torch.Tensor:
+        """Sum the loss over the answers of a batch, as it is measured."""
+        with autocast(self.device, self.precision):
+            return self.speech.summed_loss({"input_features": self._features(batch), **answers(batch, self.device)})
+
+    def _encoder_inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
+        if batch.keys:
+            assert self.cache is not None
+            states = self.cache.states(batch, self._encode).to(self.device, non_blocking=True)
+            return {"encoder_states": states.float() if self.precision == "fp32" else states}
+        features = self._features(batch)
+        if self.augment is not None:
+            features = self.augment(features, math.ceil(features.shape[-1] * batch.filled))
+        return {"input_features": features}
+
+    def _features(self, batch: Batch) -> torch.Tensor:
+        return self.speech.features(on_device(batch.waveforms, self.device), batch.width_s)
+
+    @torch.no_grad()
+    def _encode(self, batch: Batch) -> torch.Tensor:
+        return self.speech.encode(self._features(batch))

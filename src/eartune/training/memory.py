@@ -1,0 +1,84 @@
+"""How much fits into memory: measured before a run, and what to do when a pass did not fit after all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psutil
+import torch
+
+from eartune.errors import EartuneError
+
+# of the memory that is free, what a run may plan with; the rest is for fragments and for what others take
+USABLE = {"cuda": 0.85, "cpu": 0.5}
+# on a CPU only what autograd keeps can be counted; what comes and goes in a pass is about as much again
+TRANSIENT = 2.0
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception of torch means that memory ran out, on a GPU or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
+def release_memory(device: torch.device) -> None:
+    """Give memory that torch keeps for later back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def most_seen_s(trial: Callable[[int], float], *, device: torch.device, optimizer_bytes: int) -> float:
+    """Measure how many seconds of window one forward and backward pass can hold.
+
+    `trial(n)` runs the two on n windows and returns the seconds seen; `optimizer_bytes` is what the optimiser will need
+    besides. Raises EartuneError where not even one window fits.
+    """
+    try:
+        # the first pass also takes what every pass needs once
+        trial(1)
+        (small_s, small), (large_s, large) = (_measured(trial, count, device) for count in (1, 3))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise EartuneError(not_even_one(device)) from None
+    bytes_per_s = max((large - small) / (large_s - small_s), 1.0)
+    free = free_bytes(device) * USABLE.get(device.type, 0.5) - optimizer_bytes
+    if free < bytes_per_s * small_s:
+        raise EartuneError(not_even_one(device))
+    return free / bytes_per_s
+
+
+def not_even_one(device: torch.device) -> str:
+    place = "GPU" if device.type == "cuda" else "memory"
+    return (
+        f"the {place} is too small for one window: set window short or packed, gradient_checkpointing true, "
+        "method lora, or take a smaller model"
+    )
+
+
+def _measured(trial: Callable[[int], float], count: int, device: torch.device) -> tuple[float, float]:
+    """Return the seconds seen, and the bytes that the pass held at most."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        seen_s = trial(count)
+        return seen_s, float(torch.cuda.max_memory_allocated(device) - before)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        seen_s = trial(count)
+    return seen_s, TRANSIENT * sum(kept.values())
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes that can still be taken on a device."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,162 @@
+"""The plan of an epoch: which windows each optimiser step sees, in which forward passes. Pure: a function of its seed.
+
+A step holds the same amount of speech whatever the memory allows; only how many passes it takes depends on that.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from eartune.training.windows import Clip, Packing, Window, alone, pack
+
+
+@dataclass(frozen=True)
+class WindowRules:
+    """How clips become windows: WindowSection, and what the model allows."""
+
+    kind: Literal["padded", "packed", "short"]
+    window_s: float
+    max_tokens: int
+    timestamp_step_s: float
+    max_gap_s: float
+    timestamps: float
+    alone: float
+    margin_s: float
+    jitter_s: float
+    full: float
+    # short windows come in so many seconds, so that few shapes occur
+    width_step_s: float
+    # whether a clip has the same silence after it in every epoch
+    steady: bool
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What one forward pass may hold, in seconds: of speech, and of all that the encoder sees.
+
+    `overhead_s` is what a pass costs beside its content, in seconds that the encoder could see meanwhile.
+    """
+
+    speech_s: float = math.inf
+    seen_s: float = math.inf
+    overhead_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Windows of one forward pass; the encoder sees `width_s` of each.
+
+    `keys` name what the encoder says about them, where that is kept; `known` if it is kept already.
+    """
+
+    windows: tuple[Window, ...]
+    width_s: float
+    keys: tuple[str, ...] = ()
+    known: bool = False
+
+    @property
+    def seen_s(self) -> float:
+        return self.width_s * len(self.windows)
+
+
+Step = list[MicroBatch]
+
+
+def plan_epoch(
+    clips: Sequence[Clip], rules: WindowRules, *, num_steps: int, by_count: bool, passes: Passes, seed: tuple[int, int]
+) -> list[Step]:
+    """Plan an epoch of exactly `num_steps` steps (at most one per clip), each clip once.
+
+    Steps hold like numbers of clips (`by_count`) or like amounts of speech. `seed` is (the run's, the epoch).
+    """
+    assert 0 < num_steps <= len(clips)
+    random = np.random.default_rng(seed)
+    shuffled = [clips[index] for index in random.permutation(len(clips))]
+    steps = _shares(shuffled, num_steps, [1.0 if by_count else clip.duration_s for clip in shuffled])
+    # whole steps are full: a few clips of each step would leave their window almost empty
+    num_full = int(rules.full * num_steps + random.random())
+    full = set(random.permutation(num_steps)[:num_full].tolist())
+    return [micro_batches(_windows(step, rules, number in full, random), passes) for number, step in enumerate(steps)]
+
+
+def _windows(clips: list[Clip], rules: WindowRules, full: bool, random: np.random.Generator) -> list[Window]:
+    if rules.kind == "padded":
+        return [alone(clip, need_s=rules.window_s) for clip in clips]
+    if rules.kind == "short" and not full:
+        return [alone(clip, need_s=_need_s(clip, rules, random)) for clip in clips]
+    num_alone = int(rules.alone * len(clips) + random.random()) if rules.kind == "packed" else 0
+    packing = Packing(rules.window_s, rules.max_tokens, rules.timestamp_step_s, rules.max_gap_s, rules.timestamps)
+    single = [alone(clip, need_s=rules.window_s) for clip in clips[:num_alone]]
+    return single + pack(clips[num_alone:], packing, random)
+
+
+def _need_s(clip: Clip, rules: WindowRules, random: np.random.Generator) -> float:
+    drawn = np.random.default_rng(clip.index) if rules.steady else random
+    seconds = clip.duration_s + rules.margin_s + drawn.uniform(0, rules.jitter_s)
+    widened_s = math.ceil(seconds / rules.width_step_s - 1e-6) * rules.width_step_s
+    return min(rules.window_s, round(widened_s, 6))
+
+
+def _shares(clips: list[Clip], num_steps: int, weights: list[float]) -> list[list[Clip]]:
+    """Cut the clips into steps of like weight, each with at least one clip."""
+    total, done, first = sum(weights), 0.0, 0
+    steps = []
+    for number in range(1, num_steps + 1):
+        last = first + 1
+        done += weights[first]
+        target, most = total * number / num_steps, len(clips) - (num_steps - number)
+        while last < most and (number == num_steps or done + weights[last] / 2 <= target):
+            done += weights[last]
+            last += 1
+        steps.append(clips[first:last])
+        first = last
+    return steps
+
+
+def micro_batches(windows: Sequence[Window], passes: Passes) -> Step:
+    """Divide the windows of a step into passes of like width, at the least cost in seconds seen and overhead."""
+    widths = sorted({window.need_s for window in windows}, reverse=True)
+    groups = [[window for window in windows if window.need_s == width] for width in widths]
+    # best[n]: the cheapest way to divide the n widest groups, and where its last division begins
+    best: list[tuple[float, int]] = [(0.0, 0)]
+    for last in range(1, len(groups) + 1):
+        num_windows, options = 0, []
+        for first in range(last - 1, -1, -1):
+            num_windows += len(groups[first])
+            seen_s = num_windows * widths[first]
+            num_passes = math.ceil(seen_s / passes.seen_s) if math.isfinite(passes.seen_s) else 1
+            options.append((best[first][0] + seen_s + num_passes * passes.overhead_s, first))
+        best.append(min(options))
+    divisions: Step = []
+    last = len(groups)
+    while last:
+        first = best[last][1]
+        together = [window for group in groups[first:last] for window in group]
+        divisions = _limited(together, widths[first], passes) + divisions
+        last = first
+    return divisions
+
+
+def _limited(windows: list[Window], width_s: float, passes: Passes) -> Step:
+    """Divide windows of one width evenly into as few passes as the limits allow, at least one window in each."""
+    for num_passes in range(_fewest(windows, width_s, passes), len(windows) + 1):
+        edges = [round(number * len(windows) / num_passes) for number in range(num_passes + 1)]
+        parts = [tuple(windows[first:last]) for first, last in itertools.pairwise(edges)]
+        fits = all(
+            len(part) * width_s <= passes.seen_s and sum(window.speech_s for window in part) <= passes.speech_s
+            for part in parts
+        )
+        if fits or num_passes == len(windows):
+            break
+    return [MicroBatch(part, max(window.need_s for window in part)) for part in parts]
+
+
+def _fewest(windows: list[Window], width_s: float, passes: Passes) -> int:
+    speech_s, seen_s = sum(window.speech_s for window in windows), len(windows) * width_s
+    return max(1, min(len(windows), math.ceil(max(speech_s / passes.speech_s, seen_s / passes.seen_s))))

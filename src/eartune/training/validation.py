@@ -1,0 +1,72 @@
+"""Validation: the loss over the validation speech, and the error rates of decoding it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from eartune.config.sections import ValidationSection
+from eartune.manifest import Utterance
+from eartune.reporting import Reporter
+from eartune.scoring import Scores, score
+from eartune.speech_model import DecodeOptions
+from eartune.training.batches import SpeechDataset, in_stock_windows
+from eartune.training.decoding import Stopped, decode_utterances
+from eartune.training.forward import Forward
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What is measured, and how. Loss and stock decoding see each utterance in the window the model was made for."""
+
+    utterances: Sequence[Utterance]
+    options: ValidationSection
+    forward: Forward
+    should_stop: Callable[[], bool]
+    reporter: Reporter
+
+    def metrics(self) -> dict[str, float]:
+        """Measure eval_loss, and eval_wer and eval_cer where decoding is asked for. Raises Stopped."""
+        found = {"eval_loss": self._loss()}
+        if self.options.predict_with_generate:
+            scores = self._scores()
+            found |= {"eval_wer": scores.words.rate, "eval_cer": scores.chars.rate}
+        return found
+
+    def _scores(self) -> Scores:
+        speech = self.forward.speech
+        options = DecodeOptions(
+            max_length=self.options.generation_max_length, num_beams=self.options.generation_num_beams
+        )
+        with self.reporter.task("validating", len(self.utterances)) as task:
+            hypotheses = decode_utterances(
+                speech,
+                self.utterances,
+                batch_size=self.options.per_device_eval_batch_size,
+                options=options,
+                precision=self.forward.precision,
+                task=task,
+                should_stop=self.should_stop,
+            )
+        references = [utterance.text for utterance in self.utterances]
+        return score(references, hypotheses, languages=[speech.language_of(u) for u in self.utterances])
+
+    def _loss(self) -> float:
+        """Average the loss over all tokens."""
+        speech = self.forward.speech
+        dataset = SpeechDataset(self.utterances, speech)
+        batch_size = self.options.per_device_eval_batch_size
+        was_training = speech.network.training
+        speech.network.eval()
+        summed, count = 0.0, 0
+        try:
+            for rows in in_stock_windows(self.utterances, batch_size=batch_size, window_s=speech.max_duration_s):
+                if self.should_stop():
+                    raise Stopped
+                batch = dataset[rows]
+                summed += float(self.forward.plain_loss(batch))
+                count += batch.num_answers
+        finally:
+            speech.network.train(was_training)
+        return summed / count if count else math.nan

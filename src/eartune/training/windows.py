@@ -1,0 +1,119 @@
+"""Windows: what the encoder sees at once. One clip in each, or several behind each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# windows that are filled at the same time: with more, the last gap is met better
+OPEN_WINDOWS = 64
+
+# decoding with timestamps expects speech to begin within the first second (Whisper's max_initial_timestamp)
+MAX_FIRST_TIME_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """An utterance as packing sees it; `num_tokens` is the most it takes of a window's tokens."""
+
+    index: int
+    duration_s: float
+    num_tokens: int
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An utterance in a window, and where it begins."""
+
+    index: int
+    start_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`speech_s` is what its clips have together, `need_s` what the encoder has to see at least."""
+
+    clips: tuple[Placed, ...]
+    speech_s: float
+    need_s: float
+    timestamps: bool = False
+
+
+@dataclass(frozen=True)
+class Packing:
+    """The limits of a packed window: seconds it may hold, tokens, and how clips are laid into it."""
+
+    window_s: float
+    max_tokens: int
+    step_s: float
+    max_gap_s: float
+    timestamps: float
+
+
+def alone(clip: Clip, *, need_s: float) -> Window:
+    return Window((Placed(clip.index, 0.0),), clip.duration_s, need_s)
+
+
+def pack(clips: Iterable[Clip], packing: Packing, random: np.random.Generator) -> list[Window]:
+    """Lay clips behind each other into as few windows as best fit finds, in the order given.
+
+    Clips begin on the grid of timestamps, with a random gap before each; none is split, and languages do not mix.
+    """
+    windows: list[Window] = []
+    filling: dict[str | None, list[_Filling]] = {}
+    for clip in clips:
+        candidates = filling.setdefault(clip.language, [])
+        gap_s = _on_grid(random.uniform(0, packing.max_gap_s), packing.step_s)
+        fitting = [window for window in candidates if window.takes(clip, gap_s, packing)]
+        if fitting:
+            chosen = max(fitting, key=lambda window: window.end_s)
+        else:
+            if len(candidates) == OPEN_WINDOWS:
+                fullest = max(candidates, key=lambda window: window.end_s)
+                candidates.remove(fullest)
+                windows.append(fullest.closed(packing, random))
+            chosen = _Filling()
+            candidates.append(chosen)
+            room_s = max(0.0, packing.window_s - clip.duration_s)
+            gap_s = min(gap_s, MAX_FIRST_TIME_S, _floor(room_s, packing.step_s))
+        chosen.add(clip, gap_s, packing)
+    return windows + [window.closed(packing, random) for candidates in filling.values() for window in candidates]
+
+
+@dataclass
+class _Filling:
+    """A window that is being filled."""
+
+    clips: list[Placed] = field(default_factory=list)
+    end_s: float = 0.0
+    speech_s: float = 0.0
+    num_tokens: int = 0
+
+    def takes(self, clip: Clip, gap_s: float, packing: Packing) -> bool:
+        return (
+            self.end_s + gap_s + clip.duration_s <= packing.window_s
+            and self.num_tokens + clip.num_tokens <= packing.max_tokens
+        )
+
+    def add(self, clip: Clip, gap_s: float, packing: Packing) -> None:
+        start_s = self.end_s + gap_s
+        self.clips.append(Placed(clip.index, round(start_s, 6)))
+        self.speech_s += clip.duration_s
+        self.num_tokens += clip.num_tokens
+        self.end_s = math.ceil((start_s + clip.duration_s) / packing.step_s - 1e-6) * packing.step_s
+
+    def closed(self, packing: Packing, random: np.random.Generator) -> Window:
+        timestamps = bool(random.random() < packing.timestamps)
+        return Window(tuple(self.clips), self.speech_s, packing.window_s, timestamps)
+
+
+def _on_grid(seconds: float, step_s: float) -> float:
+    return round(seconds / step_s) * step_s
+
+
+def _floor(seconds: float, step_s: float) -> float:
+    return math.floor(seconds / step_s + 1e-6) * step_s
