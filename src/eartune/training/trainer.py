@@ -112,6 +112,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         options = DecodeOptions(
             max_length=self.validation_options.generation_max_length,
             num_beams=self.validation_options.generation_num_beams,
+            window=self.validation_options.eval_window,
         )
         with self.reporter.task("validating", len(self.validation)) as task:
             hypotheses = decode_utterances(

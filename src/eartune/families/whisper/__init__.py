@@ -7,5 +7,6 @@ features    waveforms -> log-mel
 encoder     the encoder for windows shorter than 30 s
 labels      transcripts -> decoder inputs and targets
 decode      clips and long recordings -> text
+greedy      encoder states -> tokens, rows leaving as they end
 model       WhisperModel: the family's side of the contract
 """
