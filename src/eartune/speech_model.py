@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from eartune.manifest import Utterance
 Waveform = npt.NDArray[np.float32]
 # Any: a network of transformers, bare or wrapped by PEFT; neither library describes its types
 Network: TypeAlias = Any
+WindowKind: TypeAlias = Literal["padded", "short"]
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How a batch is decoded."""
+    """How a batch is decoded: the longest answer in tokens, beams, and what the network gets to see of a clip.
+
+    A window is the whole one the model was made for, or a short one, of the batch's longest clip and a little silence.
+    """
 
     max_length: int = 225
     num_beams: int = 1
+    window: WindowKind = "padded"
 
 
 class SpeechModel(Protocol):

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from eartune.cli import main
 from eartune.errors import EartuneError, InputError
 from eartune.families.whisper.load import find, load
 from eartune.scoring import score
@@ -62,6 +63,36 @@ def test_hypotheses_stand_beside_their_own_utterance(tiny_model: Path, tiny_spee
     for utterance, hypothesis in zip(found.utterances, found.tuned.hypotheses, strict=True):
         waveform, _ = soundfile.read(utterance.audio, dtype="float32")
         assert speech.transcribe_batch([waveform], ["en"], SHORT) == [hypothesis]
+
+
+@pytest.mark.parametrize("window", ["padded", "short"])
+def test_evaluation_decodes_in_the_window_that_it_records(
+    tiny_model: Path, tiny_speech: Path, tmp_path: Path, window: Any
+) -> None:
+    words = ["evaluate", str(tiny_model), "--data", str(tiny_speech), "--out", str(tmp_path), "--language", "en"]
+    assert main([*words, *(["--window", window] if window == "short" else [])]) == 0
+    recorded = json.loads((tmp_path / "scores.json").read_text())["window"]
+    assert recorded.startswith({"padded": "padded to 30 s", "short": "short: the longest clip"}[window])
+    speech = load(find(str(tiny_model)), language="en")
+    rows = [json.loads(line) for line in (tmp_path / "hypotheses.jsonl").read_text().splitlines()]
+    waveforms = [soundfile.read(tmp_path / row["audio_filepath"], dtype="float32")[0] for row in rows]
+    found = {
+        each: speech.transcribe_batch(waveforms, ["en"] * len(rows), DecodeOptions(window=each))
+        for each in ("padded", "short")
+    }
+    assert [row["pred_text"] for row in rows] == found[window]
+    assert found["padded"] != found["short"]
+
+
+def test_transcription_in_a_short_window(
+    tiny_model: Path, tiny_speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = tiny_speech.parent / "audio" / "0.wav"
+    assert main(["transcribe", str(tiny_model), str(clip), "--language", "en", "--window", "short"]) == 0
+    waveform, _ = soundfile.read(clip, dtype="float32")
+    options = DecodeOptions(max_length=448, window="short")
+    (expected,) = load(find(str(tiny_model))).transcribe_batch([waveform], ["en"], options)
+    assert capsys.readouterr().out == expected + "\n"
 
 
 def test_a_base_model_has_no_base_beside_it(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -17,6 +19,10 @@ from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
+from eartune.manifest import Utterance
+from eartune.speech_model import DecodeOptions, SpeechModel
+from eartune.training import trainer
+from eartune.training.decoding import decode_utterances
 from eartune.verbs.train import TrainedRun, train
 from tests.tiny import write_speech
 
@@ -159,6 +165,22 @@ def test_without_validation_there_is_a_last_and_no_best(tiny_model: Path, tiny_s
     assert (trained.path / "last").is_dir()
     assert not (trained.path / "best").exists()
     assert trained.best == {}
+
+
+@pytest.mark.parametrize("window", ["padded", "short"])
+def test_validation_decodes_in_the_window_of_the_configuration(
+    tiny_model: Path, tiny_speech: Path, tmp_path: Path, window: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = []
+
+    def decode(speech: SpeechModel, utterances: Sequence[Utterance], *, options: DecodeOptions, **_: Any) -> list[str]:
+        windows.append(options.window)
+        return decode_utterances(speech, utterances, options=options, **_)
+
+    monkeypatch.setattr(trainer, "decode_utterances", decode)
+    given = {"eval_window": "short"} if window == "short" else {}
+    train(configure(tiny_model, tiny_speech, tmp_path / "run", r=4, max_steps=1, **given))
+    assert windows == [window]
 
 
 def test_merge_lora_writes_a_plain_model(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:

@@ -26,6 +26,13 @@ def build_parser() -> Parser:
     parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be used, and say how many")
     parser.add_argument("--batch-size", type=positive, default=16, help="utterances decoded at once; default 16")
     parser.add_argument("--num-beams", type=positive, default=1, help="beams; default 1, greedy")
+    parser.add_argument(
+        "--window",
+        choices=("padded", "short"),
+        default="padded",
+        help="what the model sees of a clip: padded, the stock 30 s window, is the judge and the default;"
+        " short is faster, for models trained with short windows",
+    )
     parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="fp32", help="default fp32")
     parser.add_argument("--gpu", "-g", type=int, help="index of the GPU")
     return parser
@@ -50,7 +57,7 @@ def run(words: Sequence[str]) -> int:
         language=chosen.language,
         skip_bad=chosen.skip_bad,
         batch_size=chosen.batch_size,
-        options=DecodeOptions(num_beams=chosen.num_beams),
+        options=DecodeOptions(num_beams=chosen.num_beams, window=chosen.window),
         precision=chosen.precision,
         gpu=chosen.gpu,
         reporter=Terminal(),

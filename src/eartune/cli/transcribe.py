@@ -24,6 +24,13 @@ def build_parser() -> Parser:
     parser.add_argument("--checkpoint", choices=("best", "last"), help="which model of a run; default: best, else last")
     parser.add_argument("--base-model", help="where the adapter's base model lies, if it has moved")
     parser.add_argument("--num-beams", type=positive, default=1, help="beams; default 1, greedy")
+    parser.add_argument(
+        "--window",
+        choices=("padded", "short"),
+        default="padded",
+        help="what the model sees of a recording of at most 30 s without timestamps: padded, the stock 30 s window, is"
+        " the default; short is faster, for models trained with short windows",
+    )
     parser.add_argument("--gpu", "-g", type=int, help="index of the GPU")
     return parser
 
@@ -46,6 +53,7 @@ def run(words: Sequence[str]) -> int:
         language=chosen.language,
         task=chosen.task,
         num_beams=chosen.num_beams,
+        window=chosen.window,
         gpu=chosen.gpu,
         reporter=Terminal(),
     )

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
-
 from eartune.manifest import Utterance
 from eartune.reporting import Task
 from eartune.speech_model import DecodeOptions, SpeechModel, Waveform
 from eartune.training.batches import load_waveform
-from eartune.training.device import Precision, autocast
+from eartune.training.device import Precision, autocast, casting_weights_once
 
 
 class Stopped(Exception):  # noqa: N818  a request, not an error
     """Decoding was asked to stop before its end."""
 
 
-@torch.inference_mode()
 def decode_utterances(
     speech: SpeechModel,
     utterances: Sequence[Utterance],
@@ -41,7 +38,11 @@ def decode_utterances(
     was_training = speech.network.training
     speech.network.eval()
     try:
-        with ThreadPoolExecutor(max_workers=1) as reader, autocast(device, precision):
+        with (
+            ThreadPoolExecutor(max_workers=1) as reader,
+            casting_weights_once(speech.network),
+            autocast(device, precision),
+        ):
             ahead = reader.submit(_load, [utterances[index] for index in batches[0]]) if batches else None
             for number, rows in enumerate(batches):
                 assert ahead is not None

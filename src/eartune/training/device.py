@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
+from torch import nn
 
 from eartune.errors import InputError
 
@@ -70,3 +72,21 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+@contextlib.contextmanager
+def casting_weights_once(network: nn.Module) -> Iterator[None]:
+    """Let autocast cast each weight once instead of in each forward, for which it keeps copies until it is left.
+
+    It keeps them of weights that require gradients only, and not in inference mode (torch, aten/autocast_mode.cpp);
+    so nothing in here keeps a graph, and every weight says that it requires gradients.
+    """
+    frozen = [weight for weight in network.parameters() if weight.is_floating_point() and not weight.requires_grad]
+    with torch.no_grad():
+        for weight in frozen:
+            weight.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for weight in frozen:
+                weight.requires_grad_(False)

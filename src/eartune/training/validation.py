@@ -37,7 +37,9 @@ class Validation:
     def _scores(self) -> Scores:
         speech = self.forward.speech
         options = DecodeOptions(
-            max_length=self.options.generation_max_length, num_beams=self.options.generation_num_beams
+            max_length=self.options.generation_max_length,
+            num_beams=self.options.generation_num_beams,
+            window=self.options.eval_window,
         )
         with self.reporter.task("validating", len(self.utterances)) as task:
             hypotheses = decode_utterances(

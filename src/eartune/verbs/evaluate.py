@@ -17,7 +17,7 @@ from eartune.manifest import Utterance, read_manifest
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import describe_data
 from eartune.scoring import PairedDifference, Scores, paired_bootstrap, score, worst
-from eartune.speech_model import DecodeOptions, SpeechModel
+from eartune.speech_model import DecodeOptions, SpeechModel, WindowKind
 from eartune.training.decoding import decode_utterances
 from eartune.training.device import best_device, choose_gpu, resolve_precision
 from eartune.verbs.open_model import Checkpoint, Located, locate, open_located, original_base
@@ -25,6 +25,11 @@ from eartune.verbs.quiet import quieten_libraries
 from eartune.verbs.speech import tell_left_out
 
 NUM_WORST = 20
+# what scores.json says of each window
+WINDOWS: dict[WindowKind, str] = {
+    "padded": "padded to 30 s",
+    "short": "short: the longest clip of each batch and a little silence",
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Evaluation:
     base: Measured | None
     difference: PairedDifference | None
     utterances: tuple[Utterance, ...]
+    window: WindowKind
 
     @property
     def audio_seconds(self) -> float:
@@ -72,10 +78,12 @@ def evaluate(
     """Decode the speech of `data` with `model` (and its base model where it is a tuned one) and score it.
 
     `base` is a measurement of the base model on the same speech, where there is one already; `against_base=False`
-    leaves it out. Every clip is seen in a stock 30 s window. Writes `out`/hypotheses.jsonl and `out`/scores.json.
+    leaves it out. Every clip is seen in a stock 30 s window unless `options` says otherwise. Writes
+    `out`/hypotheses.jsonl and `out`/scores.json.
     Raises InputError before any decoding for wrong data, names and places.
     """
     report = reporter or Silent()
+    chosen = options or DecodeOptions()
     quieten_libraries()
     require_writable(out)
     located = locate(model, checkpoint=checkpoint, base_model=base_model, language=language)
@@ -95,7 +103,7 @@ def evaluate(
                 opened,
                 utterances,
                 batch_size=batch_size,
-                options=options or DecodeOptions(),
+                options=chosen,
                 precision=arithmetic,
                 task=task,
             )
@@ -110,7 +118,7 @@ def evaluate(
         del speech
         base = measure(before.spec, open_located(before))
     difference = paired_bootstrap(_words(base), _words(tuned)) if base is not None else None
-    evaluation = Evaluation(out, tuned, base, difference, utterances)
+    evaluation = Evaluation(out, tuned, base, difference, utterances, chosen.window)
     _write(evaluation, data, skipped=len(manifest.skipped) + len(manifest.utterances) - len(utterances))
     return evaluation
 
@@ -146,7 +154,7 @@ def _write(evaluation: Evaluation, data: Sequence[Path], *, skipped: int) -> Non
         evaluation.out / "scores.json",
         {
             "model": evaluation.tuned.model,
-            "window": "padded to 30 s",
+            "window": WINDOWS[evaluation.window],
             "data": describe_data(evaluation.utterances, data, skipped=skipped),
             "scores": _scores(evaluation.tuned),
             "base_model": evaluation.base.model if evaluation.base else None,

@@ -11,7 +11,7 @@ import torch
 
 from eartune.audio import SAMPLE_RATE_HZ, decode
 from eartune.reporting import Reporter, Silent
-from eartune.speech_model import DecodeOptions, Segment
+from eartune.speech_model import DecodeOptions, Segment, WindowKind
 from eartune.training.device import best_device, choose_gpu
 from eartune.verbs.open_model import Checkpoint, locate, open_located
 from eartune.verbs.quiet import quieten_libraries
@@ -42,13 +42,15 @@ def transcribe(
     language: str | None = None,
     task: Literal["transcribe", "translate"] | None = None,
     num_beams: int = 1,
+    window: WindowKind = "padded",
     gpu: int | None = None,
     reporter: Reporter | None = None,
 ) -> list[Transcript]:
     """Transcribe recordings.
 
     Recordings that fit into one window are decoded without timestamps unless `timestamps` asks for them; longer ones
-    are decoded window by window with them. Raises InputError for audio that cannot be read, before any decoding.
+    are decoded with them, one stock window after the other; `window` is for the former. Raises InputError for audio
+    that cannot be read, before any decoding.
     """
     report = reporter or Silent()
     quieten_libraries()
@@ -64,7 +66,7 @@ def transcribe(
             if timestamps or duration_s > speech.max_duration_s:
                 segments = speech.transcribe_long(waveform, language)
             else:
-                options = DecodeOptions(max_length=448, num_beams=num_beams)
+                options = DecodeOptions(max_length=448, num_beams=num_beams, window=window)
                 texts = speech.transcribe_batch([waveform], [language], options)
                 segments = [Segment(0.0, round(duration_s, 2), texts[0])]
             transcripts.append(Transcript(recording, duration_s, tuple(segments)))

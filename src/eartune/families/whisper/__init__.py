@@ -8,5 +8,6 @@ encoder     the encoder for windows shorter than 30 s
 labels      transcripts -> decoder inputs and targets
 loss        the decoder's states -> the loss of its answers
 decode      clips and long recordings -> text
+greedy      encoder states -> tokens, rows leaving as they end
 model       WhisperModel: the family's side of the contract
 """

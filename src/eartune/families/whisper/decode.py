@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import WhisperTokenizer
+from transformers import WhisperForConditionalGeneration, WhisperTokenizer
+from transformers.modeling_outputs import BaseModelOutput
 
 from eartune.audio import SAMPLE_RATE_HZ
-from eartune.families.whisper.features import LogMel
-from eartune.speech_model import DecodeOptions, Network, Segment, Waveform
+from eartune.families.whisper.features import WINDOW_S, LogMel
+from eartune.families.whisper.greedy import complete_languages, decode_greedily, is_plain, prompts
+from eartune.families.whisper.loss import whisper_of
+from eartune.speech_model import DecodeOptions, Network, Segment, Waveform, WindowKind
 
 # Whisper's own thresholds for trying a window again at a higher temperature (openai/whisper transcribe.py);
 # the compression ratio is that of transformers, which measures tokens instead of bytes.
@@ -22,6 +26,11 @@ LONG_FORM: dict[str, Any] = {
     "no_speech_threshold": 0.6,
     "condition_on_prev_tokens": False,
 }
+
+# A short window is the longest clip and this much silence, which Whisper needs to find an end (64 positions),
+# in steps, so that there are few different lengths.
+SILENCE_S = 1.28
+WINDOW_STEP_S = 0.32
 
 
 def pad_waveforms(waveforms: Sequence[Waveform]) -> torch.Tensor:
@@ -46,28 +55,48 @@ def transcribe_clips(
 
     A clip whose language is None has it detected where the model knows several.
     """
-    device = next(network.parameters()).device
-    multilingual = network.generation_config.is_multilingual
-    texts = [""] * len(waveforms)
-    # detection is all or nothing in generate, so clips without a language go apart
-    for known in (True, False):
-        rows = [row for row, language in enumerate(languages) if (language is not None) == known]
-        if not rows:
-            continue
-        features_BMT = log_mel(pad_waveforms([waveforms[row] for row in rows]).to(device))
-        settings: dict[str, Any] = {"task": task} if multilingual else {}
-        if multilingual and known:
-            settings["language"] = [languages[row] for row in rows]
-        tokens_BU = network.generate(
-            features_BMT.to(_dtype(network)),
-            max_length=options.max_length,
-            num_beams=options.num_beams,
-            return_timestamps=False,
-            **settings,
-        )
-        for row, text in zip(rows, tokenizer.batch_decode(tokens_BU, skip_special_tokens=True), strict=True):
-            texts[row] = text.strip()
-    return texts
+    whisper = whisper_of(network)
+    device = next(whisper.parameters()).device
+    longest_s = max(len(waveform) for waveform in waveforms) / SAMPLE_RATE_HZ
+    features_BMT = log_mel(pad_waveforms(waveforms).to(device), window_s(longest_s, options.window))
+    with torch.no_grad():
+        states_BPD = whisper.model.encoder(features_BMT.to(_dtype(whisper))).last_hidden_state
+        tokens = _decode(whisper, states_BPD, languages, task=task, options=options)
+    return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+
+
+def window_s(longest_s: float, window: WindowKind) -> float:
+    """Return how much of a batch the encoder sees: 30 s, or the longest clip and a little silence."""
+    if window == "padded":
+        return WINDOW_S
+    return min(WINDOW_S, math.ceil(round((longest_s + SILENCE_S) / WINDOW_STEP_S, 6)) * WINDOW_STEP_S)
+
+
+def _decode(
+    whisper: WhisperForConditionalGeneration,
+    states_BPD: torch.Tensor,
+    languages: Sequence[str | None],
+    *,
+    task: str,
+    options: DecodeOptions,
+) -> list[list[int]]:
+    multilingual = whisper.generation_config.is_multilingual
+    spoken = complete_languages(whisper, states_BPD, languages) if multilingual else ["<|en|>"] * len(languages)
+    if options.num_beams == 1 and is_plain(whisper.generation_config):
+        prompts_BU = torch.tensor(prompts(whisper, spoken, task=task), device=states_BPD.device)
+        return decode_greedily(whisper, states_BPD, prompts_BU, max_length=options.max_length)
+    settings: dict[str, Any] = {"task": task, "language": spoken} if multilingual else {}
+    tokens_BU = whisper.generate(
+        encoder_outputs=BaseModelOutput(last_hidden_state=states_BPD),
+        max_length=options.max_length,
+        num_beams=options.num_beams,
+        return_timestamps=False,
+        # otherwise two timestamps in a row, from a model that writes them unasked, make it go back and start again
+        force_unique_generate_call=True,
+        **settings,
+    )
+    found: list[list[int]] = tokens_BU.tolist()
+    return found
 
 
 def transcribe_recording(

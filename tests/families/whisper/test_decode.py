@@ -1,0 +1,109 @@
+"""Clips in stock and in short windows, greedily and with beams, against networks built for such windows."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import WhisperForConditionalGeneration
+
+from eartune.families.whisper import decode as whisper_decode
+from eartune.families.whisper.decode import pad_waveforms, window_s
+from eartune.families.whisper.load import find, load
+from eartune.families.whisper.model import WhisperModel
+from eartune.speech_model import DecodeOptions, Network, Waveform
+
+CLIPS: list[Waveform] = [
+    loudness * np.random.default_rng(seed).standard_normal(round(16_000 * seconds)).astype(np.float32)
+    for seed, (seconds, loudness) in enumerate([(1.3, 0.05), (0.4, 0.3), (2.0, 0.6)])
+]
+# 2.0 s and 1.28 s of silence, in steps of 0.32 s
+SHORT_S = 3.52
+
+
+@pytest.fixture(scope="module")
+def speech(tiny_model: Path) -> WhisperModel:
+    speech = load(find(str(tiny_model)))
+    settings = speech.network.generation_config
+    timestamps = range(settings.no_timestamps_token_id, speech.network.config.vocab_size)
+    settings.suppress_tokens = sorted({*settings.suppress_tokens, *timestamps})
+    return speech
+
+
+@pytest.mark.parametrize(
+    ("longest_s", "expected"), [(0.0, 1.28), (0.01, 1.6), (0.32, 1.6), (2.0, 3.52), (28.4, 29.76), (28.8, 30), (30, 30)]
+)
+def test_a_short_window_is_the_longest_clip_and_a_little_silence(longest_s: float, expected: float) -> None:
+    assert window_s(longest_s, "short") == pytest.approx(expected)
+    assert window_s(longest_s, "padded") == 30
+
+
+def built_for(network: Network, duration_s: float) -> WhisperForConditionalGeneration:
+    """Return transformers' own network for windows of this length, with the weights of another."""
+    config, positions = copy.deepcopy(network.config), round(50 * duration_s)
+    config.max_source_positions = positions
+    built = WhisperForConditionalGeneration(config).eval()
+    weights = network.state_dict()
+    name = "model.encoder.embed_positions.weight"
+    built.load_state_dict(weights | {name: weights[name][:positions]})
+    built.generation_config = copy.deepcopy(network.generation_config)
+    return built
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize("window", ["padded", "short"])
+def test_texts_are_those_of_a_network_built_for_the_window(speech: WhisperModel, window: Any, num_beams: int) -> None:
+    duration_s = {"padded": 30.0, "short": SHORT_S}[window]
+    languages = ["ru", "en", "de"]
+    tokens = built_for(speech.network, duration_s).generate(
+        speech.log_mel(pad_waveforms(CLIPS), duration_s),
+        max_length=20,
+        num_beams=num_beams,
+        return_timestamps=False,
+        language=languages,
+        task="transcribe",
+    )
+    expected = [text.strip() for text in speech.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+    options = DecodeOptions(max_length=20, num_beams=num_beams, window=window)
+    assert speech.transcribe_batch(CLIPS, languages, options) == expected
+    assert len(set(expected)) == 3
+
+
+def test_short_windows_greedily_by_hand(speech: WhisperModel) -> None:
+    """The whole network anew for each token, one clip after the other, no memory of the tokens before."""
+    network, settings = speech.network, speech.network.generation_config
+    expected = []
+    for row in range(len(CLIPS)):
+        window = speech.log_mel(pad_waveforms(CLIPS), SHORT_S)[row : row + 1]
+        assert window.shape[2] == 352
+        tokens = speech.encoder.prompt("en")
+        for step in range(10):
+            with torch.no_grad():
+                scores = network(input_features=window, decoder_input_ids=torch.tensor([tokens])).logits[0, -1]
+            scores[settings.suppress_tokens + (settings.begin_suppress_tokens if step == 0 else [])] = -torch.inf
+            tokens.append(int(scores.argmax()))
+            if tokens[-1] == settings.eos_token_id:
+                break
+        expected.append(speech.tokenizer.decode(tokens, skip_special_tokens=True).strip())
+    assert speech.transcribe_batch(CLIPS, ["en"] * 3, DecodeOptions(max_length=10, window="short")) == expected
+    assert speech.transcribe_batch(CLIPS, ["en"] * 3, DecodeOptions(max_length=10)) != expected
+
+
+def test_beams_know_some_languages_and_detect_the_others(speech: WhisperModel) -> None:
+    options = DecodeOptions(max_length=8, num_beams=2)
+    detected = speech.transcribe_batch(CLIPS, [None] * 3, options)
+    told = speech.transcribe_batch(CLIPS, ["ru", "ru", "ru"], options)
+    assert speech.transcribe_batch(CLIPS, [None, "ru", None], options) == [detected[0], told[1], detected[2]]
+
+
+def test_a_model_that_wants_no_repetition_is_left_to_generate(
+    speech: WhisperModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = speech.transcribe_batch(CLIPS, ["en"] * 3, DecodeOptions(max_length=20))
+    monkeypatch.setattr(speech.network.generation_config, "no_repeat_ngram_size", 2)
+    found = speech.transcribe_batch(CLIPS, ["en"] * 3, DecodeOptions(max_length=20))
+    assert found != usual
+    monkeypatch.setattr(whisper_decode, "is_plain", lambda settings: True)  # noqa: ARG005
+    assert speech.transcribe_batch(CLIPS, ["en"] * 3, DecodeOptions(max_length=20)) == usual

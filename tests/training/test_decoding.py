@@ -1,0 +1,86 @@
+"""Batches of decoding: which rows are decoded together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from eartune.families.whisper.load import find, load
+from eartune.manifest import Utterance, read_manifest
+from eartune.reporting import Silent
+from eartune.speech_model import DecodeOptions, SpeechModel, Waveform
+from eartune.training import decoding
+from eartune.training.decoding import decode_utterances
+from eartune.training.device import autocast, casting_weights_once
+
+
+@pytest.fixture
+def speech(tiny_model: Path) -> SpeechModel:
+    return load(find(str(tiny_model)), language="en")
+
+
+def batches(
+    speech: SpeechModel, durations_s: Sequence[float], options: DecodeOptions, monkeypatch: pytest.MonkeyPatch
+) -> list[list[float]]:
+    """Return the lengths of the clips that are decoded together, of clips that are numbers of samples only."""
+    found: list[list[float]] = []
+
+    def transcribe_batch(waveforms: Sequence[Waveform], languages: Sequence[str | None], _: DecodeOptions) -> list[str]:
+        assert len(languages) == len(waveforms)
+        found.append([float(waveform) for waveform in waveforms])
+        return [f"{float(waveform):g}" for waveform in waveforms]
+
+    monkeypatch.setattr(speech, "transcribe_batch", transcribe_batch)
+    monkeypatch.setattr(decoding, "load_waveform", lambda utterance: utterance.duration_s)
+    utterances = [Utterance(audio=Path("x.wav"), text="x", duration_s=duration_s) for duration_s in durations_s]
+    with Silent().task("", len(utterances)) as task:
+        texts = decode_utterances(speech, utterances, batch_size=4, options=options, precision="fp32", task=task)
+    assert texts == [f"{duration_s:g}" for duration_s in durations_s], "in the order given"
+    return found
+
+
+@pytest.mark.parametrize("window", ["padded", "short"])
+def test_clips_of_like_length_share_a_batch(speech: SpeechModel, window: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest first, as many as the batch size says, whatever the window: more at once are slower on a CPU."""
+    found = batches(speech, [1, 9, 3, 4, 5, 8, 7, 6, 2], DecodeOptions(window=window), monkeypatch)
+    assert found == [[9, 8, 7, 6], [5, 4, 3, 2], [1]]
+
+
+def test_nothing_to_decode_is_no_batch(speech: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert batches(speech, [], DecodeOptions(), monkeypatch) == []
+
+
+class Casts(TorchDispatchMode):
+    """Counts how often tensors as large as the embedding change their type."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.count = size, 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, given: Any = (), options: Any = None) -> Any:
+        if operation is torch.ops.aten._to_copy.default and given[0].numel() == self.size:
+            self.count += 1
+        return operation(*given, **(options or {}))
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_autocast_casts_each_weight_once(speech: SpeechModel, tiny_speech: Path, frozen: bool) -> None:
+    """It would cast a frozen model's weights anew for each token."""
+    speech.network.requires_grad_(not frozen)
+    wanted = {name: weight.requires_grad for name, weight in speech.network.named_parameters()}
+    utterances = read_manifest([tiny_speech]).utterances
+    options = DecodeOptions(max_length=10)
+    with Silent().task("", len(utterances)) as task, Casts(speech.network.proj_out.weight.numel()) as casts:
+        decode_utterances(speech, utterances, batch_size=3, options=options, precision="bf16", task=task)
+    assert casts.count == 1
+    assert {name: weight.requires_grad for name, weight in speech.network.named_parameters()} == wanted
+
+
+def test_nothing_is_learnt_while_weights_are_cast_once(speech: SpeechModel) -> None:
+    probe = speech.probe_inputs()
+    with casting_weights_once(speech.network), autocast(torch.device("cpu"), "bf16"):
+        assert not speech.network(**probe).logits.requires_grad
+    assert speech.network(**probe).logits.requires_grad
