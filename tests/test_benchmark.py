@@ -188,6 +188,7 @@ def test_a_small_run_measures_the_reference_and_writes_everything(tmp_path: Path
     strong = written["contenders"]["strong"]
     (block,) = strong["blocks"]
     assert (block["count"], block["audio_seconds"]) == (1, 10.0)
+    assert block["processor_seconds"] > 0
     assert strong["audio_hours_per_hour"]["median"] == pytest.approx(10.0 / block["seconds"])
     assert 0 < strong["share_of_peak"] < 1
     assert 0 < strong["first_step_begins_s"] < strong["first_step_ends_s"]

@@ -5,7 +5,7 @@ setting.py     what all contenders are given
 material.py    the speech and the model, or made-up ones
 contenders.py  who takes part, and the process of one of them
 protocol.py    how the benchmark and a contender talk
-gate.py        transformers' Trainer, held at the boundaries of steps
+gate.py        transformers' Trainer held at the boundaries of steps, clocks, memory, weights
 reference.py   the script of the guides, in three settings
 contest.py     contenders started one after another, then measured in turns
 flops.py       what a clip costs

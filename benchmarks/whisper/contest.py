@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.whisper.figures import Block, Measured
-from benchmarks.whisper.protocol import Contender
+from benchmarks.whisper.protocol import Contender, Message
 from benchmarks.whisper.setting import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,9 +52,9 @@ def measure_training(
             say(f"{name}: first step after {measured[name].first_step_begins_s:.1f} s; {steps[name]} steps a block")
         for name in turns(names, plan.rounds):
             answer = running[name].ask("train", steps=steps[name])
-            block = Block(answer["steps"], answer["seconds"], answer["audio_seconds"])
+            block = _block(answer["steps"], answer)
             measured[name].training.append(block)
-            say(f"{name}: {block.count} steps in {block.seconds:.2f} s, {block.speed:.1f} h of audio in an hour")
+            say(f"{name}: {block.count} steps, {_times(block)}, {block.speed:.1f} h of audio in an hour")
         for name in names:
             measured[name].training_report = _report(running[name])
 
@@ -71,10 +71,10 @@ def measure_evaluation(
             running[name].ask("evaluate", clips=min(WARM_UP_CLIPS, clips))
         for name in turns(names, plan.evaluation_rounds):
             answer = running[name].ask("evaluate", clips=clips)
-            block = Block(answer["clips"], answer["seconds"], answer["audio_seconds"])
+            block = _block(answer["clips"], answer)
             measured[name].evaluation.append(block)
             measured[name].texts = answer["texts"]
-            say(f"{name}: {clips} clips decoded in {block.seconds:.2f} s")
+            say(f"{name}: {clips} clips decoded, {_times(block)}")
         for name in names:
             measured[name].evaluation_report = _report(running[name])
 
@@ -94,6 +94,14 @@ def _begin(contender: Contender, plan: Plan, measured: Measured) -> int:
         answer = contender.ask("train", steps=plan.warm_up_steps - 1)
     step_seconds: float = answer["seconds"] / answer["steps"]
     return max(plan.steps_per_block, math.ceil(plan.block_seconds / step_seconds))
+
+
+def _block(count: int, answer: Message) -> Block:
+    return Block(count, answer["seconds"], answer["audio_seconds"], answer["processor_seconds"])
+
+
+def _times(block: Block) -> str:
+    return f"{block.seconds:.2f} s ({block.processor_seconds:.2f} s of processor)"
 
 
 def _report(contender: Contender) -> dict[str, object]:

@@ -28,11 +28,15 @@ RATIOS: dict[str, tuple[str, Quantity]] = {
 
 @dataclass(frozen=True)
 class Block:
-    """What a contender did in one go: `count` optimiser steps, or clips decoded."""
+    """What a contender did in one go: `count` optimiser steps, or clips decoded.
+
+    Without a GPU, `processor_seconds` far below `seconds` times threads say that the machine was busy otherwise.
+    """
 
     count: int
     seconds: float
     audio_seconds: float
+    processor_seconds: float = 0.0
 
     @property
     def speed(self) -> float:

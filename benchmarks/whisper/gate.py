@@ -1,4 +1,4 @@
-"""transformers' Trainer, held at the boundaries of its optimiser steps: it trains as many as it is asked for."""
+"""The contenders' measuring: transformers' Trainer held at the boundaries of its steps, clocks, memory, weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Gate(TrainerCallback):  # type: ignore[misc]
         self.audio_seconds = audio_seconds
         self.weights = ""
         self.granted = self.left = 0
-        self.began_s = self.audio_before = 0.0
+        self.audio_before = 0.0
+        self.clock = Clock()
 
     def on_step_begin(self, args: Any, state: Any, control: TrainerControl, model: Any = None, **_: Any) -> None:  # noqa: ARG002
         if not self.weights:
@@ -40,12 +41,11 @@ class Gate(TrainerCallback):  # type: ignore[misc]
         self.left -= 1
         if self.left:
             return
-        synchronize()
-        seconds, audio_seconds = time.perf_counter() - self.began_s, self.audio_seconds(state.global_step)
+        times, audio_seconds = self.clock.read(), self.audio_seconds(state.global_step)
         if torch.cuda.is_available():
             # the other contenders share the device's memory
             torch.cuda.empty_cache()
-        self.benchmark.done(seconds=seconds, steps=self.granted, audio_seconds=audio_seconds - self.audio_before)
+        self.benchmark.done(**times, steps=self.granted, audio_seconds=audio_seconds - self.audio_before)
         self.audio_before = audio_seconds
         self._wait(control)
 
@@ -53,13 +53,29 @@ class Gate(TrainerCallback):  # type: ignore[misc]
         request = self.benchmark.request()
         if request["do"] == "train":
             self.granted = self.left = request["steps"]
-            self.began_s = time.perf_counter()
+            self.clock = Clock()
         else:
             control.should_training_stop = True
 
     def report(self, folder: Path) -> None:
         """Answer the request that ended training."""
         self.benchmark.done(initial_weights=self.weights, **resources(folder))
+
+
+class Clock:
+    """Measures what is done from its making until it is read, on the device too."""
+
+    def __init__(self) -> None:
+        self.began_s, self.processor_began_s = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """Return the seconds that went by and those that processors worked for this process."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return {
+            "seconds": time.perf_counter() - self.began_s,
+            "processor_seconds": time.process_time() - self.processor_began_s,
+        }
 
 
 def resources(folder: Path) -> dict[str, int | None]:
@@ -71,11 +87,6 @@ def resources(folder: Path) -> dict[str, int | None]:
         "device_peak_reserved_bytes": torch.cuda.max_memory_reserved() if cuda else None,
         "disk_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
     }
-
-
-def synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def hash_of_weights(network: nn.Module) -> str:

@@ -2,9 +2,10 @@
 
     the benchmark                        the contender
                                          {"event": "ready"}
-    {"do": "train", "steps": 3}          {"event": "done", "seconds": 9.1, "steps": 3, "audio_seconds": 66.0}
-    {"do": "evaluate", "clips": 24}      {"event": "done", "seconds": 5.2, "clips": 24, "audio_seconds": 63.0,
-                                          "texts": ["turn left", ...]}
+    {"do": "train", "steps": 3}          {"event": "done", "seconds": 9.1, "processor_seconds": 9.0,
+                                          "steps": 3, "audio_seconds": 66.0}
+    {"do": "evaluate", "clips": 24}      {"event": "done", "seconds": 5.2, "processor_seconds": 5.1,
+                                          "clips": 24, "audio_seconds": 63.0, "texts": ["turn left", ...]}
     {"do": "report"}                     {"event": "done", "host_peak_bytes": 812646400, ...}, and it ends
 
 A training contender is ready when its first optimiser step begins: imported, data prepared, model loaded, first batch

@@ -9,7 +9,6 @@ bitsandbytes; here they stay as they are.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -26,7 +25,7 @@ from transformers import (
     WhisperProcessor,
 )
 
-from benchmarks.whisper.gate import Gate, hash_of_weights, resources, synchronize
+from benchmarks.whisper.gate import Clock, Gate, hash_of_weights, resources
 from benchmarks.whisper.protocol import Benchmark
 from benchmarks.whisper.setting import Setting
 from eartune.audio import SAMPLE_RATE_HZ, decode
@@ -59,17 +58,12 @@ def evaluate(name: str, setting: Setting, benchmark: Benchmark) -> None:
     benchmark.ready()
     while (request := benchmark.request())["do"] == "evaluate":
         clips = request["clips"]
-        began_s = time.perf_counter()
+        clock = Clock()
         tokens = decoder.predict(speech["test"].select(range(clips))).predictions
         texts = processor.batch_decode(np.where(tokens < 0, processor.tokenizer.pad_token_id, tokens), True)
-        synchronize()
-        seconds = time.perf_counter() - began_s
-        benchmark.done(
-            seconds=seconds,
-            clips=clips,
-            audio_seconds=sum(durations_s[:clips]),
-            texts=[text.strip() for text in texts],
-        )
+        times = clock.read()
+        texts = [text.strip() for text in texts]
+        benchmark.done(**times, clips=clips, audio_seconds=sum(durations_s[:clips]), texts=texts)
     benchmark.done(initial_weights=weights, **resources(setting.folder))
 
 
