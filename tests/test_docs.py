@@ -90,19 +90,18 @@ def test_every_shipped_configuration_trains(path: Path, tiny_model: Path, tiny_s
 
 def test_the_map_of_the_readme_names_every_source_file_and_no_other() -> None:
     (tree,) = re.findall(r"## Map\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    named, folders = set(), ["src/eartune"]
-    for line in tree.splitlines()[1:]:
-        depth = (len(line) - len(line.lstrip())) // 2
-        if depth == 0:
-            break
+    named: set[str] = set()
+    folders: list[str] = []
+    for line in tree.splitlines():
         name = line.split()[0]
-        folders = folders[:depth]
+        folders = folders[: (len(line) - len(line.lstrip())) // 2]
         if name.endswith("/"):
             folders.append(name.rstrip("/"))
         else:
             named.add("/".join([*folders, name]))
-    found = {path.relative_to(ROOT).as_posix() for path in (ROOT / "src/eartune").rglob("*.py")}
-    inner = {path for path in found if path.endswith("__init__.py") and path.count("/") > 2}
+    files = [*ROOT.glob("src/eartune/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
+    found = {path.relative_to(ROOT).as_posix() for path in files}
+    inner = {path for path in found if path.endswith("__init__.py") and path != "src/eartune/__init__.py"}
     assert named == found - inner
 
 
