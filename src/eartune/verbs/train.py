@@ -82,7 +82,15 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None) -> TrainedRu
     )
     set_seed(config.run.seed)
     speech.network.to(device)
-    initial = make_trainable(speech, config.model, config.adapter, data.train, base_spec=base.spec, report=report)
+    initial = make_trainable(
+        speech,
+        config.model,
+        config.adapter,
+        data.train,
+        base_spec=base.spec,
+        precision=precision,
+        report=report,
+    )
     if state.checkpoint is None:
         _write_start(run, config, facts, initial)
     elif initial is not None:
