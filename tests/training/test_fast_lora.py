@@ -196,6 +196,15 @@ def test_norms_of_dora_follow_the_weights_and_are_kept_while_decoding(monkeypatc
     assert not computed
 
 
+def test_an_input_that_was_written_over_is_read_again() -> None:
+    network, x = adapted(), inputs()
+    q_proj = fast(network).base_model.model.q_proj
+    with torch.no_grad(), bf16(True):
+        q_proj(x)
+        x.mul_(2)
+        torch.testing.assert_close(q_proj(x), q_proj(x.clone()), rtol=0, atol=0)
+
+
 def test_names_and_saved_files_are_pefts(tmp_path: Path) -> None:
     network = adapted(use_dora=True, lora_dropout=0.1)
     ours = fast(network)
