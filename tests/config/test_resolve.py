@@ -99,6 +99,7 @@ def test_provenance_names_the_alias_that_was_used(tmp_path: Path) -> None:
         ("lr: 1\nlr: 2\n", "c.yaml:2: lr is set twice in c.yaml, first at %s/c.yaml:1"),
         ("method: full\nlora_r: 4\n", "r is an adapter option and method is full"),
         ("method: full\nmerge_lora: true\n", "there is no adapter to merge"),
+        ("method: full\nbase_weights: fp32\n", "base_weights: speaks of weights frozen under an adapter"),
         ("early_stop: true\n", "early_stop: needs validation speech: set val"),
         ("val: v.jsonl\neval_strategy: steps\n", "eval_strategy: steps needs eval_steps"),
         ("val: v.jsonl\npredict_with_generate: false\n", "metric_for_best_model: wer needs decoding"),

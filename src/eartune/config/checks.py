@@ -179,6 +179,8 @@ def _method_conflicts(config: TrainConfig) -> list[str]:
         for name in adapter_options
         if config.changed(name) and not config.provenance[name].startswith("preset")
     ]
+    if config.changed("base_weights"):
+        found.append("base_weights: speaks of weights frozen under an adapter, and method is full: remove it")
     if config.run.merge_lora:
         found.append("merge_lora: there is no adapter to merge with method full: remove it")
     return found

@@ -46,6 +46,9 @@ class ModelSection(Section):
     """Branch, tag or commit of a hub model."""
     method: Literal["lora", "full"] = "lora"
     """Train low-rank adapters (see the adapter options), or all weights."""
+    base_weights: Annotated[Literal["auto", "fp32"], Harmless()] = "auto"
+    """How the frozen matrices under an adapter are kept in memory: auto keeps them as `precision` computes with them,
+    which halves them in bf16 and fp16. What is saved or merged is float32 either way."""
     freeze_encoder: bool = False
     """Train nothing in the encoder: faster, and enough where the words are new but the voices are not."""
     cache_encoder: bool | Literal["memory", "disk"] = False

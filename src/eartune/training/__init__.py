@@ -2,6 +2,8 @@
 
 targets         names of modules, checked against the network
 adapters        LoRA and its relatives: attach, initialise, count
+fast_lora       LoRA and DoRA layers with a faster forward; frozen matrices in bf16
+low_rank        the arithmetic of those layers
 trainable       what of a network is trained: an adapter, or its own weights
 adapter_files   adapters on disk: saved plain, loaded, merged with proof
 windows         one clip in a window, or several behind each other

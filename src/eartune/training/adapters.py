@@ -26,6 +26,7 @@ from torch import nn
 from eartune.config.adapter import AdapterSection
 from eartune.errors import InputError
 from eartune.speech_model import Blocks
+from eartune.training.fast_lora import speed_up
 from eartune.training.targets import Targets
 
 # the inputs of one forward, as keyword arguments of the network
@@ -100,6 +101,7 @@ def attach(
             )
     except (ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError, ImportError) as error:
         raise InputError(f"adapter: PEFT cannot apply these options to this model: {str(error)[:300]}") from None
+    speed_up(adapted)
     return adapted
 
 

@@ -71,7 +71,12 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
     """Return the context in which a forward computes in `precision`."""
     if precision == "fp32":
         return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
+    return torch.autocast(device.type, dtype=compute_dtype(precision))
+
+
+def compute_dtype(precision: Precision) -> torch.dtype:
+    """Return the type in which a forward in `precision` multiplies matrices."""
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ from eartune.speech_model import IGNORED, SpeechModel
 from eartune.training.adapter_files import Weights, adapter_weights
 from eartune.training.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
 from eartune.training.batches import SpeechDataset, in_stock_windows, to_inputs
+from eartune.training.device import Precision, compute_dtype
+from eartune.training.fast_lora import keep_frozen_weights
 from eartune.training.targets import resolve_targets
 
 # how many batches an initialisation that looks at data gets to see
@@ -29,6 +31,7 @@ def make_trainable(
     utterances: Sequence[Utterance],
     *,
     base_spec: str,
+    precision: Precision,
     report: Reporter,
 ) -> Weights | None:
     """Attach the adapter or open all weights, freeze what is not trained, and tell the counts.
@@ -48,6 +51,8 @@ def make_trainable(
         )
         if changes_base(config):
             initial = adapter_weights(speech.network)
+        if model.base_weights == "auto" and precision != "fp32":
+            keep_frozen_weights(speech.network, compute_dtype(precision))
     if model.freeze_encoder:
         freeze_encoder(speech.network, speech.blocks)
     for count in count_parameters(speech.network, speech.blocks):

@@ -88,7 +88,15 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None) -> TrainedRu
     )
     set_seed(config.run.seed)
     speech.network.to(device)
-    initial = make_trainable(speech, config.model, config.adapter, data.train, base_spec=base.spec, report=report)
+    initial = make_trainable(
+        speech,
+        config.model,
+        config.adapter,
+        data.train,
+        base_spec=base.spec,
+        precision=precision,
+        report=report,
+    )
     cache = None
     if config.model.cache_encoder is not False:
         cache = open_cache(
