@@ -151,7 +151,6 @@ def summarise(
         },
         "contenders": contenders,
         "ratios": ratios(measured),
-        "ratios_to_guide": ratios(measured, "guide"),
     }
 
 

@@ -29,6 +29,8 @@ class Entry:
     module: str
     passes: Passes
     """What of the network its training goes through: the useful work that its share of the device's peak is of."""
+    warm_up_epochs: int = 0
+    """Passes over the speech before the first block, where later ones differ from the first."""
 
 
 CONTENDERS = {
@@ -47,6 +49,17 @@ CONTENDERS = {
         "benchmarks.whisper.reference",
         LORA,
     ),
+    "padded": Entry("eartune, window padded, all weights", "benchmarks.whisper.ours", FULL),
+    "packed": Entry("eartune, window packed, all weights", "benchmarks.whisper.ours", FULL),
+    "short": Entry("eartune, window short, all weights", "benchmarks.whisper.ours", FULL),
+    "frozen_cached": Entry(
+        "eartune, window short, decoder only, the encoder's states kept",
+        "benchmarks.whisper.ours",
+        Passes(0, 3),
+        warm_up_epochs=1,
+    ),
+    "lora": Entry("eartune, window short, PEFT's recipe without dropout", "benchmarks.whisper.ours", LORA),
+    "default": Entry("eartune, nothing chosen but to tune all weights", "benchmarks.whisper.ours", FULL),
 }
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.whisper.contenders import CONTENDERS
 from benchmarks.whisper.figures import Block, Measured
 from benchmarks.whisper.protocol import Contender, Message
 from benchmarks.whisper.setting import Setting
@@ -48,7 +49,9 @@ def measure_training(
         steps: dict[str, int] = {}
         for name in names:
             running[name] = stack.enter_context(_start(name, "train", setting, plan))
-            steps[name] = _begin(running[name], plan, measured[name])
+            epoch_steps = math.ceil(len(setting.rows("train")) / setting.clips_per_step)
+            warm_up_steps = plan.warm_up_steps + CONTENDERS[name].warm_up_epochs * epoch_steps
+            steps[name] = _begin(running[name], plan, warm_up_steps, measured[name])
             say(f"{name}: first step after {measured[name].first_step_begins_s:.1f} s; {steps[name]} steps a block")
         for name in turns(names, plan.rounds):
             answer = running[name].ask("train", steps=steps[name])
@@ -85,13 +88,14 @@ def turns(names: Sequence[str], rounds: int) -> Iterator[str]:
         yield from names if number % 2 == 0 else reversed(names)
 
 
-def _begin(contender: Contender, plan: Plan, measured: Measured) -> int:
+def _begin(contender: Contender, plan: Plan, warm_up_steps: int, measured: Measured) -> int:
     """Wait for the first step, warm up, and return how many steps a block of this contender has."""
     measured.first_step_begins_s = contender.wait_until_ready()
     answer = contender.ask("train", steps=1)
     measured.first_step_ends_s = measured.first_step_begins_s + answer["seconds"]
-    if plan.warm_up_steps > 1:
-        answer = contender.ask("train", steps=plan.warm_up_steps - 1)
+    if warm_up_steps > 1:
+        contender.ask("train", steps=warm_up_steps - 1)
+        answer = contender.ask("train", steps=1)
     step_seconds: float = answer["seconds"] / answer["steps"]
     return max(plan.steps_per_block, math.ceil(plan.block_seconds / step_seconds))
 

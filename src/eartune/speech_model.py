@@ -122,10 +122,12 @@ class SpeechModel(Protocol):
     def encode(self, features: torch.Tensor) -> torch.Tensor:
         """Run the encoder: features -> states [B, P, D]."""
 
-    def summed_loss(self, batch: Mapping[str, torch.Tensor], *, label_smoothing: float = 0.0) -> torch.Tensor:
-        """Sum the loss over all tokens to be answered, in float32.
+    def summed_loss(
+        self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """Sum the loss over all tokens to be answered, in float32; batches may differ in width and length.
 
-        The batch holds features (`input_features`) or the encoder's states (`encoder_states`), `decoder_input_ids`
+        A batch holds features (`input_features`) or the encoder's states (`encoder_states`), `decoder_input_ids`
         [B, U], and of its N answers their places in the flattened [B * U] (`answer_rows`) and tokens (`answers`).
         """
 

@@ -11,6 +11,7 @@ from eartune.families.registry import family
 from eartune.manifest import Utterance, read_manifest
 from eartune.speech_model import IGNORED, DecodeOptions, SpeechModel, Spoken
 from eartune.training.batches import Batch, SpeechDataset, answers, to_inputs
+from eartune.training.forward import Forward
 from eartune.training.plan import MicroBatch
 from eartune.training.windows import Placed, Window
 
@@ -53,7 +54,7 @@ def batch_of(
 
 def loss_of(speech: SpeechModel, batch: Batch) -> torch.Tensor:
     features = speech.features(batch.waveforms, batch.width_s)
-    return speech.summed_loss({"input_features": features, **answers(batch, torch.device("cpu"))})
+    return speech.summed_loss([{"input_features": features, **answers(batch, torch.device("cpu"))}])
 
 
 @pytest.mark.parametrize("width_s", [30.0, 3.2])
@@ -81,11 +82,29 @@ def test_the_loss_is_that_of_the_whole_networks_logits(speech: SpeechModel, utte
         torch.testing.assert_close(loss_of(speech, batch), expected, atol=0, rtol=1e-5)
 
 
+def test_batches_together_have_the_loss_and_gradients_of_each(
+    speech: SpeechModel, utterances: tuple[Utterance, ...]
+) -> None:
+    batches = [batch_of(speech, utterances, rows, width_s=w) for rows, w in (([0, 1], 30.0), ([2, 3, 4], 3.2))]
+    sum((loss_of(speech, batch) for batch in batches), torch.zeros(())).backward()
+    expected = {name: p.grad.clone() for name, p in speech.network.named_parameters() if p.grad is not None}
+    with torch.no_grad():
+        apart = sum(float(loss_of(speech, batch)) for batch in batches)
+    speech.network.zero_grad()
+    together = Forward(speech, torch.device("cpu"), "fp32").training_loss(batches)
+    together.backward()
+    assert float(together) == pytest.approx(apart, rel=1e-5)
+    found = {name: p.grad for name, p in speech.network.named_parameters() if p.grad is not None}
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-3)
+
+
 def test_states_of_the_encoder_stand_for_features(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
     batch = batch_of(speech, utterances, [0, 3], width_s=3.2)
     with torch.no_grad():
         states = speech.encode(speech.features(batch.waveforms, batch.width_s))
-        found = speech.summed_loss({"encoder_states": states, **answers(batch, torch.device("cpu"))})
+        found = speech.summed_loss([{"encoder_states": states, **answers(batch, torch.device("cpu"))}])
         torch.testing.assert_close(found, loss_of(speech, batch), atol=0, rtol=1e-6)
 
 

@@ -11,9 +11,9 @@ import torch
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance, read_manifest
 from eartune.speech_model import IGNORED, SpeechModel
-from eartune.training.batches import Batch, SpeechDataset, answers, in_stock_windows
+from eartune.training.batches import Batch, SpeechDataset, answers, in_stock_windows, passes
 from eartune.training.loader import StepLoader
-from eartune.training.plan import MicroBatch, Step
+from eartune.training.plan import Limits, MicroBatch, Step
 from eartune.training.windows import Placed, Window
 
 
@@ -70,6 +70,21 @@ def test_halves_hold_all_rows(dataset: SpeechDataset) -> None:
     assert first.num_answers + second.num_answers == batch.num_answers
     assert first.speech_s + second.speech_s == pytest.approx(batch.speech_s)
     assert torch.equal(torch.cat([first.waveforms, second.waveforms]), batch.waveforms)
+
+
+def test_passes_are_filled_in_order_up_to_a_limit(dataset: SpeechDataset) -> None:
+    """Batches of 3, 1 and 2 rows of 4 s."""
+    batches = [dataset[MicroBatch(tuple([row((0, 0.0))] * count), 4.0)] for count in (3, 1, 2)]
+
+    def rows(**limits: float) -> list[list[int]]:
+        return [[len(batch.labels) for batch in together] for together in passes(batches, Limits(**limits))]
+
+    assert rows() == [[3, 1, 2]]
+    assert rows(seen_s=16.0) == [[3, 1], [2]]
+    assert rows(speech_s=3.0) == [[3], [1, 2]]
+    # the three rows become one and two
+    assert rows(seen_s=8.0) == [[1], [2], [1], [2]]
+    assert rows(seen_s=1.0) == [[1]] * 6
 
 
 def test_answers_are_what_has_to_be_answered(dataset: SpeechDataset) -> None:

@@ -56,13 +56,13 @@ def test_accumulation_leaves_the_speech_of_a_step(speech: SpeechModel, window: s
 
 def test_batches_by_seconds_hold_no_more_speech(speech: SpeechModel) -> None:
     epochs = planned(speech, 90, batch_seconds=30, accum=3, window="short")
-    passes = [sum(w.speech_s for w in batch.windows) for step in epochs.plan(0) for batch in step]
-    assert max(passes) <= 31.5
+    batches = [sum(w.speech_s for w in batch.windows) for step in epochs.plan(0) for batch in step]
+    assert max(batches) <= 31.5
 
 
-def test_smaller_passes_hold_the_same_steps(speech: SpeechModel) -> None:
+def test_smaller_batches_hold_the_same_steps(speech: SpeechModel) -> None:
     epochs = planned(speech, 90, batch_seconds="auto", bs=30, window="short", short_full=0)
-    assert math.isinf(epochs.passes.seen_s)
+    assert math.isinf(epochs.limits.seen_s)
     smaller = epochs.with_most_seen(20.0)
     assert smaller.with_most_seen(50.0) == smaller
     assert all(batch.seen_s <= 20.0 for step in smaller.plan(0) for batch in step)

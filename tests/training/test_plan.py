@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eartune.training.plan import MicroBatch, Passes, Step, WindowRules, micro_batches, plan_epoch
+from eartune.training.plan import Limits, MicroBatch, Step, WindowRules, micro_batches, plan_epoch
 from eartune.training.windows import Clip, Placed, Window
 
 RULES = WindowRules(
@@ -24,9 +24,9 @@ def clips(count: int, *, low: float = 1.0, high: float = 6.0) -> list[Clip]:
 
 
 def plan(speech: list[Clip], num_steps: int, *, by_count: bool = True, epoch: int = 0, **rules: Any) -> list[Step]:
-    passes = rules.pop("passes", Passes())
+    limits = rules.pop("limits", Limits())
     return plan_epoch(
-        speech, replace(RULES, **rules), num_steps=num_steps, by_count=by_count, passes=passes, seed=(7, epoch)
+        speech, replace(RULES, **rules), num_steps=num_steps, by_count=by_count, limits=limits, seed=(7, epoch)
     )
 
 
@@ -50,8 +50,8 @@ def test_an_epoch_holds_every_clip_once_in_as_many_steps_as_asked(
     count: int, steps: int, kind: Any, by_count: bool, share: float, seen_s: float
 ) -> None:
     steps = min(steps, count)
-    passes = Passes(seen_s=seen_s, overhead_s=4.0)
-    found = plan(clips(count), steps, by_count=by_count, kind=kind, alone=share, full=share, passes=passes)
+    limits = Limits(seen_s=seen_s, overhead_s=4.0)
+    found = plan(clips(count), steps, by_count=by_count, kind=kind, alone=share, full=share, limits=limits)
     assert len(found) == steps
     assert all(found)
     assert sorted(indices(found)) == list(range(count))
@@ -93,7 +93,7 @@ def test_steps_by_seconds_hold_like_amounts_of_speech(kind: Any) -> None:
 
 def test_what_the_memory_allows_does_not_change_what_a_step_holds() -> None:
     speech = clips(120)
-    wide, narrow = (plan(speech, 5, kind="short", passes=Passes(seen_s=seen)) for seen in (math.inf, 20.0))
+    wide, narrow = (plan(speech, 5, kind="short", limits=Limits(seen_s=seen)) for seen in (math.inf, 20.0))
     assert [sorted(indices([step])) for step in wide] == [sorted(indices([step])) for step in narrow]
     assert sum(map(len, narrow)) > sum(map(len, wide))
 
@@ -145,22 +145,22 @@ def width(seconds: float, *, speech_s: float = 1.0) -> Window:
         ([30, 3, 30, 3], 10, [(30, 2), (3, 2)]),
         ([30, 3, 30, 3], 60, [(30, 4)]),
         ([5, 5, 5], 10, [(5, 3)]),
-        # 4, 4, 4 | 2: 12 + 2 + 2 passes of 1 beat 16 + 1
+        # 4, 4, 4 | 2: 12 + 2 + 2 batches of 1 beat 16 + 1
         ([4, 2, 4, 4], 1, [(4, 3), (2, 1)]),
         ([4, 2, 4, 4], 3, [(4, 4)]),
     ],
 )
-def test_passes_of_like_width_where_that_is_cheaper(
+def test_batches_of_like_width_where_that_is_cheaper(
     widths: list[float], overhead_s: float, expected: list[tuple[float, int]]
 ) -> None:
-    found = micro_batches([width(w) for w in widths], Passes(overhead_s=overhead_s))
+    found = micro_batches([width(w) for w in widths], Limits(overhead_s=overhead_s))
     assert [(batch.width_s, len(batch.windows)) for batch in found] == expected
 
 
 def test_the_limits_of_a_pass_divide_evenly() -> None:
-    found = micro_batches([width(3.2) for _ in range(10)], Passes(seen_s=13.0))
+    found = micro_batches([width(3.2) for _ in range(10)], Limits(seen_s=13.0))
     assert [len(batch.windows) for batch in found] == [3, 4, 3]
-    found = micro_batches([width(30.0, speech_s=4.0) for _ in range(9)], Passes(speech_s=20.0))
+    found = micro_batches([width(30.0, speech_s=4.0) for _ in range(9)], Limits(speech_s=20.0))
     assert [len(batch.windows) for batch in found] == [4, 5]
 
 
@@ -169,7 +169,7 @@ def test_no_division_into_runs_of_widths_is_cheaper(widths: list[float], overhea
     def cost(step: list[MicroBatch]) -> float:
         return sum(batch.seen_s + overhead for batch in step)
 
-    found = cost(micro_batches([width(w) for w in widths], Passes(overhead_s=overhead)))
+    found = cost(micro_batches([width(w) for w in widths], Limits(overhead_s=overhead)))
     kinds = sorted(set(widths), reverse=True)
     for cuts in range(2 ** (len(kinds) - 1)):
         parts: list[list[float]] = [[]]

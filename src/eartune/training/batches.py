@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from eartune.audio import SAMPLE_RATE_HZ, decode
 from eartune.manifest import Utterance
 from eartune.speech_model import IGNORED, SpeechModel, Spoken, Transcripts, Waveform
-from eartune.training.plan import MicroBatch
+from eartune.training.plan import Limits, MicroBatch
 from eartune.training.windows import Clip, Window, alone
 
 
@@ -133,13 +133,25 @@ def in_stock_windows(utterances: Sequence[Utterance], *, batch_size: int, window
     return [MicroBatch(tuple(windows[start : start + batch_size]), window_s) for start in starts]
 
 
-def divided(batches: Iterable[Batch], seen_s: float) -> Iterator[Batch]:
-    """Halve batches until the encoder sees no more than this at once, or one row is left."""
+def passes(batches: Iterable[Batch], limits: Limits) -> list[list[Batch]]:
+    """Divide batches into passes within the limits, at least one row in each."""
+    found: list[list[Batch]] = []
+    seen_s = speech_s = 0.0
+    for batch in _divided(batches, limits.seen_s):
+        seen_s, speech_s = seen_s + batch.seen_s, speech_s + batch.speech_s
+        if not found or seen_s > limits.seen_s or speech_s > limits.speech_s:
+            found.append([])
+            seen_s, speech_s = batch.seen_s, batch.speech_s
+        found[-1].append(batch)
+    return found
+
+
+def _divided(batches: Iterable[Batch], seen_s: float) -> Iterator[Batch]:
     for batch in batches:
         if batch.seen_s <= seen_s or len(batch.labels) == 1:
             yield batch
         else:
-            yield from divided(batch.halves(), seen_s)
+            yield from _divided(batch.halves(), seen_s)
 
 
 def to_inputs(batch: Batch, speech: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:

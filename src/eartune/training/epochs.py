@@ -15,24 +15,24 @@ from eartune.speech_model import SpeechModel
 from eartune.training.batches import SpeechDataset
 from eartune.training.forward import Forward
 from eartune.training.memory import most_seen_s
-from eartune.training.plan import MicroBatch, Passes, Step, WindowRules, plan_epoch
+from eartune.training.plan import Limits, MicroBatch, Step, WindowRules, plan_epoch
 from eartune.training.spec_augment import SpecAugment
 from eartune.training.windows import Clip
 
-# What a forward and backward pass costs beside its content, in seconds of window seen meanwhile: measured with
+# What a batch costs beside its content, in seconds of window seen meanwhile: measured with
 # whisper-tiny on a CPU; on a GPU from launch counts (thousands of kernels of some microseconds).
-OVERHEAD_S = {"cpu": 8.0, "cuda": 128.0, "mps": 64.0}
+OVERHEAD_S = {"cpu": 4.0, "cuda": 128.0, "mps": 64.0}
 
 
 @dataclass(frozen=True)
 class Epochs:
-    """The plans of a run. The same speech is in a step whatever `passes` allow."""
+    """The plans of a run. The same speech is in a step whatever `limits` allow."""
 
     clips: tuple[Clip, ...]
     rules: WindowRules
     num_steps: int
     by_count: bool
-    passes: Passes
+    limits: Limits
     seed: int
 
     def plan(self, epoch: int) -> list[Step]:
@@ -41,13 +41,13 @@ class Epochs:
             self.rules,
             num_steps=self.num_steps,
             by_count=self.by_count,
-            passes=self.passes,
+            limits=self.limits,
             seed=(self.seed, epoch),
         )
 
     def with_most_seen(self, seconds: float) -> Epochs:
         """Return the same plans in passes that see no more than this."""
-        return replace(self, passes=replace(self.passes, seen_s=min(self.passes.seen_s, seconds)))
+        return replace(self, limits=replace(self.limits, seen_s=min(self.limits.seen_s, seconds)))
 
 
 def plan_epochs(config: TrainConfig, clips: Sequence[Clip], speech: SpeechModel, device: torch.device) -> Epochs:
@@ -61,34 +61,34 @@ def plan_epochs(config: TrainConfig, clips: Sequence[Clip], speech: SpeechModel,
         step_s = window.batch_seconds * optimizer.gradient_accumulation_steps
         num_steps = max(1, round(sum(clip.duration_s for clip in clips) / step_s))
         # steps of equal speech are a little over or under their size
-        passes = Passes(speech_s=1.05 * window.batch_seconds, overhead_s=overhead_s)
+        limits = Limits(speech_s=1.05 * window.batch_seconds, overhead_s=overhead_s)
     else:
         batch_size = optimizer.per_device_train_batch_size
         num_steps = math.ceil(len(clips) / (batch_size * optimizer.gradient_accumulation_steps))
         seen_s = math.inf if window.batch_seconds == "auto" else batch_size * rules.window_s
-        passes = Passes(seen_s=seen_s, overhead_s=overhead_s)
+        limits = Limits(seen_s=seen_s, overhead_s=overhead_s)
     return Epochs(
         clips=tuple(clips),
         rules=rules,
         num_steps=min(num_steps, len(clips)),
         by_count=not isinstance(window.batch_seconds, float),
-        passes=passes,
+        limits=limits,
         seed=config.run.seed,
     )
 
 
 def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, report: Reporter) -> Epochs:
     """Measure what a pass can hold, on the widest windows of the first epoch, and keep the plans within it."""
-    passes = [batch for step in epochs.plan(0) for batch in step]
-    widest = max(batch.width_s for batch in passes)
-    windows = [window for batch in passes if batch.width_s == widest for window in batch.windows]
+    batches = [batch for step in epochs.plan(0) for batch in step]
+    widest = max(batch.width_s for batch in batches)
+    windows = [window for batch in batches if batch.width_s == widest for window in batch.windows]
     network = forward.speech.network
     was_training = network.training
     network.train()
 
     def trial(count: int) -> float:
         batch = dataset[MicroBatch(tuple(windows[number % len(windows)] for number in range(count)), widest)]
-        forward.training_loss(batch).backward()  # type: ignore[no-untyped-call]
+        forward.training_loss([batch]).backward()  # type: ignore[no-untyped-call]
         network.zero_grad()
         return batch.seen_s
 
@@ -98,8 +98,12 @@ def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, re
         seen_s = most_seen_s(trial, device=forward.device, optimizer_bytes=12 * trained)
     network.train(was_training)
     fitting = epochs.with_most_seen(seen_s)
-    num_passes = sum(len(step) for step in fitting.plan(0)) / epochs.num_steps
-    report.line(f"batch_seconds: {seen_s:.0f} s of window fit into memory at once; {num_passes:.1f} passes per step")
+    largest_s = max(sum(batch.seen_s for batch in step) for step in epochs.plan(0))
+    num_passes = math.ceil(largest_s / seen_s)
+    report.line(
+        f"batch_seconds: {seen_s:.0f} s of window fit into memory at once, and a step sees {largest_s:.0f} s at most: "
+        f"{num_passes} pass{'es' if num_passes > 1 else ''} per step"
+    )
     return fitting
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,17 +26,18 @@ class Forward:
     augment: SpecAugment | None = None
     cache: EncoderCache | None = None
 
-    def training_loss(self, batch: Batch) -> torch.Tensor:
-        """Sum the loss over the answers of a batch, as it is trained."""
+    def training_loss(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """Sum the loss over the answers of batches, as it is trained, in one graph."""
+        # one context for all: autocast casts each weight once in it
         with autocast(self.device, self.precision):
-            inputs = self._encoder_inputs(batch) | answers(batch, self.device)
+            inputs = [self._encoder_inputs(batch) | answers(batch, self.device) for batch in batches]
             return self.speech.summed_loss(inputs, label_smoothing=self.label_smoothing)
 
     @torch.no_grad()
     def plain_loss(self, batch: Batch) -> torch.Tensor:
         """Sum the loss over the answers of a batch, as it is measured."""
         with autocast(self.device, self.precision):
-            return self.speech.summed_loss({"input_features": self._features(batch), **answers(batch, self.device)})
+            return self.speech.summed_loss([{"input_features": self._features(batch), **answers(batch, self.device)}])
 
     def _encoder_inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
         if batch.keys:

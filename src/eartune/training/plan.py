@@ -1,6 +1,6 @@
-"""The plan of an epoch: which windows each optimiser step sees, in which forward passes. Pure: a function of its seed.
+"""The plan of an epoch: which windows each optimiser step sees, in which batches. Pure: a function of its seed.
 
-A step holds the same amount of speech whatever the memory allows; only how many passes it takes depends on that.
+A step holds the same speech whatever the memory allows; only how many batches and passes it takes depends on that.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class WindowRules:
 
 
 @dataclass(frozen=True)
-class Passes:
-    """What one forward pass may hold, in seconds: of speech, and of all that the encoder sees.
+class Limits:
+    """What one forward and backward pass may hold, in seconds: of speech, and of all that the encoder sees.
 
-    `overhead_s` is what a pass costs beside its content, in seconds that the encoder could see meanwhile.
+    `overhead_s` is what a batch costs beside its content, in seconds that the encoder could see meanwhile.
     """
 
     speech_s: float = math.inf
@@ -50,7 +50,7 @@ class Passes:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Windows of one forward pass; the encoder sees `width_s` of each.
+    """Windows of one width; the encoder sees `width_s` of each.
 
     `keys` name what the encoder says about them, where that is kept; `known` if it is kept already.
     """
@@ -69,7 +69,7 @@ Step = list[MicroBatch]
 
 
 def plan_epoch(
-    clips: Sequence[Clip], rules: WindowRules, *, num_steps: int, by_count: bool, passes: Passes, seed: tuple[int, int]
+    clips: Sequence[Clip], rules: WindowRules, *, num_steps: int, by_count: bool, limits: Limits, seed: tuple[int, int]
 ) -> list[Step]:
     """Plan an epoch of exactly `num_steps` steps (at most one per clip), each clip once.
 
@@ -82,7 +82,7 @@ def plan_epoch(
     # whole steps are full: a few clips of each step would leave their window almost empty
     num_full = int(rules.full * num_steps + random.random())
     full = set(random.permutation(num_steps)[:num_full].tolist())
-    return [micro_batches(_windows(step, rules, number in full, random), passes) for number, step in enumerate(steps)]
+    return [micro_batches(_windows(step, rules, number in full, random), limits) for number, step in enumerate(steps)]
 
 
 def _windows(clips: list[Clip], rules: WindowRules, full: bool, random: np.random.Generator) -> list[Window]:
@@ -119,8 +119,8 @@ def _shares(clips: list[Clip], num_steps: int, weights: list[float]) -> list[lis
     return steps
 
 
-def micro_batches(windows: Sequence[Window], passes: Passes) -> Step:
-    """Divide the windows of a step into passes of like width, at the least cost in seconds seen and overhead."""
+def micro_batches(windows: Sequence[Window], limits: Limits) -> Step:
+    """Divide the windows of a step into batches of like width, at the least cost in seconds seen and overhead."""
     widths = sorted({window.need_s for window in windows}, reverse=True)
     groups = [[window for window in windows if window.need_s == width] for width in widths]
     # best[n]: the cheapest way to divide the n widest groups, and where its last division begins
@@ -130,33 +130,33 @@ def micro_batches(windows: Sequence[Window], passes: Passes) -> Step:
         for first in range(last - 1, -1, -1):
             num_windows += len(groups[first])
             seen_s = num_windows * widths[first]
-            num_passes = math.ceil(seen_s / passes.seen_s) if math.isfinite(passes.seen_s) else 1
-            options.append((best[first][0] + seen_s + num_passes * passes.overhead_s, first))
+            num_batches = math.ceil(seen_s / limits.seen_s) if math.isfinite(limits.seen_s) else 1
+            options.append((best[first][0] + seen_s + num_batches * limits.overhead_s, first))
         best.append(min(options))
     divisions: Step = []
     last = len(groups)
     while last:
         first = best[last][1]
         together = [window for group in groups[first:last] for window in group]
-        divisions = _limited(together, widths[first], passes) + divisions
+        divisions = _limited(together, widths[first], limits) + divisions
         last = first
     return divisions
 
 
-def _limited(windows: list[Window], width_s: float, passes: Passes) -> Step:
-    """Divide windows of one width evenly into as few passes as the limits allow, at least one window in each."""
-    for num_passes in range(_fewest(windows, width_s, passes), len(windows) + 1):
-        edges = [round(number * len(windows) / num_passes) for number in range(num_passes + 1)]
+def _limited(windows: list[Window], width_s: float, limits: Limits) -> Step:
+    """Divide windows of one width evenly into as few batches as the limits allow, at least one window in each."""
+    for num_batches in range(_fewest(windows, width_s, limits), len(windows) + 1):
+        edges = [round(number * len(windows) / num_batches) for number in range(num_batches + 1)]
         parts = [tuple(windows[first:last]) for first, last in itertools.pairwise(edges)]
         fits = all(
-            len(part) * width_s <= passes.seen_s and sum(window.speech_s for window in part) <= passes.speech_s
+            len(part) * width_s <= limits.seen_s and sum(window.speech_s for window in part) <= limits.speech_s
             for part in parts
         )
-        if fits or num_passes == len(windows):
+        if fits or num_batches == len(windows):
             break
     return [MicroBatch(part, max(window.need_s for window in part)) for part in parts]
 
 
-def _fewest(windows: list[Window], width_s: float, passes: Passes) -> int:
+def _fewest(windows: list[Window], width_s: float, limits: Limits) -> int:
     speech_s, seen_s = sum(window.speech_s for window in windows), len(windows) * width_s
-    return max(1, min(len(windows), math.ceil(max(speech_s / passes.speech_s, seen_s / passes.seen_s))))
+    return max(1, min(len(windows), math.ceil(max(speech_s / limits.speech_s, seen_s / limits.seen_s))))

@@ -18,7 +18,7 @@ from eartune.files import new_directory
 from eartune.reporting import Reporter
 from eartune.run_dir import RunDir
 from eartune.training.adapter_files import Weights, save_adapter
-from eartune.training.batches import Batch, SpeechDataset, divided
+from eartune.training.batches import Batch, SpeechDataset, passes
 from eartune.training.decoding import Stopped
 from eartune.training.epochs import Epochs
 from eartune.training.forward import Forward
@@ -104,33 +104,33 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         model.train()
         self.audio_seconds += sum(batch.speech_s for batch in inputs)
         while True:
-            batches = list(divided(inputs, self.epochs.passes.seen_s))
+            divided = passes(inputs, self.epochs.limits)
             try:
-                return self._accumulated(batches)
+                return self._accumulated(divided)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
             model.zero_grad()
             release_memory(self.args.device)
-            self._halve(batches)
+            self._halve(divided)
 
-    def _accumulated(self, batches: Sequence[Batch]) -> torch.Tensor:
-        num_answers = sum(batch.num_answers for batch in batches)
+    def _accumulated(self, divided: Sequence[list[Batch]]) -> torch.Tensor:
+        num_answers = sum(batch.num_answers for batches in divided for batch in batches)
         averaged = torch.zeros((), device=self.args.device)
-        for batch in batches:
-            loss = self.forward.training_loss(batch) / num_answers
+        for batches in divided:
+            loss = self.forward.training_loss(batches) / num_answers
             self.accelerator.backward(loss)
             averaged += loss.detach()
         return averaged
 
-    def _halve(self, batches: Sequence[Batch]) -> None:
-        """Let later batches see half of what the largest of these saw."""
-        largest = max(batches, key=lambda batch: batch.seen_s)
-        if len(largest.labels) == 1:
+    def _halve(self, divided: Sequence[list[Batch]]) -> None:
+        """Let later passes see half of what the largest of these saw."""
+        if max(len(batch.labels) for batches in divided for batch in batches) == max(map(len, divided)) == 1:
             raise EartuneError(not_even_one(self.args.device))
-        self.epochs = self.epochs.with_most_seen(largest.seen_s / 2)
+        seen_s = max(sum(batch.seen_s for batch in batches) for batches in divided)
+        self.epochs = self.epochs.with_most_seen(seen_s / 2)
         self.reporter.line(
-            f"out of memory with {largest.seen_s:.0f} s of window at once: going on with {largest.seen_s / 2:.0f} s, "
+            f"out of memory with {seen_s:.0f} s of window at once: going on with {seen_s / 2:.0f} s, "
             "in more passes per step"
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from eartune.verbs.merge import merge
 from eartune.verbs.quiet import quieten_libraries
 from eartune.verbs.speech import check_speech, read_speech
 
+Watch = Callable[[SpeechTrainer], Iterable[TrainerCallback]]
+
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -54,9 +57,10 @@ class TrainedRun:
     merged: Path | None
 
 
-def train(config: TrainConfig, *, reporter: Reporter | None = None) -> TrainedRun:
+def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch | None = None) -> TrainedRun:
     """Train as configured, or go on where the same run was interrupted.
 
+    `watch` is given the trainer before the first step, and returns callbacks of transformers' kind to add to it.
     Raises InputError for wrong data, names and places before anything is written, and Interrupted after Ctrl+C,
     with everything saved.
     """
@@ -112,7 +116,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None) -> TrainedRu
     if config.window.batch_seconds == "auto":
         epochs = fit_into_memory(epochs, forward, dataset, report)
     prepared = Prepared(forward, run, dataset, data.validation, epochs, arguments, facts, initial, state.checkpoint)
-    trained = _run_trainer(config, prepared, report)
+    trained = _run_trainer(config, prepared, report, watch)
     return _finish(config, run, trained, report)
 
 
@@ -156,7 +160,7 @@ def _write_start(run: RunDir, config: TrainConfig, facts: dict[str, Any], initia
     write_text_atomic(run.config, yaml.safe_dump(shown, allow_unicode=True, sort_keys=False))
 
 
-def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter) -> TrainedRun:
+def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watch: Watch | None) -> TrainedRun:
     interruption, progress = Interruption(report), ProgressLine(report)
     run, checkpoint = prepared.run, prepared.checkpoint
 
@@ -182,6 +186,8 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter) -> T
         reporter=report,
         callbacks=[*_files(config, run), progress, interruption, LastStep(), LossGuard(), *_early_stopping(config)],
     )
+    for callback in watch(trainer) if watch is not None else ():
+        trainer.add_callback(callback)
     progress.trained_audio_s = lambda: trainer.audio_seconds
     if checkpoint is not None:
         report.line(f"going on from {checkpoint.name}")

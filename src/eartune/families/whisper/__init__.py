@@ -5,6 +5,7 @@ openai      OpenAI's .pt checkpoints as Hugging Face networks
 tokenizer   OpenAI's vocabulary files as a Hugging Face tokenizer
 features    waveforms -> log-mel
 encoder     the encoder for windows shorter than 30 s
+attention   attention over short windows on a CPU
 labels      transcripts -> decoder inputs and targets
 loss        the decoder's states -> the loss of its answers
 decode      clips and long recordings -> text

@@ -10,6 +10,7 @@ from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
 from eartune.base_model import BaseModel, find_base_model
 from eartune.errors import InputError
+from eartune.families.whisper import attention
 from eartune.families.whisper.encoder import accept_any_length
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai import generation_config, load_openai_checkpoint
@@ -31,6 +32,7 @@ def load(base: BaseModel, *, task: str = "transcribe", language: str | None = No
     if language is not None and not network.generation_config.is_multilingual and language != "en":
         raise InputError(f"{base.spec}: is English-only and language is {language!r}; take a multilingual model")
     accept_any_length(network)
+    network.set_attn_implementation(attention.NAME)
     return WhisperModel(network, tokenizer, task=task, language=language)
 
 

@@ -1,11 +1,11 @@
 """Whisper's loss: the decoder's states where something has to be answered, and the head over those only.
 
-B batch, P positions, U tokens, N answers, D model width.
+B batch, P positions, U tokens, X all tokens of a batch, N answers, D model width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from transformers import WhisperForConditionalGeneration
@@ -21,15 +21,33 @@ def whisper_of(network: Network) -> WhisperForConditionalGeneration:
 
 
 def answer_loss(
-    network: WhisperForConditionalGeneration, batch: Mapping[str, torch.Tensor], *, label_smoothing: float
+    network: WhisperForConditionalGeneration, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float
 ) -> torch.Tensor:
-    """Sum the cross-entropy over the answers of a batch, as described in SpeechModel.summed_loss."""
+    """Sum the cross-entropy over the answers of batches, as described in SpeechModel.summed_loss.
+
+    Tokens are embedded and the head is applied for all batches at once: each has a gradient as large as itself.
+    """
+    tokens = [batch["decoder_input_ids"] for batch in batches]
+    embedded = network.model.decoder.embed_tokens(torch.cat([part.flatten() for part in tokens]))
+    inputs = embedded.split([part.numel() for part in tokens])
+    hidden = [
+        _answer_states(network, batch, inputs_XD.view(*part_BU.shape, -1))
+        for batch, inputs_XD, part_BU in zip(batches, inputs, tokens, strict=True)
+    ]
+    answers_N = torch.cat([batch["answers"] for batch in batches])
+    return module_cross_entropy(network.proj_out, torch.cat(hidden), answers_N, label_smoothing=label_smoothing)
+
+
+def _answer_states(
+    network: WhisperForConditionalGeneration, batch: Mapping[str, torch.Tensor], inputs_BUD: torch.Tensor
+) -> torch.Tensor:
+    """Return the decoder's last states [N, D] where something has to be answered."""
     states_BPD = batch.get("encoder_states")
     hidden_BUD = network.model(
         input_features=batch.get("input_features"),
         encoder_outputs=None if states_BPD is None else BaseModelOutput(last_hidden_state=states_BPD),
-        decoder_input_ids=batch["decoder_input_ids"],
+        decoder_inputs_embeds=inputs_BUD,
         use_cache=False,
     ).last_hidden_state
-    hidden_ND = hidden_BUD.flatten(0, 1).index_select(0, batch["answer_rows"])
-    return module_cross_entropy(network.proj_out, hidden_ND, batch["answers"], label_smoothing=label_smoothing)
+    chosen_ND: torch.Tensor = hidden_BUD.flatten(0, 1).index_select(0, batch["answer_rows"])
+    return chosen_ND

@@ -78,8 +78,10 @@ class WhisperModel:
         states_BPD: torch.Tensor = whisper_of(self.network).model.encoder(features).last_hidden_state
         return states_BPD
 
-    def summed_loss(self, batch: Mapping[str, torch.Tensor], *, label_smoothing: float = 0.0) -> torch.Tensor:
-        return answer_loss(whisper_of(self.network), batch, label_smoothing=label_smoothing)
+    def summed_loss(
+        self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        return answer_loss(whisper_of(self.network), batches, label_smoothing=label_smoothing)
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], languages: Sequence[str | None], options: DecodeOptions
