@@ -8,7 +8,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo test lint types docs check clean
+# where the benchmark finds a multilingual Whisper and a folder with train.jsonl and test.jsonl; without them it makes up both
+BENCH_MODEL ?= $(wildcard ../shared/models/whisper-tiny)
+BENCH_DATA ?= $(wildcard ../shared/data/prompts-en)
+BENCH := $(BIN)/python benchmarks/whisper_training.py
+
+.PHONY: demo test lint types docs check bench bench-gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/eartune demo
@@ -25,6 +30,17 @@ types: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/write_reference.py
+
+# about ten minutes on two cores; writes runs/bench/whisper_training.json
+bench: $(VENV)/.installed-dev
+	$(BENCH) $(if $(BENCH_MODEL),--model $(BENCH_MODEL)) $(if $(BENCH_DATA),--data $(BENCH_DATA)) --rounds 2 --train-clips 192
+
+# random weights and made-up clips of 5 s: what counts is time and memory
+bench-gpu: $(VENV)/.installed-dev
+	$(BENCH) --random-weights whisper-small --clips-per-step 192 --clips-per-pass 64 --train-clips 768 --rounds 3 \
+		--out runs/bench/whisper_small_gpu.json
+	$(BENCH) --random-weights large-v3 --contenders peft lora --clips-per-step 64 --clips-per-pass 16 --train-clips 256 \
+		--rounds 3 --evaluation-rounds 0 --out runs/bench/large_v3_gpu.json
 
 # what CI does; that the generated documentation is current is one of the tests
 check: lint types test

@@ -104,8 +104,9 @@ def test_claims_are_our_figures_against_the_references(
 ) -> None:
     reference = measured(10.0, 20.0, 800, device_bytes[0])
     ours = measured(60.0, 5.0, 200, device_bytes[1])
-    assert ratios({"strong": reference, "default": ours, "short": ours}) == pytest.approx(
-        {"short": 6, "default": 6, "peak_memory": memory_ratio, "first_step": 4, "evaluation_short": 6}
+    guide = measured(5.0, 40.0, 800, device_bytes[0])
+    assert ratios({"strong": reference, "guide": guide, "default": ours, "short": ours}) == pytest.approx(
+        {"short": 6, "default": 12, "peak_memory": memory_ratio, "first_step": 4, "evaluation_short": 6}
     )
 
 
@@ -175,14 +176,14 @@ def test_a_contender_that_fails_is_named_with_the_end_of_its_log(tmp_path: Path)
             contender.ask("train", steps=1)
 
 
-def test_a_small_run_measures_the_reference_and_writes_everything(tmp_path: Path) -> None:
+def test_a_small_run_measures_reference_and_ours_and_writes_everything(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     sizes = "--clips-per-step 2 --clips-per-pass 1 --train-clips 4 --test-clips 2 --max-tokens 8"
-    little = "--contenders strong --rounds 1 --block-seconds 0 --threads 1 --workers 0"
+    little = "--contenders strong frozen_cached --rounds 1 --block-seconds 0 --threads 1 --workers 0"
     main([*shlex.split(f"{sizes} {little}"), "--out", str(out)])
     written = json.loads(out.read_text())
     assert set(written) == {
-        "command", "date", "machine", "settings", "material", "contenders", "ratios", "ratios_to_guide",
+        "command", "date", "machine", "settings", "material", "contenders", "ratios",
     }  # fmt: skip
     assert written["material"]["train_audio_seconds"] == 20.0
     strong = written["contenders"]["strong"]
@@ -194,6 +195,13 @@ def test_a_small_run_measures_the_reference_and_writes_everything(tmp_path: Path
     assert 0 < strong["first_step_begins_s"] < strong["first_step_ends_s"]
     # two splits' worth of 80 x 3000 numbers of 4 bytes for each clip
     assert strong["disk_bytes"] > 6 * 80 * 3000 * 4
-    assert strong["evaluation"]["clips_with_the_same_text_as"] == {"strong": 2}
+    assert strong["evaluation"]["clips_with_the_same_text_as"]["strong"] == 2
+    ours = written["contenders"]["frozen_cached"]
+    assert written["ratios"]["frozen_cached"] == pytest.approx(
+        ours["audio_hours_per_hour"]["median"] / strong["audio_hours_per_hour"]["median"]
+    )
+    assert ours["blocks"][0]["audio_seconds"] == pytest.approx(10.0)
+    assert ours["evaluation"]["clips"] == 2
+    assert written["material"]["same_initial_weights"]
     assert strong["evaluation"]["initial_weights"] == strong["initial_weights"]
     assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]

@@ -1,6 +1,8 @@
 """Training, resuming and decoding on a GPU; skipped where there is none."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +11,9 @@ from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.families.whisper.load import find, load
 from eartune.speech_model import DecodeOptions
+from eartune.training.batches import Batch
+from eartune.training.forward import Forward
+from eartune.training.trainer import SpeechTrainer
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.merge import merge
 from eartune.verbs.train import train
@@ -43,6 +48,56 @@ def test_gradient_checkpointing_keeps_the_loss(tiny_model: Path, tiny_speech: Pa
         for on in (False, True)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("window", ["packed", "short"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_windows_train_with_a_measured_budget(
+    window: str, compiled: bool, tiny_model: Path, tiny_speech: Path, tmp_path: Path
+) -> None:
+    options = {"window": window, "batch_seconds": "auto", "torch_compile": compiled, "learning_rate": 1e-2}
+    trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", **options))
+    first, *_, last = (entry["eval_loss"] for entry in trained.validations)
+    assert last < first
+
+
+def test_a_run_out_of_memory_goes_on_in_smaller_passes(
+    tiny_model: Path, tiny_speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is imitated: what is left of the device's memory is taken away for the first passes."""
+    taken: list[torch.Tensor] = []
+    loss = Forward.training_loss
+
+    def crowded(self: Forward, batches: Sequence[Batch]) -> torch.Tensor:
+        if sum(batch.seen_s for batch in batches) > 100:
+            taken.append(torch.empty(2 * torch.cuda.mem_get_info()[1], dtype=torch.uint8, device="cuda"))
+        return loss(self, batches)
+
+    monkeypatch.setattr(Forward, "training_loss", crowded)
+    trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", batch_size=6, num_train_epochs=1))
+    assert trained.steps == 1
+    assert not taken
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_step_never_waits_for_the_device(
+    method: str, tiny_model: Path, tiny_speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = SpeechTrainer.training_step
+
+    def watched(self: SpeechTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.state.global_step == 0:
+            # the first one may set up what later ones use
+            return step(self, *args, **kwargs)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return step(self, *args, **kwargs)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(SpeechTrainer, "training_step", watched)
+    options = {"method": method, "window": "short", "spec_augment": True}
+    assert train(configure(tiny_model, tiny_speech, tmp_path / "run", **options)).steps == 12
 
 
 def test_evaluate_and_merge_what_was_trained_on_the_gpu(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:

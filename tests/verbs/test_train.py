@@ -21,7 +21,7 @@ from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance
 from eartune.speech_model import DecodeOptions, SpeechModel
-from eartune.training import trainer
+from eartune.training import validation
 from eartune.training.decoding import decode_utterances
 from eartune.verbs.train import TrainedRun, train
 from tests.tiny import write_speech
@@ -134,6 +134,19 @@ def test_accumulated_batches_learn_what_one_large_batch_does(
         assert one["eval_loss"] == pytest.approx(other["eval_loss"], rel=1e-4)
 
 
+@pytest.mark.parametrize("window", ["packed", "short"])
+def test_training_in_other_windows_lowers_the_loss_in_stock_ones(
+    window: str, tiny_model: Path, tiny_speech: Path, tmp_path: Path
+) -> None:
+    options = {"method": "full", "learning_rate": 1e-3, "num_train_epochs": 4, "window": window}
+    trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", **options))
+    first, *_, last = (entry["eval_loss"] for entry in trained.validations)
+    assert last < first - 0.1
+    assert trained.steps == 12
+    assert trained.audio_seconds == pytest.approx(4 * 7.5, abs=0.01)
+    assert 0 <= trained.waited_seconds <= trained.train_seconds
+
+
 def test_full_tuning_writes_a_whole_model(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
     trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", method="full", max_steps=2))
     assert (trained.path / "best" / "model.safetensors").is_file()
@@ -177,7 +190,7 @@ def test_validation_decodes_in_the_window_of_the_configuration(
         windows.append(options.window)
         return decode_utterances(speech, utterances, options=options, **_)
 
-    monkeypatch.setattr(trainer, "decode_utterances", decode)
+    monkeypatch.setattr(validation, "decode_utterances", decode)
     given = {"eval_window": "short"} if window == "short" else {}
     train(configure(tiny_model, tiny_speech, tmp_path / "run", r=4, max_steps=1, **given))
     assert windows == [window]
@@ -263,12 +276,13 @@ def losses(run: Path) -> list[tuple[str, str]]:
 def test_a_run_killed_again_and_again_has_the_loss_curve_of_an_unbroken_one(
     tiny_model: Path, tiny_speech: Path, tmp_path: Path
 ) -> None:
-    """PiSSA, so that the base weights that training changes come back right too; dropout, so that randomness does.
+    """PiSSA, so that the base weights that training changes come back right too; dropout, masks and windows that are
+    drawn anew in each epoch, so that randomness does.
 
     Kills fall into the first epoch, and the epochs after it must still draw what they would have drawn.
     """
     options = ["--lora-init", "pissa", "--use-dora", "--seed", "7", "--save-steps", "1", "--accum", "2"]
-    options += ["--num-workers", "2"]
+    options += ["--num-workers", "2", "--window", "short", "--short-full", "0.5", "--spec-augment"]
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     subprocess.run(command(tiny_model, tiny_speech, unbroken, *options), check=True, capture_output=True)
     chance = random.Random(1)

@@ -15,16 +15,21 @@ from eartune.verbs.evaluate import Evaluation, Measured
 from eartune.verbs.train import TrainedRun
 
 NUM_SENTENCES = 5
+# the share of training from which reading audio is worth attention
+MUCH_WAITING = 0.1
 
 
 def show_trained(trained: TrainedRun, *, console: Console | None = None) -> None:
     """Say how training went and what to type next."""
     console = console or Console(highlight=False)
     rate = trained.audio_seconds / max(trained.train_seconds, 1e-9)
+    waited = trained.waited_seconds / max(trained.train_seconds, 1e-9)
     console.print(
         f"trained {trained.steps} steps ({trained.epochs:.1f} epochs) in {clock(trained.train_seconds)}, "
-        f"{rate:.1f} s of speech a second"
+        f"{rate:.1f} s of speech a second; {waited:.0%} of the time waiting for audio"
     )
+    if waited > MUCH_WAITING:
+        console.print("  raise dataloader_num_workers, or let `eartune prepare` turn the audio into 16 kHz FLAC")
     if trained.best:
         rates = [f"{n[5:].upper()} {_percent(trained.best[n])}" for n in ("eval_wer", "eval_cer") if n in trained.best]
         found = ", ".join([*rates, f"loss {trained.best['eval_loss']:.3f}"])

@@ -61,5 +61,7 @@ class OptimizerSection(Section):
     """Short for precision fp16 (true); false forbids it."""
     gradient_checkpointing: Annotated[bool, also("grad_ckpt")] = False
     """Compute activations again in the backward pass: much less memory, a third more time."""
+    torch_compile: Annotated[bool, Harmless()] = False
+    """Compile the layers: less time per step on a GPU, after a minute or two at the first steps; not in decoding."""
     full_determinism: Annotated[bool, Harmless()] = False
     """Use deterministic kernels only; slower on a GPU."""

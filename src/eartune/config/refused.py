@@ -49,7 +49,7 @@ TRAINER_ARGUMENTS = frozenset(
     log_level_replica log_on_each_node logging_first_step logging_nan_inf_filter logging_strategy
     neftune_noise_alpha optim_args optim_target_modules parallelism_config prediction_loss_only project
     restore_callback_states_from_checkpoint save_on_each_node save_only_model skip_memory_metrics sortish_sampler
-    tf32 torch_compile torch_compile_backend torch_compile_mode torch_empty_cache_steps trackio_bucket_id
+    tf32 torch_compile_backend torch_compile_mode torch_empty_cache_steps trackio_bucket_id
     trackio_space_id trackio_static_space_id use_cache use_liger_kernel""".split()  # noqa: SIM905
 )
 

@@ -15,6 +15,7 @@ spec_augment    masks of time and frequency
 encoder_cache   what a frozen encoder says about each clip, kept
 forward         a batch -> its loss, on the device
 loss            cross-entropy of a linear head, without the table of all its logits
+compiling       torch.compile for the layers
 memory          how much fits, and what to do when it did not
 decoding        utterances -> hypotheses, in batches of like length
 validation      loss and error rates of the validation speech

@@ -9,6 +9,7 @@ from eartune.manifest import Utterance
 from eartune.reporting import Task
 from eartune.speech_model import DecodeOptions, SpeechModel, Waveform
 from eartune.training.batches import load_waveform
+from eartune.training.compiling import uncompiled
 from eartune.training.device import Precision, autocast, casting_weights_once
 
 
@@ -41,6 +42,7 @@ def decode_utterances(
         with (
             ThreadPoolExecutor(max_workers=1) as reader,
             casting_weights_once(speech.network),
+            uncompiled(),
             autocast(device, precision),
         ):
             ahead = reader.submit(_load, [utterances[index] for index in batches[0]]) if batches else None

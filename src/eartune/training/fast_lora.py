@@ -64,7 +64,8 @@ class FastLinear(Linear):  # type: ignore[misc]
         return self._dora(x, dtype) if self.lora_variant else self._lora(x, dtype)
 
     def _is_ours(self, x: torch.Tensor) -> bool:
-        if self.disable_adapters or self.merged or not _is_plain(self):
+        # a compiler fuses PEFT's own forward, and cannot follow ours
+        if torch.compiler.is_compiling() or self.disable_adapters or self.merged or not _is_plain(self):
             return False
         lora_a, _ = self._matrices()
         return _autocast(x) or x.dtype == self.base_layer.weight.dtype == lora_a.dtype

@@ -25,6 +25,7 @@ from eartune.training.adapter_files import Weights, load_weights, save_weights
 from eartune.training.arguments import training_arguments
 from eartune.training.batches import SpeechDataset
 from eartune.training.callbacks import Interruption, LastStep, LossGuard, MetricsFile, ProgressLine, TensorBoardFiles
+from eartune.training.compiling import compile_layers
 from eartune.training.device import best_device, choose_gpu, describe_device, resolve_precision
 from eartune.training.encoder_cache import open_cache
 from eartune.training.epochs import Epochs, fit_into_memory, plan_epochs, spec_augment
@@ -44,7 +45,8 @@ Watch = Callable[[SpeechTrainer], Iterable[TrainerCallback]]
 class TrainedRun:
     """The result of training. `best` and `validations` are error rates as fractions, empty without validation.
 
-    `train_seconds` and `audio_seconds` are those of this call: of a continued run, the part after its checkpoint.
+    `train_seconds` and `audio_seconds` are those of this call: of a continued run, the part after its checkpoint;
+    `waited_seconds` are those of them in which training waited for audio to be read.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class TrainedRun:
     best: dict[str, float]
     validations: tuple[dict[str, float], ...]
     merged: Path | None
+    waited_seconds: float = 0.0
 
 
 def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch | None = None) -> TrainedRun:
@@ -101,6 +104,8 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
         precision=precision,
         report=report,
     )
+    if config.optimizer.torch_compile:
+        compile_layers(speech.network, speech.blocks)
     cache = None
     if config.model.cache_encoder is not False:
         cache = open_cache(
@@ -205,6 +210,7 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
         epochs=float(trainer.state.epoch or 0),
         train_seconds=time.monotonic() - began,
         audio_seconds=trainer.audio_seconds,
+        waited_seconds=trainer.waited_seconds,
         best=_best(trainer.state.log_history, config.validation.metric_for_best_model),
         validations=tuple(_validations(trainer.state.log_history)),
         merged=None,

@@ -1,0 +1,31 @@
+"""torch.compile for the layers of encoder and decoder: one graph for all of them and for all lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from eartune.speech_model import Blocks
+
+
+def compile_layers(network: nn.Module, blocks: Blocks, *, backend: str = "inductor") -> int:
+    """Let each layer of encoder and decoder be compiled when it is first used; return how many there are.
+
+    Layers of one kind share a graph, which takes any number of rows, positions and tokens: batches differ in all three.
+    """
+    names = tuple(f".{block}.layers" for block in (blocks.encoder, blocks.decoder))
+    stacks = [module for name, module in network.named_modules() if f".{name}".endswith(names)]
+    layers = [layer for stack in stacks for layer in stack.children()]
+    for layer in layers:
+        layer.compile(backend=backend, dynamic=True)
+    return len(layers)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run what is in here as it is written: decoding has other shapes at each token."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
