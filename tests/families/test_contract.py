@@ -10,10 +10,10 @@ from eartune.config.train_config import FAMILIES
 from eartune.families.registry import family
 from eartune.manifest import Utterance, read_manifest
 from eartune.speech_model import IGNORED, DecodeOptions, SpeechModel, Spoken
-from eartune.training.batches import Batch, SpeechDataset, answers, to_inputs
+from eartune.training.batching.batches import Batch, SpeechDataset, answers, to_inputs
+from eartune.training.batching.plan import MicroBatch
+from eartune.training.batching.windows import Placed, Window
 from eartune.training.forward import Forward
-from eartune.training.plan import MicroBatch
-from eartune.training.windows import Placed, Window
 
 TINY = {"whisper": "tiny_model"}
 

@@ -12,9 +12,9 @@ from eartune.config.adapter import AdapterSection
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.speech_model import DecodeOptions
-from eartune.training.adapters import attach, lora_config
+from eartune.training.adaptation.adapters import attach, lora_config
+from eartune.training.adaptation.targets import resolve_targets
 from eartune.training.compiling import compile_layers, uncompiled
-from eartune.training.targets import resolve_targets
 
 
 @pytest.fixture(autouse=True)

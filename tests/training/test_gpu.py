@@ -11,7 +11,7 @@ from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.families.whisper.load import find, load
 from eartune.speech_model import DecodeOptions
-from eartune.training.batches import Batch
+from eartune.training.batching.batches import Batch
 from eartune.training.forward import Forward
 from eartune.training.trainer import SpeechTrainer
 from eartune.verbs.evaluate import evaluate

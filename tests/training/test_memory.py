@@ -13,7 +13,7 @@ from eartune.config.resolve import override
 from eartune.errors import EartuneError
 from eartune.reporting import Silent
 from eartune.training import memory
-from eartune.training.batches import Batch
+from eartune.training.batching.batches import Batch
 from eartune.training.forward import Forward
 from eartune.training.memory import is_out_of_memory, most_seen_s
 from eartune.verbs.train import TrainedRun, train

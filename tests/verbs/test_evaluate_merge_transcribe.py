@@ -16,7 +16,7 @@ from eartune.errors import EartuneError, InputError
 from eartune.families.whisper.load import find, load
 from eartune.scoring import score
 from eartune.speech_model import DecodeOptions, Segment
-from eartune.training import adapter_files
+from eartune.training.adaptation import adapter_files
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.merge import merge
 from eartune.verbs.open_model import locate, open_located

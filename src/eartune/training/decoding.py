@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from eartune.manifest import Utterance
 from eartune.reporting import Task
 from eartune.speech_model import DecodeOptions, SpeechModel, Waveform
-from eartune.training.batches import load_waveform
+from eartune.training.batching.batches import load_waveform
 from eartune.training.compiling import uncompiled
 from eartune.training.device import Precision, autocast, casting_weights_once
 

@@ -25,8 +25,8 @@ from eartune.manifest import Utterance
 from eartune.packages import cache_dir
 from eartune.reporting import Reporter
 from eartune.speech_model import SpeechModel
-from eartune.training.batches import Batch
-from eartune.training.plan import MicroBatch, Step
+from eartune.training.batching.batches import Batch
+from eartune.training.batching.plan import MicroBatch, Step
 
 # change it with anything that changes features or states for the same clip and weights
 FORMAT = "1"

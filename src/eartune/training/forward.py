@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from eartune.speech_model import SpeechModel
-from eartune.training.batches import Batch, answers, on_device
+from eartune.training.batching.batches import Batch, answers, on_device
 from eartune.training.device import Precision, autocast
 from eartune.training.encoder_cache import EncoderCache
 from eartune.training.spec_augment import SpecAugment

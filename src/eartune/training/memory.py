@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import psutil
 import torch
 
 from eartune.errors import EartuneError
+from eartune.reporting import Reporter
+from eartune.training.batching.batches import SpeechDataset
+from eartune.training.batching.epochs import Epochs
+from eartune.training.batching.plan import MicroBatch
+from eartune.training.forward import Forward
 
 # of the memory that is free, what a run may plan with; the rest is for fragments and for what others take
 USABLE = {"cuda": 0.85, "cpu": 0.5}
@@ -26,6 +32,36 @@ def release_memory(device: torch.device) -> None:
     """Give memory that torch keeps for later back to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, report: Reporter) -> Epochs:
+    """Measure what a pass can hold, on the widest windows of the first epoch, and keep the plans within it."""
+    batches = [batch for step in epochs.plan(0) for batch in step]
+    widest = max(batch.width_s for batch in batches)
+    windows = [window for batch in batches if batch.width_s == widest for window in batch.windows]
+    network = forward.speech.network
+    was_training = network.training
+    network.train()
+
+    def trial(count: int) -> float:
+        batch = dataset[MicroBatch(tuple(windows[number % len(windows)] for number in range(count)), widest)]
+        forward.training_loss([batch]).backward()  # type: ignore[no-untyped-call]
+        network.zero_grad()
+        return batch.seen_s
+
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    with torch.random.fork_rng():
+        # gradients and AdamW's two moments, in float32
+        seen_s = most_seen_s(trial, device=forward.device, optimizer_bytes=12 * trained)
+    network.train(was_training)
+    fitting = epochs.with_most_seen(seen_s)
+    largest_s = max(sum(batch.seen_s for batch in step) for step in epochs.plan(0))
+    num_passes = math.ceil(largest_s / seen_s)
+    report.line(
+        f"batch_seconds: {seen_s:.0f} s of window fit into memory at once, and a step sees {largest_s:.0f} s at most: "
+        f"{num_passes} pass{'es' if num_passes > 1 else ''} per step"
+    )
+    return fitting
 
 
 def most_seen_s(trial: Callable[[int], float], *, device: torch.device, optimizer_bytes: int) -> float:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from eartune.config.window import WindowSection
+
 
 @dataclass(frozen=True)
 class SpecAugment:
@@ -27,6 +29,15 @@ class SpecAugment:
         time_BT = _masks(num_rows, min(num_frames, total), total, self.time_prob, self.time_length, device)
         bins_BM = _masks(num_rows, num_bins, num_bins, self.feature_prob, self.feature_length, device)
         return features_BMT.masked_fill(time_BT[:, None, :] | bins_BM[:, :, None], 0.0)
+
+
+def spec_augment(window: WindowSection) -> SpecAugment | None:
+    """Return what the configuration asks for."""
+    if not window.spec_augment:
+        return None
+    return SpecAugment(
+        window.mask_time_prob, window.mask_time_length, window.mask_feature_prob, window.mask_feature_length
+    )
 
 
 def _masks(num_rows: int, reach: int, size: int, prob: float, length: int, device: torch.device) -> torch.Tensor:

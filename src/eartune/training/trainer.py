@@ -17,14 +17,14 @@ from eartune.errors import EartuneError
 from eartune.files import new_directory
 from eartune.reporting import Reporter
 from eartune.run_dir import RunDir
-from eartune.training.adapter_files import Weights, save_adapter
-from eartune.training.batches import Batch, SpeechDataset, passes
+from eartune.training.adaptation.adapter_files import Weights, save_adapter
+from eartune.training.batching.batches import Batch, SpeechDataset, passes
+from eartune.training.batching.epochs import Epochs
+from eartune.training.batching.loader import StepLoader
+from eartune.training.batching.plan import Step
 from eartune.training.decoding import Stopped
-from eartune.training.epochs import Epochs
 from eartune.training.forward import Forward
-from eartune.training.loader import StepLoader
 from eartune.training.memory import is_out_of_memory, not_even_one, release_memory
-from eartune.training.plan import Step
 from eartune.training.validation import Validation
 
 # writes what later verbs need beside the weights: (folder, facts)

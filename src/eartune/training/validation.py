@@ -11,7 +11,7 @@ from eartune.manifest import Utterance
 from eartune.reporting import Reporter
 from eartune.scoring import Scores, score
 from eartune.speech_model import DecodeOptions
-from eartune.training.batches import SpeechDataset, in_stock_windows
+from eartune.training.batching.batches import SpeechDataset, in_stock_windows
 from eartune.training.decoding import Stopped, decode_utterances
 from eartune.training.forward import Forward
 

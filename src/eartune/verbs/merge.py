@@ -14,8 +14,8 @@ from eartune.families.registry import family
 from eartune.files import new_directory
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import write_origin
-from eartune.training.adapter_files import MERGE_TOLERANCE, logits
-from eartune.training.adapter_files import merge as merge_adapter
+from eartune.training.adaptation.adapter_files import MERGE_TOLERANCE, logits
+from eartune.training.adaptation.adapter_files import merge as merge_adapter
 from eartune.verbs.open_model import Checkpoint, Located, adapted_network, locate, open_located
 
 

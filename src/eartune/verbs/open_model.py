@@ -14,7 +14,7 @@ from eartune.errors import InputError
 from eartune.families.registry import family
 from eartune.run_dir import RunDir, read_origin
 from eartune.speech_model import SpeechModel
-from eartune.training.adapter_files import ADAPTER_CONFIG, load_adapter
+from eartune.training.adaptation.adapter_files import ADAPTER_CONFIG, load_adapter
 
 Checkpoint = Literal["best", "last"]
 

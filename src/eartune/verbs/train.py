@@ -21,16 +21,18 @@ from eartune.files import new_file, write_json_atomic, write_text_atomic
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import RunDir, write_origin
-from eartune.training.adapter_files import Weights, load_weights, save_weights
+from eartune.training.adaptation.adapter_files import Weights, load_weights, save_weights
+from eartune.training.adaptation.trainable import make_trainable
 from eartune.training.arguments import training_arguments
-from eartune.training.batches import SpeechDataset
+from eartune.training.batching.batches import SpeechDataset
+from eartune.training.batching.epochs import Epochs, plan_epochs
 from eartune.training.callbacks import Interruption, LastStep, LossGuard, MetricsFile, ProgressLine, TensorBoardFiles
 from eartune.training.compiling import compile_layers
 from eartune.training.device import best_device, choose_gpu, describe_device, resolve_precision
 from eartune.training.encoder_cache import open_cache
-from eartune.training.epochs import Epochs, fit_into_memory, plan_epochs, spec_augment
 from eartune.training.forward import Forward
-from eartune.training.trainable import make_trainable
+from eartune.training.memory import fit_into_memory
+from eartune.training.spec_augment import spec_augment
 from eartune.training.trainer import SpeechTrainer
 from eartune.training.validation import Validation
 from eartune.verbs import continuing

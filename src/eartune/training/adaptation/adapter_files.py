@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from eartune.errors import InputError
-from eartune.training.adapters import changes_base
+from eartune.training.adaptation.adapters import changes_base
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"

@@ -16,7 +16,14 @@ from peft.tuners.lora.layer import Linear
 from peft.tuners.lora.variants import DoraLinearVariant
 from torch import nn
 
-from eartune.training.low_rank import MAX_DROPOUT, adapted_norm, dropout_mask, low_rank_linear, rescale, squared_rows
+from eartune.training.adaptation.low_rank import (
+    MAX_DROPOUT,
+    adapted_norm,
+    dropout_mask,
+    low_rank_linear,
+    rescale,
+    squared_rows,
+)
 
 
 def speed_up(network: PeftModel) -> int:

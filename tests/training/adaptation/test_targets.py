@@ -10,8 +10,8 @@ from eartune.config.adapter import AdapterSection
 from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.speech_model import SpeechModel
-from eartune.training.adapters import lora_config
-from eartune.training.targets import Targets, resolve_targets
+from eartune.training.adaptation.adapters import lora_config
+from eartune.training.adaptation.targets import Targets, resolve_targets
 
 
 @pytest.fixture

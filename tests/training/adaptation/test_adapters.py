@@ -12,9 +12,9 @@ from eartune.config.adapter import AdapterSection
 from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.speech_model import SpeechModel
-from eartune.training import adapter_files
-from eartune.training.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
-from eartune.training.targets import resolve_targets
+from eartune.training.adaptation import adapter_files
+from eartune.training.adaptation.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
+from eartune.training.adaptation.targets import resolve_targets
 
 INITIALISATIONS = [True, "gaussian", "pissa", "pissa_niter_4", "olora", "orthogonal", "eva", "corda", "lora_ga", "mica"]
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from eartune.training.windows import Clip, Packing, Window, alone, pack
+from eartune.training.batching.windows import Clip, Packing, Window, alone, pack
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eartune.training.windows import MAX_FIRST_TIME_S, Clip, Packing, pack
+from eartune.training.batching.windows import MAX_FIRST_TIME_S, Clip, Packing, pack
 
 STEP_S = 0.02
 

@@ -26,8 +26,8 @@ from torch import nn
 from eartune.config.adapter import AdapterSection
 from eartune.errors import InputError
 from eartune.speech_model import Blocks
-from eartune.training.fast_lora import speed_up
-from eartune.training.targets import Targets
+from eartune.training.adaptation.fast_lora import speed_up
+from eartune.training.adaptation.targets import Targets
 
 # the inputs of one forward, as keyword arguments of the network
 Batch = Mapping[str, torch.Tensor]

@@ -19,10 +19,10 @@ from eartune.config.sections import ModelSection
 from eartune.families.whisper.load import find, load
 from eartune.reporting import Silent
 from eartune.speech_model import SpeechModel
-from eartune.training import adapter_files, fast_lora
-from eartune.training.fast_lora import FastLinear, keep_frozen_weights, speed_up
-from eartune.training.low_rank import dropout_mask
-from eartune.training.trainable import make_trainable
+from eartune.training.adaptation import adapter_files, fast_lora
+from eartune.training.adaptation.fast_lora import FastLinear, keep_frozen_weights, speed_up
+from eartune.training.adaptation.low_rank import dropout_mask
+from eartune.training.adaptation.trainable import make_trainable
 
 PLAIN: dict[str, dict[str, Any]] = {
     "lora": {},

@@ -10,14 +10,9 @@ import torch
 
 from eartune.config import TrainConfig
 from eartune.config.window import WindowSection
-from eartune.reporting import Reporter
 from eartune.speech_model import SpeechModel
-from eartune.training.batches import SpeechDataset
-from eartune.training.forward import Forward
-from eartune.training.memory import most_seen_s
-from eartune.training.plan import Limits, MicroBatch, Step, WindowRules, plan_epoch
-from eartune.training.spec_augment import SpecAugment
-from eartune.training.windows import Clip
+from eartune.training.batching.plan import Limits, Step, WindowRules, plan_epoch
+from eartune.training.batching.windows import Clip
 
 # What a batch costs beside its content, in seconds of window seen meanwhile: measured with
 # whisper-tiny on a CPU; on a GPU from launch counts (thousands of kernels of some microseconds).
@@ -77,36 +72,6 @@ def plan_epochs(config: TrainConfig, clips: Sequence[Clip], speech: SpeechModel,
     )
 
 
-def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, report: Reporter) -> Epochs:
-    """Measure what a pass can hold, on the widest windows of the first epoch, and keep the plans within it."""
-    batches = [batch for step in epochs.plan(0) for batch in step]
-    widest = max(batch.width_s for batch in batches)
-    windows = [window for batch in batches if batch.width_s == widest for window in batch.windows]
-    network = forward.speech.network
-    was_training = network.training
-    network.train()
-
-    def trial(count: int) -> float:
-        batch = dataset[MicroBatch(tuple(windows[number % len(windows)] for number in range(count)), widest)]
-        forward.training_loss([batch]).backward()  # type: ignore[no-untyped-call]
-        network.zero_grad()
-        return batch.seen_s
-
-    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    with torch.random.fork_rng():
-        # gradients and AdamW's two moments, in float32
-        seen_s = most_seen_s(trial, device=forward.device, optimizer_bytes=12 * trained)
-    network.train(was_training)
-    fitting = epochs.with_most_seen(seen_s)
-    largest_s = max(sum(batch.seen_s for batch in step) for step in epochs.plan(0))
-    num_passes = math.ceil(largest_s / seen_s)
-    report.line(
-        f"batch_seconds: {seen_s:.0f} s of window fit into memory at once, and a step sees {largest_s:.0f} s at most: "
-        f"{num_passes} pass{'es' if num_passes > 1 else ''} per step"
-    )
-    return fitting
-
-
 def window_rules(window: WindowSection, speech: SpeechModel, *, cached: bool) -> WindowRules:
     return WindowRules(
         kind=window.window,
@@ -122,12 +87,4 @@ def window_rules(window: WindowSection, speech: SpeechModel, *, cached: bool) ->
         # what the encoder says is kept for few widths, so that many clips share a batch
         width_step_s=2.56 if cached else 0.32,
         steady=cached,
-    )
-
-
-def spec_augment(window: WindowSection) -> SpecAugment | None:
-    if not window.spec_augment:
-        return None
-    return SpecAugment(
-        window.mask_time_prob, window.mask_time_length, window.mask_feature_prob, window.mask_feature_length
     )

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eartune.training.plan import Limits, MicroBatch, Step, WindowRules, micro_batches, plan_epoch
-from eartune.training.windows import Clip, Placed, Window
+from eartune.training.batching.plan import Limits, MicroBatch, Step, WindowRules, micro_batches, plan_epoch
+from eartune.training.batching.windows import Clip, Placed, Window
 
 RULES = WindowRules(
     kind="padded", window_s=30.0, max_tokens=444, timestamp_step_s=0.02, max_gap_s=0.6, timestamps=0.5, alone=0.0,

@@ -11,10 +11,10 @@ import torch
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance, read_manifest
 from eartune.speech_model import IGNORED, SpeechModel
-from eartune.training.batches import Batch, SpeechDataset, answers, in_stock_windows, passes
-from eartune.training.loader import StepLoader
-from eartune.training.plan import Limits, MicroBatch, Step
-from eartune.training.windows import Placed, Window
+from eartune.training.batching.batches import Batch, SpeechDataset, answers, in_stock_windows, passes
+from eartune.training.batching.loader import StepLoader
+from eartune.training.batching.plan import Limits, MicroBatch, Step
+from eartune.training.batching.windows import Placed, Window
 
 
 @pytest.fixture(scope="module")

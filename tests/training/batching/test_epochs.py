@@ -11,8 +11,8 @@ from eartune.config import resolve_config
 from eartune.config.resolve import override
 from eartune.families.whisper.load import find, load
 from eartune.speech_model import SpeechModel
-from eartune.training.epochs import Epochs, plan_epochs
-from eartune.training.windows import Clip
+from eartune.training.batching.epochs import Epochs, plan_epochs
+from eartune.training.batching.windows import Clip
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from eartune.config.sections import ModelSection
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter
 from eartune.speech_model import IGNORED, SpeechModel
-from eartune.training.adapter_files import Weights, adapter_weights
-from eartune.training.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
-from eartune.training.batches import SpeechDataset, in_stock_windows, to_inputs
+from eartune.training.adaptation.adapter_files import Weights, adapter_weights
+from eartune.training.adaptation.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
+from eartune.training.adaptation.fast_lora import keep_frozen_weights
+from eartune.training.adaptation.targets import resolve_targets
+from eartune.training.batching.batches import SpeechDataset, in_stock_windows, to_inputs
 from eartune.training.device import Precision, compute_dtype
-from eartune.training.fast_lora import keep_frozen_weights
-from eartune.training.targets import resolve_targets
 
 # how many batches an initialisation that looks at data gets to see
 NUM_SAMPLE_BATCHES = 8

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from torch.utils.data import DataLoader, Sampler
 
-from eartune.training.batches import Batch, SpeechDataset
-from eartune.training.plan import Step
+from eartune.training.batching.batches import Batch, SpeechDataset
+from eartune.training.batching.plan import Step
 
 # (epoch) -> its plan
 PlanOf = Callable[[int], Iterable[Step]]

@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 from eartune.audio import SAMPLE_RATE_HZ, decode
 from eartune.manifest import Utterance
 from eartune.speech_model import IGNORED, SpeechModel, Spoken, Transcripts, Waveform
-from eartune.training.plan import Limits, MicroBatch
-from eartune.training.windows import Clip, Window, alone
+from eartune.training.batching.plan import Limits, MicroBatch
+from eartune.training.batching.windows import Clip, Window, alone
 
 
 @dataclass(frozen=True)
