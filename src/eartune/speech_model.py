@@ -119,6 +119,9 @@ class SpeechModel(Protocol):
         `window_s` is what the model gets to see; by default the whole window it was made for.
         """
 
+    def shown_s(self, longest_s: float, window: WindowKind) -> float:
+        """Return how much of a batch the network gets to see in decoding, in seconds."""
+
     def encode(self, features: torch.Tensor) -> torch.Tensor:
         """Run the encoder: features -> states [B, P, D]."""
 

@@ -22,7 +22,9 @@ from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance
 from eartune.speech_model import DecodeOptions, SpeechModel
 from eartune.training import validation
+from eartune.training.batching.batches import Batch
 from eartune.training.decoding import decode_utterances
+from eartune.training.forward import Forward
 from eartune.verbs.train import TrainedRun, train
 from tests.tiny import write_speech
 
@@ -190,10 +192,19 @@ def test_validation_decodes_in_the_window_of_the_configuration(
         windows.append(options.window)
         return decode_utterances(speech, utterances, options=options, **_)
 
+    plain_loss, widths = Forward.plain_loss, set()
+
+    def loss(self: Forward, batch: Batch) -> Any:
+        widths.add(batch.width_s)
+        return plain_loss(self, batch)
+
     monkeypatch.setattr(validation, "decode_utterances", decode)
+    monkeypatch.setattr(Forward, "plain_loss", loss)
     given = {"eval_window": "short"} if window == "short" else {}
     train(configure(tiny_model, tiny_speech, tmp_path / "run", r=4, max_steps=1, **given))
     assert windows == [window]
+    # the longest clip has 1.5 s
+    assert widths == ({30.0} if window == "padded" else {2.88})
 
 
 def test_merge_lora_writes_a_plain_model(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from eartune.config.sections import ValidationSection
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter
 from eartune.scoring import Scores, score
 from eartune.speech_model import DecodeOptions
-from eartune.training.batching.batches import SpeechDataset, in_stock_windows
+from eartune.training.batching.batches import SpeechDataset, in_order
 from eartune.training.decoding import Stopped, decode_utterances
 from eartune.training.forward import Forward
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What is measured, and how. Loss and stock decoding see each utterance in the window the model was made for."""
+    """What is measured, and how: each utterance alone, in the window that `options` asks for."""
 
     utterances: Sequence[Utterance]
     options: ValidationSection
@@ -57,13 +58,16 @@ class Validation:
     def _loss(self) -> float:
         """Average the loss over all tokens."""
         speech = self.forward.speech
-        dataset = SpeechDataset(self.utterances, speech)
+        # clips of like length together, for short windows
+        ordered = sorted(self.utterances, key=lambda utterance: -utterance.duration_s)
+        dataset = SpeechDataset(ordered, speech)
+        width_s = partial(speech.shown_s, window=self.options.eval_window)
         batch_size = self.options.per_device_eval_batch_size
         was_training = speech.network.training
         speech.network.eval()
         summed, count = 0.0, 0
         try:
-            for rows in in_stock_windows(self.utterances, batch_size=batch_size, window_s=speech.max_duration_s):
+            for rows in in_order(ordered, batch_size=batch_size, width_s=width_s):
                 if self.should_stop():
                     raise Stopped
                 batch = dataset[rows]

@@ -11,7 +11,7 @@ import torch
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance, read_manifest
 from eartune.speech_model import IGNORED, SpeechModel
-from eartune.training.batching.batches import Batch, SpeechDataset, answers, in_stock_windows, passes
+from eartune.training.batching.batches import Batch, SpeechDataset, answers, in_order, passes
 from eartune.training.batching.loader import StepLoader
 from eartune.training.batching.plan import Limits, MicroBatch, Step
 from eartune.training.batching.windows import Placed, Window
@@ -94,11 +94,18 @@ def test_answers_are_what_has_to_be_answered(dataset: SpeechDataset) -> None:
     assert torch.equal(batch.labels.flatten()[found["answer_rows"]], found["answers"])
 
 
+def test_utterances_in_order_see_what_the_longest_of_their_batch_needs() -> None:
+    utterances = [Utterance(Path("x.wav"), "x", seconds) for seconds in (3.0, 5.0, 2.0)]
+    planned = list(in_order(utterances, batch_size=2, width_s=lambda longest_s: longest_s + 1))
+    assert [batch.width_s for batch in planned] == [6.0, 3.0]
+    assert [[window.clips[0].index for window in batch.windows] for batch in planned] == [[0, 1], [2]]
+
+
 def test_workers_receive_texts_and_paths_and_no_model(tiny_model: Path, tiny_speech: Path) -> None:
     utterances = read_manifest([tiny_speech]).utterances
     dataset = SpeechDataset(utterances, load(find(str(tiny_model))))
     assert len(pickle.dumps(dataset)) < 10_000
-    planned: list[Step] = [[batch] for batch in in_stock_windows(utterances, batch_size=2, window_s=30.0)]
+    planned: list[Step] = [[batch] for batch in in_order(utterances, batch_size=2, width_s=lambda _: 30.0)]
 
     def steps(num_workers: int) -> list[list[Batch]]:
         return list(StepLoader(dataset, lambda _: planned, num_steps=3, num_workers=num_workers, pin_memory=False))

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
-from eartune.families.whisper.decode import transcribe_clips, transcribe_recording
+from eartune.families.whisper.decode import transcribe_clips, transcribe_recording, window_s
 from eartune.families.whisper.features import WINDOW_S, LogMel
 from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder, whisper_code
 from eartune.families.whisper.loss import answer_loss, whisper_of
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.manifest import Utterance
-from eartune.speech_model import Blocks, DecodeOptions, Network, Segment, Waveform
+from eartune.speech_model import Blocks, DecodeOptions, Network, Segment, Waveform, WindowKind
 
 BLOCKS = Blocks(
     encoder="model.encoder",
@@ -73,6 +73,9 @@ class WhisperModel:
         self.log_mel.to(waveforms_BS.device)
         features_BMT: torch.Tensor = self.log_mel(waveforms_BS, window_s)
         return features_BMT
+
+    def shown_s(self, longest_s: float, window: WindowKind) -> float:
+        return window_s(longest_s, window)
 
     def encode(self, features: torch.Tensor) -> torch.Tensor:
         states_BPD: torch.Tensor = whisper_of(self.network).model.encoder(features).last_hidden_state

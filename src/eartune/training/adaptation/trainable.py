@@ -16,7 +16,7 @@ from eartune.training.adaptation.adapter_files import Weights, adapter_weights
 from eartune.training.adaptation.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
 from eartune.training.adaptation.fast_lora import keep_frozen_weights
 from eartune.training.adaptation.targets import resolve_targets
-from eartune.training.batching.batches import SpeechDataset, in_stock_windows, to_inputs
+from eartune.training.batching.batches import SpeechDataset, in_order, to_inputs
 from eartune.training.device import Precision, compute_dtype
 
 # how many batches an initialisation that looks at data gets to see
@@ -65,7 +65,7 @@ def _sample_batches(speech: SpeechModel, utterances: Sequence[Utterance]) -> Ite
     chosen = utterances[: NUM_SAMPLE_BATCHES * SAMPLE_BATCH_SIZE]
     dataset = SpeechDataset(chosen, speech)
     device = next(speech.network.parameters()).device
-    for rows in in_stock_windows(chosen, batch_size=SAMPLE_BATCH_SIZE, window_s=speech.max_duration_s):
+    for rows in in_order(chosen, batch_size=SAMPLE_BATCH_SIZE, width_s=lambda _: speech.max_duration_s):
         yield to_inputs(dataset[rows], speech, device)
 
 

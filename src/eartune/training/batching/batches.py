@@ -5,7 +5,7 @@ B batch, S samples, U tokens, N answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -126,11 +126,15 @@ def load_waveform(utterance: Utterance) -> Waveform:
     return decode(utterance.audio, offset_s=utterance.offset_s, duration_s=utterance.duration_s)
 
 
-def in_stock_windows(utterances: Sequence[Utterance], *, batch_size: int, window_s: float) -> list[MicroBatch]:
-    """Plan batches of single utterances, in order, each in the window that the model was made for."""
-    windows = [alone(Clip(n, u.duration_s, 0, None), need_s=window_s) for n, u in enumerate(utterances)]
-    starts = range(0, len(windows), batch_size)
-    return [MicroBatch(tuple(windows[start : start + batch_size]), window_s) for start in starts]
+def in_order(
+    utterances: Sequence[Utterance], *, batch_size: int, width_s: Callable[[float], float]
+) -> Iterator[MicroBatch]:
+    """Plan batches of single utterances, in order; `width_s` tells what is seen of the longest of a batch."""
+    for start in range(0, len(utterances), batch_size):
+        rows = utterances[start : start + batch_size]
+        seen_s = width_s(max(utterance.duration_s for utterance in rows))
+        clips = [Clip(index, utterance.duration_s, 0, None) for index, utterance in enumerate(rows, start=start)]
+        yield MicroBatch(tuple(alone(clip, need_s=seen_s) for clip in clips), seen_s)
 
 
 def passes(batches: Iterable[Batch], limits: Limits) -> list[list[Batch]]:
