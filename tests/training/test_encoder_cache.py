@@ -17,8 +17,9 @@ from eartune.errors import EartuneError, InputError
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.manifest import Utterance
-from eartune.training import encoder_cache
-from eartune.training.encoder_cache import InMemory, Keys, OnDisk, open_store
+from eartune.training import encoder_states
+from eartune.training.encoder_cache import Keys
+from eartune.training.encoder_states import InMemory, OnDisk, open_store
 from eartune.verbs.train import train
 
 
@@ -76,6 +77,7 @@ def test_a_damaged_file_counts_as_missing(tmp_path: Path) -> None:
     (path,) = tmp_path.rglob("*.safetensors")
     path.write_bytes(path.read_bytes()[:50])
     assert store.get("ab12") is None
+    assert "ab12" not in store
 
 
 def test_states_go_where_they_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_states_go_where_they_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     too_much = psutil.virtual_memory().total
     with pytest.raises(EartuneError, match=r"the states take .* GiB, and memory has .* set cache_encoder disk"):
         open_store("memory", num_bytes=too_much)
-    monkeypatch.setattr(encoder_cache, "MEMORY_SHARE", 0.0)
+    monkeypatch.setattr(encoder_states, "MEMORY_SHARE", 0.0)
     assert isinstance(open_store(True, num_bytes=1000), OnDisk)
     with pytest.raises(EartuneError, match="set EARTUNE_CACHE to a folder on a larger disk"):
         open_store(True, num_bytes=10**18)

@@ -3,7 +3,8 @@
 adaptation/     what of a network is trained: LoRA and its relatives, or its own weights
 batching/       utterances -> batches: windows, plans of epochs, loading
 spec_augment    masks of time and frequency
-encoder_cache   what a frozen encoder says about each clip, kept
+encoder_cache   what a frozen encoder says about each clip, found by content
+encoder_states  where that is kept: in memory, or in files
 forward         a batch -> its loss, on the device
 loss            cross-entropy of a linear head, without the table of all its logits
 compiling       torch.compile for the layers

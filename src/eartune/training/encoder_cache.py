@@ -7,117 +7,24 @@ ever read. P positions of 20 ms, D model width.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-import psutil
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from eartune.errors import EartuneError, InputError
-from eartune.files import new_file
 from eartune.manifest import Utterance
-from eartune.packages import cache_dir
 from eartune.reporting import Reporter
 from eartune.speech_model import SpeechModel
 from eartune.training.batching.batches import Batch
 from eartune.training.batching.plan import MicroBatch, Step
+from eartune.training.encoder_states import EncoderStates, gigabytes, open_store
 
 # change it with anything that changes features or states for the same clip and weights
 FORMAT = "1"
-# of the memory that is free, what states may take before they go to the disk
-MEMORY_SHARE = 0.5
-DISK_SHARE = 0.9
-
-
-class EncoderStates(Protocol):
-    """A store of states [P, D] in bf16, by key."""
-
-    where: str
-
-    def __contains__(self, key: str) -> bool: ...
-
-    def get(self, key: str) -> torch.Tensor | None:
-        """Return a state, or None where it is missing or damaged."""
-
-    def put(self, key: str, state_PD: torch.Tensor) -> None: ...
-
-
-class InMemory:
-    """States that live as long as the run."""
-
-    where = "memory"
-
-    def __init__(self) -> None:
-        self.states: dict[str, torch.Tensor] = {}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.states
-
-    def get(self, key: str) -> torch.Tensor | None:
-        return self.states.get(key)
-
-    def put(self, key: str, state_PD: torch.Tensor) -> None:
-        self.states[key] = state_PD
-
-
-class OnDisk:
-    """States in a folder, one file each; other runs on the same speech and encoder find them there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.where = str(folder)
-
-    def _path(self, key: str) -> Path:
-        return self.folder / key[:2] / f"{key}.safetensors"
-
-    def __contains__(self, key: str) -> bool:
-        return self._path(key).is_file()
-
-    def get(self, key: str) -> torch.Tensor | None:
-        try:
-            state: torch.Tensor = load_file(self._path(key))["state"]
-        except (OSError, SafetensorError, KeyError):
-            return None
-        return state
-
-    def put(self, key: str, state_PD: torch.Tensor) -> None:
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(path) as aside:
-            save_file({"state": state_PD.contiguous()}, aside)
-
-
-def open_store(wanted: bool | Literal["memory", "disk"], *, num_bytes: int) -> EncoderStates:
-    """Choose where states of this size are kept: in memory where they fit well, else on the disk.
-
-    Raises EartuneError where there is no room for them.
-    """
-    room = int(MEMORY_SHARE * psutil.virtual_memory().available)
-    if wanted == "memory" or (wanted is True and num_bytes <= room):
-        if num_bytes > room:
-            raise EartuneError(_no_room("memory", num_bytes, room, "set cache_encoder disk"))
-        return InMemory()
-    folder = cache_dir() / "encoder_states"
-    folder.mkdir(parents=True, exist_ok=True)
-    free = int(DISK_SHARE * shutil.disk_usage(folder).free)
-    if num_bytes > free:
-        advice = "set EARTUNE_CACHE to a folder on a larger disk, or cache_encoder false"
-        raise EartuneError(_no_room(str(folder), num_bytes, free, advice))
-    return OnDisk(folder)
-
-
-def _no_room(place: str, needed: int, room: int, advice: str) -> str:
-    return f"cache_encoder: the states take {gigabytes(needed)}, and {place} has {gigabytes(room)} for them; {advice}"
-
-
-def gigabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 2**30:.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"
 
 
 class Keys:
