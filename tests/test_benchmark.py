@@ -3,10 +3,13 @@
 import io
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import TrainerControl, TrainerState, WhisperConfig, WhisperForConditionalGeneration
@@ -24,8 +27,11 @@ from benchmarks.whisper.flops import (
 from benchmarks.whisper.gate import Gate, hash_of_weights
 from benchmarks.whisper.material import deal_evenly
 from benchmarks.whisper.protocol import Benchmark, Contender, ContenderFailed
+from benchmarks.whisper.windows import join_distances, recordings
+from benchmarks.whisper.windows import main as compare_windows
 from eartune.errors import InputError
 from eartune.manifest import Utterance
+from tests.tiny import write_speech
 
 TINY = WhisperConfig(
     vocab_size=100,
@@ -205,3 +211,40 @@ def test_a_small_run_measures_reference_and_ours_and_writes_everything(tmp_path:
     assert written["material"]["same_initial_weights"]
     assert strong["evaluation"]["initial_weights"] == strong["initial_weights"]
     assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
+
+
+def clips_of(folder: Path, *seconds: float) -> list[Utterance]:
+    made = []
+    for number, duration_s in enumerate(seconds):
+        path = folder / f"{number}.wav"
+        soundfile.write(path, np.full(round(16_000 * duration_s), 0.1), 16_000)
+        made.append(Utterance(path, "text", duration_s))
+    return made
+
+
+def test_recordings_of_test_clips_fit_a_window_and_say_where_each_clip_lies(tmp_path: Path) -> None:
+    # 20 s is more than half a window and stays out; 9 s do not fit behind 10 + 0.5 + 13 + 0.5, and nothing follows them
+    (made,) = recordings(clips_of(tmp_path, 10.0, 13.0, 20.0, 9.0))
+    assert made.spans == ((0.0, 10.0), (10.5, 23.5))
+    assert len(made.waveform) == 24 * 16_000
+    assert made.waveform[16_000 * 10 + 1] == 0
+
+
+def test_windows_are_compared_on_a_small_model(tiny_model: Path, tmp_path: Path) -> None:
+    speech = write_speech(tmp_path / "speech", count=4, duration_s=9.0)
+    for split in ("train", "test"):
+        shutil.copy(speech, speech.with_name(f"{split}.jsonl"))
+    words = f"--language en --windows packed --seeds 1 --set max_steps=1 --model {tiny_model} --data {speech.parent}"
+    compare_windows([*shlex.split(words), "--out", str(tmp_path / "out")])
+    untuned, packed = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    assert (untuned["window"], packed["window"], packed["seed"], packed["steps"]) == ("untuned", "packed", 1, 1)
+    # the one recording that is full
+    assert (packed["times"]["clips"], packed["times"]["joins"]) == (2, 1)
+
+
+def test_distances_from_joins_by_hand() -> None:
+    spans = [(0.0, 2.0), (2.5, 5.0), (5.5, 9.0)]
+    assert join_distances(spans, [0.0, 2.2, 9.0]) == pytest.approx([0.0, 2.8])
+    assert join_distances(spans, [1.9, 5.6]) == pytest.approx([0.1, 0.1])
+    assert join_distances(spans, []) == [28.0, 28.0]
+    assert join_distances(spans[:1], [1.0]) == []

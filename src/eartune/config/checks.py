@@ -62,8 +62,10 @@ def _optimizer(config: TrainConfig) -> TrainConfig:
 
 def _windows(config: TrainConfig) -> TrainConfig:
     # packed windows differ in each epoch, so nothing of them can be kept
-    if config.model.cache_encoder is not False and not config.given("short_full"):
-        config = with_values(config, "default with cache_encoder", short_full=0.0)
+    if config.model.cache_encoder is not False:
+        for name, value in {"window": "short", "short_full": 0.0}.items():
+            if not config.given(name):
+                config = with_values(config, "default with cache_encoder", **{name: value})
     return config
 
 

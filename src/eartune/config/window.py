@@ -14,7 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class WindowSection(Section):
     """Windows: how clips fill what the encoder sees, and how much speech a step holds."""
 
-    window: Literal["padded", "packed", "short"] = "padded"
+    window: Literal["padded", "packed", "short"] = "packed"
     """padded: each clip in a window of 30 s, as Whisper was made for. packed: several clips of one language behind each
     other in a window of 30 s. short: the encoder sees only as much as the longest clip of its batch. packed and short
     are several times faster on short clips."""
