@@ -34,7 +34,8 @@ class Said(Silent):
 def run(model: Path, speech: Path, out: Path, said: Said, **options: Any) -> TrainedRun:
     given = {
         "base_model": str(model), "train": [str(speech)], "output_dir": str(out), "num_train_epochs": 2,
-        "batch_size": 6, "precision": "fp32", "num_workers": 0, "method": "full", "lr": 1e-3, **options,
+        "batch_size": 6, "precision": "fp32", "num_workers": 0, "method": "full", "lr": 1e-3, "window": "padded",
+        **options,
     }  # fmt: skip
     return train(resolve_config(overrides=[override(name, value) for name, value in given.items()]), reporter=said)
 
