@@ -97,6 +97,15 @@ def test_the_short_flags_of_the_seeds(capsys: pytest.CaptureFixture[str]) -> Non
     assert values["output_dir"] == str(Path("runs/mine"))
 
 
+@pytest.mark.parametrize(
+    ("words", "value"), [(["--cache-encoder"], "True"), (["--cache-encoder", "disk"], "disk"), ([], "False")]
+)
+def test_a_switch_with_more_than_two_places(words: list[str], value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--freeze-encoder", *words, "--print-config"]) == 0
+    values = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()}
+    assert values["cache_encoder"].lower() == value.lower()
+
+
 def bad_speech(folder: Path) -> dict[str, Path]:
     """Write speech that is wrong in all the usual ways."""
     good = write_speech(folder, count=2)

@@ -150,9 +150,15 @@ def test_a_trained_encoder_is_refused(tiny_model: Path, tiny_speech: Path, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_adapters_in_the_decoder_alone_leave_the_encoder_frozen(
-    tiny_model: Path, tiny_speech: Path, tmp_path: Path, encoded: list[int]
+    precision: str, tiny_model: Path, tiny_speech: Path, tmp_path: Path, encoded: list[int]
 ) -> None:
-    options = {"method": "lora", "freeze_encoder": False, "target_modules": r".*decoder.*(q_proj|v_proj)"}
+    options = {
+        "precision": precision,
+        "method": "lora",
+        "freeze_encoder": False,
+        "target_modules": r".*decoder.*(q_proj|v_proj)",
+    }
     train(configure(tiny_model, tiny_speech, tmp_path / "run", **options))
     assert sum(encoded) == 6 + 1

@@ -95,7 +95,9 @@ def _kind(annotation: Any) -> Literal["value", "flag", "list", "mapping"]:
         return "list"
     if any(get_origin(member) is dict for member in members):
         return "mapping"
-    return "flag" if members == (bool,) else "value"
+    # with words beside true and false it can still be given without a value
+    switches = bool in members and all(member is bool or get_origin(member) is Literal for member in members)
+    return "flag" if switches else "value"
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from typing import Any
 
@@ -36,7 +37,9 @@ def _option_help(option: Option) -> list[str]:
 def _metavar(option: Option) -> str:
     if option.choices:
         return "{" + ",".join(option.choices) + "}"
-    return {"flag": "[true|false]", "list": "VALUE ...", "mapping": "JSON"}.get(option.kind, option.type_name.upper())
+    if option.kind == "flag":
+        return "[" + re.sub(r" or |/| \| ", "|", option.type_name) + "]"
+    return {"list": "VALUE ...", "mapping": "JSON"}.get(option.kind, option.type_name.upper())
 
 
 def configuration_page() -> str:

@@ -20,8 +20,8 @@ class WindowSection(Section):
     are several times faster on short clips."""
     batch_seconds: Annotated[float, Field(gt=0)] | Literal["auto"] | None = None
     """Seconds of speech per forward pass, in place of `per_device_train_batch_size`; a step has
-    `gradient_accumulation_steps` of them. auto: a step holds as many utterances as the two options before say, in as
-    few passes as the memory allows, which is measured."""
+    `gradient_accumulation_steps` of them. auto: a step holds as many utterances as `per_device_train_batch_size` and
+    `gradient_accumulation_steps` say, in as few passes as the memory allows, which is measured."""
     packed_gap: Annotated[float, Field(ge=0, le=5)] = 0.6
     """Longest silence between packed clips, in seconds; drawn anew for each."""
     packed_timestamps: Share = 0.5

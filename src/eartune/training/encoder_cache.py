@@ -21,6 +21,7 @@ from eartune.reporting import Reporter
 from eartune.speech_model import SpeechModel
 from eartune.training.batching.batches import Batch
 from eartune.training.batching.plan import MicroBatch, Step
+from eartune.training.device import Precision, autocast
 from eartune.training.encoder_states import EncoderStates, gigabytes, open_store
 
 # change it with anything that changes features or states for the same clip and weights
@@ -87,7 +88,7 @@ def open_cache(
     utterances: Sequence[Utterance],
     *,
     plan: Iterable[Step],
-    arithmetic: str,
+    precision: Precision,
     report: Reporter,
 ) -> EncoderCache:
     """Open the cache of a run and tell its size, from the plan of an epoch.
@@ -103,12 +104,12 @@ def open_cache(
         )
     seen_s = sum(batch.seen_s for step in plan for batch in step if all(len(w.clips) == 1 for w in batch.windows))
     device = next(speech.network.parameters()).device
-    with torch.no_grad():
+    with torch.no_grad(), autocast(device, precision):
         second_1PD = speech.encode(speech.features(torch.zeros(1, 16_000, device=device), 1.0))
     num_bytes = round(seen_s * 2 * second_1PD.numel())
     store = open_store(wanted, num_bytes=num_bytes)
     report.line(f"cache_encoder: {gigabytes(num_bytes)} of states in {store.where}")
-    return EncoderCache(store, Keys(encoder, arithmetic=arithmetic), utterances)
+    return EncoderCache(store, Keys(encoder, arithmetic=precision), utterances)
 
 
 def _name_within(speech: SpeechModel) -> str:

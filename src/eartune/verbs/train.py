@@ -111,7 +111,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     cache = None
     if config.model.cache_encoder is not False:
         cache = open_cache(
-            config.model.cache_encoder, speech, data.train, plan=epochs.plan(0), arithmetic=precision, report=report
+            config.model.cache_encoder, speech, data.train, plan=epochs.plan(0), precision=precision, report=report
         )
     if state.checkpoint is None:
         _write_start(run, config, facts, initial)
