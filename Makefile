@@ -33,7 +33,8 @@ docs: $(VENV)/.installed
 
 # about ten minutes on two cores; writes runs/bench/whisper_training.json
 bench: $(VENV)/.installed-dev
-	$(BENCH) $(if $(BENCH_MODEL),--model $(BENCH_MODEL)) $(if $(BENCH_DATA),--data $(BENCH_DATA)) --rounds 2 --train-clips 192
+	$(BENCH) $(if $(BENCH_MODEL),--model $(BENCH_MODEL)) $(if $(BENCH_DATA),--data $(BENCH_DATA)) --rounds 2 --train-clips 192 \
+		--block-seconds 8
 
 # random weights and made-up clips of 5 s: what counts is time and memory
 bench-gpu: $(VENV)/.installed-dev
