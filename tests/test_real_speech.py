@@ -61,7 +61,10 @@ def test_a_recording_longer_than_a_window_loses_nothing(whisper_tiny: Path, shar
     speech = decode(shared_dir / "samples" / "jfk.flac")
     soundfile.write(tmp_path / "long.wav", np.concatenate([speech] * 4), 16_000)
     (found,) = transcribe(str(whisper_tiny), [tmp_path / "long.wav"], language="en")
-    assert found.text.lower().count("fellow americans") == 4
+    assert found.text.lower().count("your country") == 8
+    # words that decoding draws, where a window repeats itself, are the same each time
+    torch.manual_seed(7)
+    assert transcribe(str(whisper_tiny), [tmp_path / "long.wav"], language="en") == [found]
     times = [(segment.start_s, segment.end_s) for segment in found.segments]
     assert times == sorted(times)
     assert 40 < times[-1][1] <= found.duration_s
