@@ -11,7 +11,6 @@ import numpy as np
 import soundfile
 import torch
 from transformers import (
-    WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
     WhisperProcessor,
@@ -20,7 +19,7 @@ from transformers import (
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
-from eartune.families.whisper.openai import generation_config
+from eartune.families.whisper.openai import generation_config, network_config
 from eartune.families.whisper.tokenizer import build_tokenizer
 from eartune.manifest import Utterance, read_manifest
 
@@ -59,26 +58,14 @@ def write_random_model(folder: Path, name: str) -> Path:
     """Write a model of the sizes `name` with random weights, as Hugging Face folders are."""
     sizes = SIZES[name]
     tokenizer = build_tokenizer(multilingual=True, num_languages=sizes.num_languages)
-    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
-    config = WhisperConfig(
-        vocab_size=len(tokenizer),
-        num_mel_bins=sizes.num_mel_bins,
-        d_model=sizes.width,
-        encoder_layers=sizes.encoder_layers,
-        encoder_attention_heads=sizes.heads,
-        encoder_ffn_dim=4 * sizes.width,
-        decoder_layers=sizes.decoder_layers,
-        decoder_attention_heads=sizes.heads,
-        decoder_ffn_dim=4 * sizes.width,
-        decoder_start_token_id=tokenizer.convert_tokens_to_ids("<|startoftranscript|>"),
-        pad_token_id=end,
-        bos_token_id=end,
-        eos_token_id=end,
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
-    )
+    state, heads = sizes.width, sizes.heads
+    dimensions = {
+        "n_mels": sizes.num_mel_bins, "n_vocab": len(tokenizer),
+        "n_audio_ctx": 1500, "n_audio_state": state, "n_audio_head": heads, "n_audio_layer": sizes.encoder_layers,
+        "n_text_ctx": 448, "n_text_state": state, "n_text_head": heads, "n_text_layer": sizes.decoder_layers,
+    }  # fmt: skip
     torch.manual_seed(0)
-    network = WhisperForConditionalGeneration(config)
+    network = WhisperForConditionalGeneration(network_config(dimensions, tokenizer))
     network.generation_config = generation_config(tokenizer, multilingual=True)
     network.save_pretrained(folder)
     WhisperProcessor(WhisperFeatureExtractor(feature_size=sizes.num_mel_bins), tokenizer).save_pretrained(folder)

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from eartune.manifest import Utterance
 
@@ -88,6 +89,12 @@ class DecodeOptions:
     max_length: int = 225
     num_beams: int = 1
     window: WindowKind = "padded"
+
+
+def block_of(network: Network, name: str) -> nn.Module:
+    """Return the module called `name` (a name in Blocks, or one within it), wherever a wrapper put it."""
+    found: nn.Module = next(module for full, module in network.named_modules() if f".{full}".endswith(f".{name}"))
+    return found
 
 
 class SpeechModel(Protocol):

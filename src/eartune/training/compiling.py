@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from eartune.speech_model import Blocks
+from eartune.speech_model import Blocks, block_of
 
 
 def compile_layers(network: nn.Module, blocks: Blocks, *, backend: str = "inductor") -> int:
@@ -16,8 +16,7 @@ def compile_layers(network: nn.Module, blocks: Blocks, *, backend: str = "induct
 
     Layers of one kind share a graph, which takes any number of rows, positions and tokens: batches differ in all three.
     """
-    names = tuple(f".{block}.layers" for block in (blocks.encoder, blocks.decoder))
-    stacks = [module for name, module in network.named_modules() if f".{name}".endswith(names)]
+    stacks = [block_of(network, f"{block}.layers") for block in (blocks.encoder, blocks.decoder)]
     layers = [layer for stack in stacks for layer in stack.children()]
     for layer in layers:
         layer.compile(backend=backend, dynamic=True)

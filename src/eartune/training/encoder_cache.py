@@ -18,7 +18,7 @@ from torch import nn
 from eartune.errors import EartuneError, InputError
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter
-from eartune.speech_model import SpeechModel
+from eartune.speech_model import SpeechModel, block_of
 from eartune.training.batching.batches import Batch
 from eartune.training.batching.plan import MicroBatch, Step
 from eartune.training.device import Precision, autocast
@@ -95,7 +95,7 @@ def open_cache(
 
     Raises InputError where the encoder is trained, and EartuneError where there is no room.
     """
-    encoder = speech.network.get_submodule(_name_within(speech))
+    encoder = block_of(speech.network, speech.blocks.encoder)
     trained = [name for name, parameter in encoder.named_parameters() if parameter.requires_grad]
     if trained:
         raise InputError(
@@ -110,10 +110,3 @@ def open_cache(
     store = open_store(wanted, num_bytes=num_bytes)
     report.line(f"cache_encoder: {gigabytes(num_bytes)} of states in {store.where}")
     return EncoderCache(store, Keys(encoder, arithmetic=precision), utterances)
-
-
-def _name_within(speech: SpeechModel) -> str:
-    """Return the encoder's name in the network, which an adapter may have wrapped."""
-    wanted = speech.blocks.encoder
-    names: list[str] = [name for name, _ in speech.network.named_modules()]
-    return next(name for name in names if f".{name}".endswith(f".{wanted}"))

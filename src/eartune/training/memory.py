@@ -36,7 +36,8 @@ def release_memory(device: torch.device) -> None:
 
 def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, report: Reporter) -> Epochs:
     """Measure what a pass can hold, on the widest windows of the first epoch, and keep the plans within it."""
-    batches = [batch for step in epochs.plan(0) for batch in step]
+    steps = epochs.plan(0)
+    batches = [batch for step in steps for batch in step]
     widest = max(batch.width_s for batch in batches)
     windows = [window for batch in batches if batch.width_s == widest for window in batch.windows]
     network = forward.speech.network
@@ -55,7 +56,7 @@ def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, re
         seen_s = most_seen_s(trial, device=forward.device, optimizer_bytes=12 * trained)
     network.train(was_training)
     fitting = epochs.with_most_seen(seen_s)
-    largest_s = max(sum(batch.seen_s for batch in step) for step in epochs.plan(0))
+    largest_s = max(sum(batch.seen_s for batch in step) for step in steps)
     num_passes = math.ceil(largest_s / seen_s)
     report.line(
         f"batch_seconds: {seen_s:.0f} s of window fit into memory at once, and a step sees {largest_s:.0f} s at most: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from eartune.config.sections import ValidationSection
 from eartune.manifest import Utterance
@@ -55,19 +55,21 @@ class Validation:
         references = [utterance.text for utterance in self.utterances]
         return score(references, hypotheses, languages=[speech.language_of(u) for u in self.utterances])
 
+    @cached_property
+    def _dataset(self) -> SpeechDataset:
+        """The utterances with their tokens, those of like length together, for short windows."""
+        return SpeechDataset(sorted(self.utterances, key=lambda u: -u.duration_s), self.forward.speech)
+
     def _loss(self) -> float:
         """Average the loss over all tokens."""
-        speech = self.forward.speech
-        # clips of like length together, for short windows
-        ordered = sorted(self.utterances, key=lambda utterance: -utterance.duration_s)
-        dataset = SpeechDataset(ordered, speech)
+        speech, dataset = self.forward.speech, self._dataset
         width_s = partial(speech.shown_s, window=self.options.eval_window)
         batch_size = self.options.per_device_eval_batch_size
         was_training = speech.network.training
         speech.network.eval()
         summed, count = 0.0, 0
         try:
-            for rows in in_order(ordered, batch_size=batch_size, width_s=width_s):
+            for rows in in_order(dataset.utterances, batch_size=batch_size, width_s=width_s):
                 if self.should_stop():
                     raise Stopped
                 batch = dataset[rows]

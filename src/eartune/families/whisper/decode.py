@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from eartune.families.whisper.features import WINDOW_S, LogMel
 from eartune.families.whisper.greedy import complete_languages, decode_greedily, is_plain, prompts
 from eartune.families.whisper.loss import whisper_of
 from eartune.speech_model import DecodeOptions, Network, Segment, Waveform, WindowKind
+from eartune.training.batching.windows import widened_s
 
 # Whisper's own thresholds for trying a window again at a higher temperature (openai/whisper transcribe.py);
 # the compression ratio is that of transformers, which measures tokens instead of bytes.
@@ -69,7 +69,7 @@ def window_s(longest_s: float, window: WindowKind) -> float:
     """Return how much of a batch the encoder sees: 30 s, or the longest clip and a little silence."""
     if window == "padded":
         return WINDOW_S
-    return min(WINDOW_S, math.ceil(round((longest_s + SILENCE_S) / WINDOW_STEP_S, 6)) * WINDOW_STEP_S)
+    return widened_s(longest_s + SILENCE_S, step_s=WINDOW_STEP_S, most_s=WINDOW_S)
 
 
 def _decode(

@@ -49,7 +49,7 @@ def load_openai_checkpoint(path: Path) -> tuple[WhisperForConditionalGeneration,
     multilingual = sizes["n_vocab"] > _ENGLISH_ONLY_VOCABULARY
     num_languages = sizes["n_vocab"] - _LANGUAGES_AND_OTHERS - int(multilingual)
     tokenizer = build_tokenizer(multilingual=multilingual, num_languages=num_languages)
-    network = WhisperForConditionalGeneration(_network_config(sizes, tokenizer))
+    network = WhisperForConditionalGeneration(network_config(sizes, tokenizer))
     _fill(network, weights, path)
     network.generation_config = generation_config(tokenizer, multilingual=multilingual)
     return network.eval(), tokenizer
@@ -81,7 +81,8 @@ def _read(path: Path) -> tuple[dict[str, int], dict[str, torch.Tensor]]:
     return {name: dims[name] for name in _DIMENSIONS}, dict(weights)
 
 
-def _network_config(sizes: Mapping[str, int], tokenizer: WhisperTokenizer) -> WhisperConfig:
+def network_config(sizes: Mapping[str, int], tokenizer: WhisperTokenizer) -> WhisperConfig:
+    """Return the configuration of a network of OpenAI's dimensions (n_mels, n_vocab, n_audio_ctx, ...)."""
     end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
     return WhisperConfig(
         vocab_size=sizes["n_vocab"],

@@ -25,7 +25,7 @@ from torch import nn
 
 from eartune.config.adapter import AdapterSection
 from eartune.errors import InputError
-from eartune.speech_model import Blocks
+from eartune.speech_model import Blocks, block_of
 from eartune.training.adaptation.fast_lora import speed_up
 from eartune.training.adaptation.targets import Targets
 
@@ -138,9 +138,7 @@ def _prepare_from_data(
 
 def freeze_encoder(network: nn.Module, blocks: Blocks) -> None:
     """Stop training of everything in the encoder; without trained weights it keeps no graph either."""
-    for name, parameter in network.named_parameters():
-        if f".{blocks.encoder}." in f".{name}":
-            parameter.requires_grad_(False)
+    block_of(network, blocks.encoder).requires_grad_(False)
 
 
 @dataclasses.dataclass(frozen=True)

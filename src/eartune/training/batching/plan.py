@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from eartune.training.batching.windows import Clip, Packing, Window, alone, pack
+from eartune.training.batching.windows import Clip, Packing, Window, alone, pack, widened_s
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,7 @@ def _windows(clips: list[Clip], rules: WindowRules, full: bool, random: np.rando
 def _need_s(clip: Clip, rules: WindowRules, random: np.random.Generator) -> float:
     drawn = np.random.default_rng(clip.index) if rules.steady else random
     seconds = clip.duration_s + rules.margin_s + drawn.uniform(0, rules.jitter_s)
-    widened_s = math.ceil(seconds / rules.width_step_s - 1e-6) * rules.width_step_s
-    return min(rules.window_s, round(widened_s, 6))
+    return widened_s(seconds, step_s=rules.width_step_s, most_s=rules.window_s)
 
 
 def _shares(clips: list[Clip], num_steps: int, weights: list[float]) -> list[list[Clip]]:

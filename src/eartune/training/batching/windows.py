@@ -54,6 +54,11 @@ class Packing:
     timestamps: float
 
 
+def widened_s(seconds: float, *, step_s: float, most_s: float) -> float:
+    """Round the width of a short window up to a step, at most to the stock window."""
+    return min(most_s, round(math.ceil(seconds / step_s - 1e-6) * step_s, 6))
+
+
 def alone(clip: Clip, *, need_s: float) -> Window:
     return Window((Placed(clip.index, 0.0),), clip.duration_s, need_s)
 
