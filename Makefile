@@ -40,7 +40,7 @@ bench: $(VENV)/.installed-dev
 bench-gpu: $(VENV)/.installed-dev
 	$(BENCH) --random-weights whisper-small --clips-per-step 192 --clips-per-pass 64 --train-clips 768 --rounds 3 \
 		--out runs/bench/whisper_small_gpu.json
-	$(BENCH) --random-weights large-v3 --contenders peft lora --clips-per-step 64 --clips-per-pass 16 --train-clips 256 \
+	$(BENCH) --random-weights whisper-large-v3 --contenders peft lora --clips-per-step 64 --clips-per-pass 16 --train-clips 256 \
 		--rounds 3 --evaluation-rounds 0 --out runs/bench/large_v3_gpu.json
 
 # what CI does; that the generated documentation is current is one of the tests

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -14,7 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import TrainerControl, TrainerState, WhisperConfig, WhisperForConditionalGeneration
 
-from benchmarks.whisper.command import main
+from benchmarks.whisper.command import main, parse
 from benchmarks.whisper.contest import turns
 from benchmarks.whisper.figures import Block, Measured, ratios, speed_ratio
 from benchmarks.whisper.flops import (
@@ -248,3 +249,12 @@ def test_distances_from_joins_by_hand() -> None:
     assert join_distances(spans, [1.9, 5.6]) == pytest.approx([0.1, 0.1])
     assert join_distances(spans, []) == [28.0, 28.0]
     assert join_distances(spans[:1], [1.0]) == []
+
+
+def test_the_commands_of_the_makefile_are_ones_the_benchmark_takes() -> None:
+    text = (Path(__file__).parents[1] / "Makefile").read_text().replace("\\\n", " ")
+    commands = [line for line in text.splitlines() if line.startswith("\t$(BENCH) ")]
+    assert len(commands) == 3
+    for command in commands:
+        # $(if ...) stands for nothing where there is no model and no data
+        parse(shlex.split(re.sub(r"\$\(if .*?\)\)", "", command.removeprefix("\t$(BENCH) "))))
