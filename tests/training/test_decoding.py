@@ -42,11 +42,22 @@ def batches(
     return found
 
 
-@pytest.mark.parametrize("window", ["padded", "short"])
-def test_clips_of_like_length_share_a_batch(speech: SpeechModel, window: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The longest first, as many as the batch size says, whatever the window: more at once are slower on a CPU."""
-    found = batches(speech, [1, 9, 3, 4, 5, 8, 7, 6, 2], DecodeOptions(window=window), monkeypatch)
-    assert found == [[9, 8, 7, 6], [5, 4, 3, 2], [1]]
+def test_whole_windows_fill_batches_evenly(speech: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest first, and no batch larger than its size."""
+    found = batches(speech, [1, 9, 3, 4, 5, 8, 7, 6, 2], DecodeOptions(), monkeypatch)
+    assert found == [[9, 8, 7], [6, 5, 4], [3, 2, 1]]
+
+
+def test_short_windows_share_the_memory_of_whole_ones(speech: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four windows of 30 s and 225 tokens are 138 s; clips of 2 s take 3.52 s and their tokens 4.5 s."""
+    found = batches(speech, [2.0] * 40, DecodeOptions(window="short"), monkeypatch)
+    assert [len(batch) for batch in found] == [13, 14, 13]
+
+
+def test_one_long_clip_does_not_widen_many_short_ones(speech: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = DecodeOptions(max_length=10, window="short")
+    assert batches(speech, [2.0] * 15 + [28.0], options, monkeypatch) == [[28.0], [2.0] * 15]
+    assert batches(speech, [2.0] * 3 + [9.0], options, monkeypatch) == [[9.0, 2.0, 2.0, 2.0]]
 
 
 def test_nothing_to_decode_is_no_batch(speech: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:

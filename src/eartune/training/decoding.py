@@ -9,8 +9,15 @@ from eartune.manifest import Utterance
 from eartune.reporting import Task
 from eartune.speech_model import DecodeOptions, SpeechModel, Waveform
 from eartune.training.batching.batches import load_waveform
+from eartune.training.batching.plan import Limits, micro_batches
+from eartune.training.batching.windows import Placed, Window
 from eartune.training.compiling import uncompiled
 from eartune.training.device import Precision, autocast, casting_weights_once
+
+# What one batch more costs, in seconds of window that the encoder could see meanwhile: its tokens come one after the
+# other. Measured with whisper-tiny on a CPU; elsewhere a step of decoding is launches, and batches are few.
+OVERHEAD_S = {"cpu": 128.0}
+MOST_OVERHEAD_S = 10_000.0
 
 
 class Stopped(Exception):  # noqa: N818  a request, not an error
@@ -29,12 +36,11 @@ def decode_utterances(
 ) -> list[str]:
     """Decode utterances with the network in evaluation mode, and leave its mode as it was.
 
+    A batch takes at most the memory of `batch_size` whole windows: of short ones it holds more.
     Raises Stopped as soon as `should_stop` answers true between two batches.
     """
     device = next(speech.network.parameters()).device
-    # longest first: a batch too large for the memory fails at once and not at the end
-    order = sorted(range(len(utterances)), key=lambda index: -utterances[index].duration_s)
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    batches = like_lengths(speech, utterances, batch_size=batch_size, options=options)
     hypotheses = [""] * len(utterances)
     was_training = speech.network.training
     speech.network.eval()
@@ -61,6 +67,27 @@ def decode_utterances(
     finally:
         speech.network.train(was_training)
     return hypotheses
+
+
+def like_lengths(
+    speech: SpeechModel, utterances: Sequence[Utterance], *, batch_size: int, options: DecodeOptions
+) -> list[list[int]]:
+    """Divide utterances into batches at the least cost, none larger in memory than `batch_size` whole windows.
+
+    Longest first: a batch too large for the memory fails at once and not at the end.
+    """
+    device = next(speech.network.parameters()).device
+    # a token of the answer is kept as a position of the encoder is
+    answer_s = options.max_length * speech.timestamp_step_s
+    rows = []
+    for index in sorted(range(len(utterances)), key=lambda index: -utterances[index].duration_s):
+        duration_s = utterances[index].duration_s
+        need_s = speech.shown_s(duration_s, options.window) + answer_s
+        rows.append(Window((Placed(index, 0.0),), speech_s=duration_s, need_s=need_s))
+    limits = Limits(
+        seen_s=batch_size * (speech.max_duration_s + answer_s), overhead_s=OVERHEAD_S.get(device.type, MOST_OVERHEAD_S)
+    )
+    return [[row.clips[0].index for row in batch.windows] for batch in micro_batches(rows, limits)]
 
 
 def _load(utterances: Sequence[Utterance]) -> list[Waveform]:
