@@ -18,6 +18,7 @@ from eartune.verbs.evaluate import evaluate
 from eartune.verbs.merge import merge
 from eartune.verbs.train import train
 from eartune.verbs.transcribe import transcribe
+from tests.tiny import clips_in
 
 pytestmark = pytest.mark.real_speech
 
@@ -42,7 +43,9 @@ def test_texts_equal_those_of_transformers(whisper_tiny: Path, shared_dir: Path)
         expected.append(tokenizer.batch_decode(tokens, skip_special_tokens=True)[0].strip())
     speech = load(find(str(whisper_tiny)))
     options = DecodeOptions(max_length=448)
-    found = speech.transcribe_batch([decode(path) for path, _ in clips], [language for _, language in clips], options)
+    found = speech.transcribe_batch(
+        [decode(path) for path, _ in clips], clips_in(*[language for _, language in clips]), options
+    )
     assert found == expected
 
 

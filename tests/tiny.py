@@ -9,6 +9,8 @@ import soundfile
 import torch
 import whisper
 
+from eartune.manifest import Utterance
+
 ENGLISH_VOCABULARY = 51864
 MULTILINGUAL_VOCABULARY = 51865
 LARGE_V3_VOCABULARY = 51866
@@ -56,3 +58,8 @@ def write_speech(folder: Path, *, count: int = 6, duration_s: float = 1.0, langu
     manifest = folder / "speech.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return manifest
+
+
+def clips_in(*languages: str | None) -> list[Utterance]:
+    """Utterances of which only the language is known, for waveforms that come from elsewhere."""
+    return [Utterance(audio=Path("clip.wav"), text="", duration_s=1.0, language=language) for language in languages]

@@ -107,6 +107,8 @@ class SpeechModel(Protocol):
     # what the transcripts of one window may take together, and the grid of its times
     max_window_tokens: int
     timestamp_step_s: float
+    # the axis of time in input_features
+    time_axis: int
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         """Say for each utterance why the model cannot be trained on it, or None."""
@@ -120,31 +122,35 @@ class SpeechModel(Protocol):
     def pad_token_id(self) -> int:
         """Return the token that fills decoder inputs."""
 
-    def features(self, waveforms_BS: torch.Tensor, window_s: float = ...) -> torch.Tensor:
-        """Compute model inputs on the tensor's device from zero-padded 16 kHz mono waveforms.
+    def features(
+        self, waveforms_BS: torch.Tensor, samples_B: torch.Tensor, window_s: float | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Compute the encoder's inputs on the tensors' device from zero-padded 16 kHz mono waveforms of some lengths.
 
-        `window_s` is what the model gets to see; by default the whole window it was made for.
+        They are `input_features`, and an `attention_mask` where the model tells speech from padding. `window_s` is
+        what the model gets to see; by default the whole window it was made for, or the longest clip.
         """
 
     def shown_s(self, longest_s: float, window: WindowKind) -> float:
         """Return how much of a batch the network gets to see in decoding, in seconds."""
 
-    def encode(self, features: torch.Tensor) -> torch.Tensor:
-        """Run the encoder: features -> states [B, P, D]."""
+    def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Run the encoder: its inputs -> states [B, P, D]."""
 
     def summed_loss(
         self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
     ) -> torch.Tensor:
         """Sum the loss over all tokens to be answered, in float32; batches may differ in width and length.
 
-        A batch holds features (`input_features`) or the encoder's states (`encoder_states`), `decoder_input_ids`
-        [B, U], and of its N answers their places in the flattened [B * U] (`answer_rows`) and tokens (`answers`).
+        A batch holds the encoder's inputs or its states (`encoder_states`), `decoder_input_ids` [B, U], and of its N
+        answers their places in the flattened [B * U] (`answer_rows`), tokens (`answers`) and numbers in each row
+        (`answers_per_row`).
         """
 
     def transcribe_batch(
-        self, waveforms: Sequence[Waveform], languages: Sequence[str | None], options: DecodeOptions
+        self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
     ) -> list[str]:
-        """Decode clips that fit into one window."""
+        """Decode clips that fit into one window; of their utterances it sees the language and the other keys."""
 
     def transcribe_long(self, waveform: Waveform, language: str | None) -> list[Segment]:
         """Decode a recording of any length into segments with times."""

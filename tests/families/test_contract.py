@@ -10,10 +10,11 @@ from eartune.config.train_config import FAMILIES
 from eartune.families.registry import family
 from eartune.manifest import Utterance, read_manifest
 from eartune.speech_model import IGNORED, DecodeOptions, SpeechModel, Spoken
-from eartune.training.batching.batches import Batch, SpeechDataset, answers, to_inputs
+from eartune.training.batching.batches import Batch, SpeechDataset, answers, encoder_inputs, to_inputs
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Placed, Window
 from eartune.training.forward import Forward
+from tests.tiny import clips_in
 
 TINY = {"whisper": "tiny_model"}
 
@@ -53,8 +54,8 @@ def batch_of(
 
 
 def loss_of(speech: SpeechModel, batch: Batch) -> torch.Tensor:
-    features = speech.features(batch.waveforms, batch.width_s)
-    return speech.summed_loss([{"input_features": features, **answers(batch, torch.device("cpu"))}])
+    cpu = torch.device("cpu")
+    return speech.summed_loss([encoder_inputs(batch, speech, cpu) | answers(batch, cpu)])
 
 
 @pytest.mark.parametrize("width_s", [30.0, 3.2])
@@ -103,14 +104,14 @@ def test_batches_together_have_the_loss_and_gradients_of_each(
 def test_states_of_the_encoder_stand_for_features(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
     batch = batch_of(speech, utterances, [0, 3], width_s=3.2)
     with torch.no_grad():
-        states = speech.encode(speech.features(batch.waveforms, batch.width_s))
+        states = speech.encode(encoder_inputs(batch, speech, torch.device("cpu")))
         found = speech.summed_loss([{"encoder_states": states, **answers(batch, torch.device("cpu"))}])
         torch.testing.assert_close(found, loss_of(speech, batch), atol=0, rtol=1e-6)
 
 
 def test_decoding_gives_one_text_per_clip(speech: SpeechModel) -> None:
     clips = [np.zeros(16_000, dtype=np.float32), 0.1 * np.ones(8_000, dtype=np.float32)]
-    texts = speech.transcribe_batch(clips, ["en", None], DecodeOptions(max_length=8))
+    texts = speech.transcribe_batch(clips, clips_in("en", None), DecodeOptions(max_length=8))
     assert [type(text) for text in texts] == [str, str]
 
 
@@ -136,4 +137,6 @@ def test_a_saved_model_answers_the_same(speech: SpeechModel, tmp_path: Path) -> 
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     clip = [0.1 * np.ones(16_000, dtype=np.float32)]
     options = DecodeOptions(max_length=8)
-    assert again.transcribe_batch(clip, ["en"], options) == speech.transcribe_batch(clip, ["en"], options)
+    assert again.transcribe_batch(clip, clips_in("en"), options) == speech.transcribe_batch(
+        clip, clips_in("en"), options
+    )

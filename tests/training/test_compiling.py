@@ -15,6 +15,7 @@ from eartune.speech_model import DecodeOptions
 from eartune.training.adaptation.adapters import attach, lora_config
 from eartune.training.adaptation.targets import resolve_targets
 from eartune.training.compiling import compile_layers, uncompiled
+from tests.tiny import clips_in
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +36,8 @@ def batch(speech: WhisperModel, rows: int, seconds: float, tokens: int) -> dict[
     ids = torch.randint(0, 1000, (rows, tokens), generator=generator)
     chosen = torch.arange(rows * tokens)
     return {
-        "input_features": speech.features(waveforms, seconds), "decoder_input_ids": ids, "answer_rows": chosen,
-        "answers": ids.flatten(),
+        **speech.features(waveforms, torch.full((rows,), waveforms.shape[1]), seconds), "decoder_input_ids": ids,
+        "answer_rows": chosen, "answers": ids.flatten(),
     }  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def test_decoding_compiles_nothing(tiny_model: Path) -> None:
     compile_layers(speech.network, speech.blocks, backend="aot_eager")
     clip = (0.1 * torch.randn(16_000)).numpy()
     with uncompiled():
-        speech.transcribe_batch([clip], ["en"], DecodeOptions(max_length=4))
+        speech.transcribe_batch([clip], clips_in("en"), DecodeOptions(max_length=4))
     assert graphs() == 0
     gradients(speech, batch(speech, *SHAPES[0]))
     assert graphs() > 0

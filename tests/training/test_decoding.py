@@ -28,8 +28,8 @@ def batches(
     """Return the lengths of the clips that are decoded together, of clips that are numbers of samples only."""
     found: list[list[float]] = []
 
-    def transcribe_batch(waveforms: Sequence[Waveform], languages: Sequence[str | None], _: DecodeOptions) -> list[str]:
-        assert len(languages) == len(waveforms)
+    def transcribe_batch(waveforms: Sequence[Waveform], clips: Sequence[Utterance], _: DecodeOptions) -> list[str]:
+        assert [clip.duration_s for clip in clips] == [float(waveform) for waveform in waveforms]
         found.append([float(waveform) for waveform in waveforms])
         return [f"{float(waveform):g}" for waveform in waveforms]
 

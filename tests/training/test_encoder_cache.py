@@ -1,6 +1,7 @@
 """States of a frozen encoder: found by content, never stale, and the same as computed."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,9 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     encode = WhisperModel.encode
 
-    def counted(self: WhisperModel, features: torch.Tensor) -> torch.Tensor:
-        calls.append(len(features))
-        return encode(self, features)
+    def counted(self: WhisperModel, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        calls.append(len(inputs["input_features"]))
+        return encode(self, inputs)
 
     monkeypatch.setattr(WhisperModel, "encode", counted)
     return calls

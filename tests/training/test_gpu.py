@@ -17,6 +17,7 @@ from eartune.training.trainer import SpeechTrainer
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.merge import merge
 from eartune.verbs.train import train
+from tests.tiny import clips_in
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -114,6 +115,6 @@ def test_decoding_on_the_gpu_gives_the_texts_of_the_cpu(real_tiny_en: Path, demo
 
     clips = [decode(path) for path, _ in demo_clips[:8]]
     speech = load(find(str(real_tiny_en)))
-    expected = speech.transcribe_batch(clips, [None] * 8, DecodeOptions())
+    expected = speech.transcribe_batch(clips, clips_in(*[None] * 8), DecodeOptions())
     speech.network.cuda()
-    assert speech.transcribe_batch(clips, [None] * 8, DecodeOptions()) == expected
+    assert speech.transcribe_batch(clips, clips_in(*[None] * 8), DecodeOptions()) == expected

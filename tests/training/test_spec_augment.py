@@ -8,7 +8,7 @@ from eartune.training.spec_augment import SpecAugment
 
 def masked(augment: SpecAugment, *, rows: int = 200, frames: int = 400, reach: int = 300) -> torch.Tensor:
     torch.manual_seed(0)
-    return augment(torch.ones(rows, 80, frames), reach) == 0
+    return augment(torch.ones(rows, 80, frames), share=reach / frames, time_axis=2) == 0
 
 
 def test_masks_of_time_cover_whole_frames_of_the_speech() -> None:
@@ -35,5 +35,12 @@ def test_rows_are_masked_apart() -> None:
 @pytest.mark.parametrize("reach", [1, 5, 400])
 def test_short_speech_has_its_share_of_masks(reach: int) -> None:
     augment = SpecAugment(0.05, 10, 0.0, 10)
-    shares = [float(augment(torch.ones(1, 8, 400), reach).eq(0).any()) for _ in range(300)]
+    shares = [float(augment(torch.ones(1, 8, 400), share=reach / 400, time_axis=2).eq(0).any()) for _ in range(300)]
     assert abs(sum(shares) / 300 - min(1.0, 0.05 * reach / 10)) < 0.1
+
+
+def test_time_may_be_the_first_axis_of_a_row() -> None:
+    augment = SpecAugment(0.1, 10, 0.1, 10)
+    torch.manual_seed(0)
+    swapped = augment(torch.ones(20, 400, 80), share=0.75, time_axis=1)
+    assert torch.equal(swapped.transpose(1, 2) == 0, masked(augment, rows=20))

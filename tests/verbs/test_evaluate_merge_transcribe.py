@@ -22,6 +22,7 @@ from eartune.verbs.merge import merge
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import TrainedRun, train
 from eartune.verbs.transcribe import Transcript, render, transcribe
+from tests.tiny import clips_in
 from tests.verbs.test_train import configure
 
 SHORT = DecodeOptions(max_length=8)
@@ -62,7 +63,7 @@ def test_hypotheses_stand_beside_their_own_utterance(tiny_model: Path, tiny_spee
     speech = load(find(str(tiny_model)), language="en")
     for utterance, hypothesis in zip(found.utterances, found.tuned.hypotheses, strict=True):
         waveform, _ = soundfile.read(utterance.audio, dtype="float32")
-        assert speech.transcribe_batch([waveform], ["en"], SHORT) == [hypothesis]
+        assert speech.transcribe_batch([waveform], clips_in("en"), SHORT) == [hypothesis]
 
 
 @pytest.mark.parametrize("window", ["padded", "short"])
@@ -77,7 +78,7 @@ def test_evaluation_decodes_in_the_window_that_it_records(
     rows = [json.loads(line) for line in (tmp_path / "hypotheses.jsonl").read_text().splitlines()]
     waveforms = [soundfile.read(tmp_path / row["audio_filepath"], dtype="float32")[0] for row in rows]
     found = {
-        each: speech.transcribe_batch(waveforms, ["en"] * len(rows), DecodeOptions(window=each))
+        each: speech.transcribe_batch(waveforms, clips_in(*["en"] * len(rows)), DecodeOptions(window=each))
         for each in ("padded", "short")
     }
     assert [row["pred_text"] for row in rows] == found[window]
@@ -91,7 +92,7 @@ def test_transcription_in_a_short_window(
     assert main(["transcribe", str(tiny_model), str(clip), "--language", "en", "--window", "short"]) == 0
     waveform, _ = soundfile.read(clip, dtype="float32")
     options = DecodeOptions(max_length=448, window="short")
-    (expected,) = load(find(str(tiny_model))).transcribe_batch([waveform], ["en"], options)
+    (expected,) = load(find(str(tiny_model))).transcribe_batch([waveform], clips_in("en"), options)
     assert capsys.readouterr().out == expected + "\n"
 
 

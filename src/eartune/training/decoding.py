@@ -59,8 +59,7 @@ def decode_utterances(
                     ahead = reader.submit(_load, [utterances[index] for index in batches[number + 1]])
                 if should_stop():
                     raise Stopped
-                languages = [utterances[index].language for index in rows]
-                texts = speech.transcribe_batch(waveforms, languages, options)
+                texts = speech.transcribe_batch(waveforms, [utterances[index] for index in rows], options)
                 for index, text in zip(rows, texts, strict=True):
                     hypotheses[index] = text
                 task.advance(len(rows))

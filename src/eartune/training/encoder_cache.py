@@ -105,7 +105,8 @@ def open_cache(
     seen_s = sum(batch.seen_s for step in plan for batch in step if all(len(w.clips) == 1 for w in batch.windows))
     device = next(speech.network.parameters()).device
     with torch.no_grad(), autocast(device, precision):
-        second_1PD = speech.encode(speech.features(torch.zeros(1, 16_000, device=device), 1.0))
+        second_1S = torch.zeros(1, 16_000, device=device)
+        second_1PD = speech.encode(speech.features(second_1S, torch.tensor([16_000], device=device), 1.0))
     num_bytes = round(seen_s * 2 * second_1PD.numel())
     store = open_store(wanted, num_bytes=num_bytes)
     report.line(f"cache_encoder: {gigabytes(num_bytes)} of states in {store.where}")

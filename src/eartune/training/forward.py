@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from eartune.speech_model import SpeechModel
-from eartune.training.batching.batches import Batch, answers, on_device
+from eartune.training.batching.batches import Batch, answers, encoder_inputs
 from eartune.training.device import Precision, autocast
 from eartune.training.encoder_cache import EncoderCache
 from eartune.training.spec_augment import SpecAugment
@@ -37,20 +36,22 @@ class Forward:
     def plain_loss(self, batch: Batch) -> torch.Tensor:
         """Sum the loss over the answers of a batch, as it is measured."""
         with autocast(self.device, self.precision):
-            return self.speech.summed_loss([{"input_features": self._features(batch), **answers(batch, self.device)}])
+            return self.speech.summed_loss([self._features(batch) | answers(batch, self.device)])
 
     def _encoder_inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
         if batch.keys:
             assert self.cache is not None
             states = self.cache.states(batch, self._encode).to(self.device, non_blocking=True)
             return {"encoder_states": states.float() if self.precision == "fp32" else states}
-        features = self._features(batch)
+        inputs = self._features(batch)
         if self.augment is not None:
-            features = self.augment(features, math.ceil(features.shape[-1] * batch.filled))
-        return {"input_features": features}
+            inputs["input_features"] = self.augment(
+                inputs["input_features"], share=batch.filled, time_axis=self.speech.time_axis
+            )
+        return inputs
 
-    def _features(self, batch: Batch) -> torch.Tensor:
-        return self.speech.features(on_device(batch.waveforms, self.device), batch.width_s)
+    def _features(self, batch: Batch) -> dict[str, torch.Tensor]:
+        return encoder_inputs(batch, self.speech, self.device)
 
     @torch.no_grad()
     def _encode(self, batch: Batch) -> torch.Tensor:

@@ -5,6 +5,7 @@ B batch, M mel bins, T frames, K masks.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,14 +22,14 @@ class SpecAugment:
     feature_prob: float
     feature_length: int
 
-    def __call__(self, features_BMT: torch.Tensor, num_frames: int) -> torch.Tensor:
-        """Return features with masks over the first `num_frames` frames, where the speech is; masked is 0, the middle
-        of Whisper's range."""
-        num_rows, num_bins, total = features_BMT.shape
-        device = features_BMT.device
+    def __call__(self, features: torch.Tensor, *, share: float, time_axis: int) -> torch.Tensor:
+        """Return features [B, M, T] or [B, T, M] with masks over the first `share` of the frames, where the speech is;
+        masked is 0, the middle of Whisper's range and the mean of normalised features."""
+        num_rows, total, num_bins = len(features), features.shape[time_axis], features.shape[3 - time_axis]
+        num_frames, device = math.ceil(total * share), features.device
         time_BT = _masks(num_rows, min(num_frames, total), total, self.time_prob, self.time_length, device)
         bins_BM = _masks(num_rows, num_bins, num_bins, self.feature_prob, self.feature_length, device)
-        return features_BMT.masked_fill(time_BT[:, None, :] | bins_BM[:, :, None], 0.0)
+        return features.masked_fill(time_BT.unsqueeze(3 - time_axis) | bins_BM.unsqueeze(time_axis), 0.0)
 
 
 def spec_augment(window: WindowSection) -> SpecAugment | None:

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from eartune.audio import SAMPLE_RATE_HZ, decode
+from eartune.manifest import Utterance
 from eartune.reporting import Reporter, Silent
 from eartune.speech_model import DecodeOptions, Segment, WindowKind
 from eartune.training.device import best_device, choose_gpu
@@ -67,7 +68,8 @@ def transcribe(
                 segments = speech.transcribe_long(waveform, language)
             else:
                 options = DecodeOptions(max_length=448, num_beams=num_beams, window=window)
-                texts = speech.transcribe_batch([waveform], [language], options)
+                clip = Utterance(audio=recording, text="", duration_s=duration_s, language=language)
+                texts = speech.transcribe_batch([waveform], [clip], options)
                 segments = [Segment(0.0, round(duration_s, 2), texts[0])]
             transcripts.append(Transcript(recording, duration_s, tuple(segments)))
             progress.advance()

@@ -14,6 +14,7 @@ from eartune.families.whisper.decode import pad_waveforms, window_s
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.speech_model import DecodeOptions, Network, Waveform
+from tests.tiny import clips_in
 
 CLIPS: list[Waveform] = [
     loudness * np.random.default_rng(seed).standard_normal(round(16_000 * seconds)).astype(np.float32)
@@ -67,7 +68,7 @@ def test_texts_are_those_of_a_network_built_for_the_window(speech: WhisperModel,
     )
     expected = [text.strip() for text in speech.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
     options = DecodeOptions(max_length=20, num_beams=num_beams, window=window)
-    assert speech.transcribe_batch(CLIPS, languages, options) == expected
+    assert speech.transcribe_batch(CLIPS, clips_in(*languages), options) == expected
     assert len(set(expected)) == 3
 
 
@@ -87,23 +88,26 @@ def test_short_windows_greedily_by_hand(speech: WhisperModel) -> None:
             if tokens[-1] == settings.eos_token_id:
                 break
         expected.append(speech.tokenizer.decode(tokens, skip_special_tokens=True).strip())
-    assert speech.transcribe_batch(CLIPS, ["en"] * 3, DecodeOptions(max_length=10, window="short")) == expected
-    assert speech.transcribe_batch(CLIPS, ["en"] * 3, DecodeOptions(max_length=10)) != expected
+    assert (
+        speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=10, window="short"))
+        == expected
+    )
+    assert speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=10)) != expected
 
 
 def test_beams_know_some_languages_and_detect_the_others(speech: WhisperModel) -> None:
     options = DecodeOptions(max_length=8, num_beams=2)
-    detected = speech.transcribe_batch(CLIPS, [None] * 3, options)
-    told = speech.transcribe_batch(CLIPS, ["ru", "ru", "ru"], options)
-    assert speech.transcribe_batch(CLIPS, [None, "ru", None], options) == [detected[0], told[1], detected[2]]
+    detected = speech.transcribe_batch(CLIPS, clips_in(None, None, None), options)
+    told = speech.transcribe_batch(CLIPS, clips_in("ru", "ru", "ru"), options)
+    assert speech.transcribe_batch(CLIPS, clips_in(None, "ru", None), options) == [detected[0], told[1], detected[2]]
 
 
 def test_a_model_that_wants_no_repetition_is_left_to_generate(
     speech: WhisperModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = speech.transcribe_batch(CLIPS, ["en"] * 3, DecodeOptions(max_length=20))
+    usual = speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20))
     monkeypatch.setattr(speech.network.generation_config, "no_repeat_ngram_size", 2)
-    found = speech.transcribe_batch(CLIPS, ["en"] * 3, DecodeOptions(max_length=20))
+    found = speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20))
     assert found != usual
     monkeypatch.setattr(whisper_decode, "is_plain", lambda settings: True)  # noqa: ARG005
-    assert speech.transcribe_batch(CLIPS, ["en"] * 3, DecodeOptions(max_length=20)) == usual
+    assert speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20)) == usual

@@ -18,7 +18,7 @@ from eartune.families.whisper.load import find, load
 from eartune.families.whisper.openai import load_openai_checkpoint
 from eartune.families.whisper.tokenizer import build_tokenizer
 from eartune.speech_model import DecodeOptions
-from tests.tiny import LARGE_V3_VOCABULARY, write_openai_checkpoint
+from tests.tiny import LARGE_V3_VOCABULARY, clips_in, write_openai_checkpoint
 
 TEXTS = [
     " The quick brown fox's 12 jumps, isn't it?",
@@ -105,7 +105,7 @@ def test_decoding_equals_openais_on_real_speech(real_tiny_en: Path, demo_clips: 
         audio = decode(clip)
         mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(audio), n_mels=80)
         expected = whisper.decode(theirs, mel, options).text.strip()
-        found = ours.transcribe_batch([audio], [None], DecodeOptions(max_length=448))[0]
+        found = ours.transcribe_batch([audio], clips_in(None), DecodeOptions(max_length=448))[0]
         assert found == expected
 
 

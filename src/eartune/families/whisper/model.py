@@ -32,6 +32,7 @@ class WhisperModel:
     blocks = BLOCKS
     max_duration_s = WINDOW_S
     timestamp_step_s = TIMESTAMP_STEP_S
+    time_axis = 2
 
     def __init__(
         self,
@@ -69,16 +70,20 @@ class WhisperModel:
     def pad_token_id(self) -> int:
         return int(self.tokenizer.pad_token_id)
 
-    def features(self, waveforms_BS: torch.Tensor, window_s: float = WINDOW_S) -> torch.Tensor:
+    def features(
+        self,
+        waveforms_BS: torch.Tensor,
+        samples_B: torch.Tensor,  # noqa: ARG002  silence is part of what Whisper hears
+        window_s: float | None = None,
+    ) -> dict[str, torch.Tensor]:
         self.log_mel.to(waveforms_BS.device)
-        features_BMT: torch.Tensor = self.log_mel(waveforms_BS, window_s)
-        return features_BMT
+        return {"input_features": self.log_mel(waveforms_BS, WINDOW_S if window_s is None else window_s)}
 
     def shown_s(self, longest_s: float, window: WindowKind) -> float:
         return window_s(longest_s, window)
 
-    def encode(self, features: torch.Tensor) -> torch.Tensor:
-        states_BPD: torch.Tensor = whisper_of(self.network).model.encoder(features).last_hidden_state
+    def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        states_BPD: torch.Tensor = whisper_of(self.network).model.encoder(**inputs).last_hidden_state
         return states_BPD
 
     def summed_loss(
@@ -87,10 +92,10 @@ class WhisperModel:
         return answer_loss(whisper_of(self.network), batches, label_smoothing=label_smoothing)
 
     def transcribe_batch(
-        self, waveforms: Sequence[Waveform], languages: Sequence[str | None], options: DecodeOptions
+        self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
     ) -> list[str]:
         self.log_mel.to(next(self.network.parameters()).device)
-        chosen = [whisper_code(language or self.encoder.default_language) for language in languages]
+        chosen = [whisper_code(utterance.language or self.encoder.default_language) for utterance in utterances]
         return transcribe_clips(
             self.network, self.log_mel, self.tokenizer, waveforms, chosen, task=self.task, options=options
         )
@@ -109,7 +114,8 @@ class WhisperModel:
         text_BU = torch.randint(0, 50_000, (2, 24), generator=generator)
         tokens_BU = torch.cat([torch.tensor([prompt, prompt]), text_BU % len(self.tokenizer)], dim=1)
         device = next(self.network.parameters()).device
-        return {"input_features": self.features(noise_BS.to(device)), "decoder_input_ids": tokens_BU.to(device)}
+        features = self.features(noise_BS.to(device), torch.full((2,), noise_BS.shape[1], device=device))
+        return {**features, "decoder_input_ids": tokens_BU.to(device)}
 
     def save(self, folder: Path) -> None:
         self.network.save_pretrained(folder)

@@ -21,12 +21,14 @@ from eartune.training.batching.windows import Clip, Window, alone
 
 @dataclass(frozen=True)
 class Batch:
-    """One forward pass, on the CPU. waveforms [B, S] float32, zeros where there is no speech; decoder_input_ids [B, U];
-    labels [B, U], IGNORED where there is nothing to answer; the encoder sees `width_s` of each row.
+    """One forward pass, on the CPU. waveforms [B, S] float32, zeros where there is no speech, and the `samples` [B] up
+    to the end of the last; decoder_input_ids [B, U]; labels [B, U], IGNORED where there is nothing to answer; the
+    encoder sees `width_s` of each row.
 
     Where the encoder's states are kept, `keys` name those of each row; there are no waveforms if all are known."""
 
     waveforms: torch.Tensor | None
+    samples: torch.Tensor | None
     decoder_input_ids: torch.Tensor
     labels: torch.Tensor
     width_s: float
@@ -60,6 +62,7 @@ class Batch:
     def _rows(self, rows: slice) -> Batch:
         return Batch(
             None if self.waveforms is None else self.waveforms[rows],
+            None if self.samples is None else self.samples[rows],
             self.decoder_input_ids[rows],
             self.labels[rows],
             self.width_s,
@@ -88,10 +91,10 @@ class SpeechDataset(Dataset[Batch]):
             inputs_BU[row, : len(label.decoder_input_ids)] = torch.tensor(label.decoder_input_ids)
             targets_BU[row, : len(label.targets)] = torch.tensor(label.targets)
         speech_s = sum(self.utterances[clip.index].duration_s for window in planned.windows for clip in window.clips)
-        waveforms_BS = None
+        waveforms_BS = samples_B = None
         if not planned.known:
-            waveforms_BS = self._waveforms(planned.windows, round(planned.width_s * SAMPLE_RATE_HZ))
-        return Batch(waveforms_BS, inputs_BU, targets_BU, planned.width_s, speech_s, planned.keys)
+            waveforms_BS, samples_B = self._waveforms(planned.windows, round(planned.width_s * SAMPLE_RATE_HZ))
+        return Batch(waveforms_BS, samples_B, inputs_BU, targets_BU, planned.width_s, speech_s, planned.keys)
 
     def clips(self) -> list[Clip]:
         """Describe the utterances for a plan."""
@@ -107,18 +110,18 @@ class SpeechDataset(Dataset[Batch]):
             for clip in window.clips
         ]
 
-    def _waveforms(self, windows: Sequence[Window], most_samples: int) -> torch.Tensor:
+    def _waveforms(self, windows: Sequence[Window], most_samples: int) -> tuple[torch.Tensor, torch.Tensor]:
         placed = [
             [(round(clip.start_s * SAMPLE_RATE_HZ), load_waveform(self.utterances[clip.index])) for clip in w.clips]
             for w in windows
         ]
-        longest = max(start + len(waveform) for row in placed for start, waveform in row)
-        waveforms_BS = np.zeros((len(placed), longest), dtype=np.float32)
+        samples_B = torch.tensor([max(start + len(waveform) for start, waveform in row) for row in placed])
+        waveforms_BS = np.zeros((len(placed), int(samples_B.max())), dtype=np.float32)
         for waveform_S, row in zip(waveforms_BS, placed, strict=True):
             for start, waveform in row:
                 waveform_S[start : start + len(waveform)] = waveform
         # a file may hold a sample more than its duration says
-        return torch.from_numpy(waveforms_BS[:, :most_samples])
+        return torch.from_numpy(waveforms_BS[:, :most_samples]), samples_B.clamp(max=most_samples)
 
 
 def load_waveform(utterance: Utterance) -> Waveform:
@@ -161,10 +164,15 @@ def _divided(batches: Iterable[Batch], seen_s: float) -> Iterator[Batch]:
 def to_inputs(batch: Batch, speech: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
     """Return the network's arguments and the labels on a device, with features computed there."""
     return {
-        "input_features": speech.features(on_device(batch.waveforms, device), batch.width_s),
+        **encoder_inputs(batch, speech, device),
         "decoder_input_ids": batch.decoder_input_ids.to(device),
         "labels": batch.labels.to(device),
     }
+
+
+def encoder_inputs(batch: Batch, speech: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
+    """Compute the features of a batch on a device."""
+    return speech.features(on_device(batch.waveforms, device), on_device(batch.samples, device), batch.width_s)
 
 
 def on_device(tensor: torch.Tensor | None, device: torch.device) -> torch.Tensor:
@@ -176,5 +184,10 @@ def answers(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
     """Return the decoder's side of SpeechModel.summed_loss, counted on the CPU: nothing waits for a GPU."""
     labels = batch.labels.flatten()
     rows_N = (labels != IGNORED).nonzero().flatten()
-    found = {"decoder_input_ids": batch.decoder_input_ids, "answer_rows": rows_N, "answers": labels[rows_N]}
+    found = {
+        "decoder_input_ids": batch.decoder_input_ids,
+        "answer_rows": rows_N,
+        "answers": labels[rows_N],
+        "answers_per_row": (batch.labels != IGNORED).sum(dim=1),
+    }
     return {name: tensor.to(device, non_blocking=True) for name, tensor in found.items()}
