@@ -8,15 +8,15 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from eartune.audio import decode
+from eartune.audio import decode as decode_audio
 from eartune.errors import InputError
-from eartune.families.whisper import greedy
 from eartune.families.whisper.decode import pad_waveforms
-from eartune.families.whisper.greedy import complete_languages, decode_greedily, is_plain, prompts
+from eartune.families.whisper.greedy import complete_languages, decode, is_plain, prompts
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.loss import whisper_of
 from eartune.manifest import read_manifest
 from eartune.speech_model import Network
+from eartune.training import greedy
 
 LANGUAGES: list[str | None] = ["en", "ru", "de", "en", "fr", "ja", "en", "ru"]
 NUM_ROWS = len(LANGUAGES)
@@ -58,7 +58,7 @@ def ours(network: Network, window: torch.Tensor, languages: list[str | None], *,
     if network.generation_config.is_multilingual:
         spoken = complete_languages(network, states, languages)
     start = torch.tensor(prompts(network, spoken, task="transcribe"))
-    return decode_greedily(network, states, start, max_length=max_length)
+    return decode(network, states, start, max_length=max_length)
 
 
 def theirs(
@@ -211,7 +211,7 @@ def test_real_speech_has_the_tokens_of_generate(shared_dir: Path) -> None:
     """The real whisper-tiny: prompts of different lengths, their language told and detected."""
     speech = load(find(str(shared_dir / "models" / "whisper-tiny")))
     rows = read_manifest([shared_dir / "data" / "prompts-en" / "test.jsonl"]).utterances[:4]
-    window = speech.log_mel(pad_waveforms([decode(row.audio) for row in rows]))
+    window = speech.log_mel(pad_waveforms([decode_audio(row.audio) for row in rows]))
     told: list[str | None] = ["en"] * len(rows)
     expected = theirs(speech.network, window, told, max_length=225)
     assert ours(speech.network, window, told, max_length=225) == expected

@@ -12,7 +12,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.families.whisper.features import WINDOW_S, LogMel
-from eartune.families.whisper.greedy import complete_languages, decode_greedily, is_plain, prompts
+from eartune.families.whisper.greedy import complete_languages, decode, is_plain, prompts
 from eartune.families.whisper.loss import whisper_of
 from eartune.speech_model import DecodeOptions, Network, Segment, Waveform, WindowKind
 from eartune.training.batching.windows import widened_s
@@ -84,7 +84,7 @@ def _decode(
     spoken = complete_languages(whisper, states_BPD, languages) if multilingual else ["<|en|>"] * len(languages)
     if options.num_beams == 1 and is_plain(whisper.generation_config):
         prompts_BU = torch.tensor(prompts(whisper, spoken, task=task), device=states_BPD.device)
-        return decode_greedily(whisper, states_BPD, prompts_BU, max_length=options.max_length)
+        return decode(whisper, states_BPD, prompts_BU, max_length=options.max_length)
     settings: dict[str, Any] = {"task": task, "language": spoken} if multilingual else {}
     tokens_BU = whisper.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=states_BPD),

@@ -1,6 +1,5 @@
-"""Whisper's greedy decoding of a batch, in which rows that have ended leave.
+"""Whisper's greedy decoding: prompts, languages, and the tokens that transformers' generate gives.
 
-The tokens are those of transformers' generate, which keeps every row until the last one has ended.
 B batch, P positions of 20 ms, D model width, U tokens, V vocabulary.
 """
 
@@ -9,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig, WhisperForConditionalGeneration
+from transformers import EncoderDecoderCache, GenerationConfig, WhisperForConditionalGeneration
 
 from eartune.errors import InputError, nearest
+from eartune.training.greedy import decode_greedily
 
-# Copying a row's memory out of the batch takes about as long as so many tokens of it. Ended rows leave once they have
-# idled for longer than the copy of the others takes.
-COPY_IN_TOKENS = 3
 # What a model's own settings may ask of its decoding besides suppressed tokens, and the values that ask for nothing.
 SPECIAL_WISHES = {
     "repetition_penalty": 1, "encoder_repetition_penalty": 1, "no_repeat_ngram_size": 0,
@@ -64,8 +61,7 @@ def prompts(network: WhisperForConditionalGeneration, languages: Sequence[str], 
     return [[start, settings.lang_to_id[language], settings.task_to_id[task], end] for language in languages]
 
 
-@torch.no_grad()
-def decode_greedily(
+def decode(
     network: WhisperForConditionalGeneration,
     states_BPD: torch.Tensor,
     prompts_BU: torch.Tensor,
@@ -75,46 +71,23 @@ def decode_greedily(
     """Return the tokens that follow each prompt, without <|endoftext|>: at most `max_length`, fewer where a row's
     prompt and tokens reach the model's longest text.
     """
-    settings, device = network.generation_config, states_BPD.device
-    end = settings.eos_token_id
-    never_V, never_first_V = _suppressed(network, device)
-    num_steps = min(max_length, network.config.max_target_positions - prompts_BU.shape[1])
-    looks = tokens_between_looks(device)
-    written_BU = torch.full((len(prompts_BU), num_steps), end, device=device)
-    idled = 0
-    # of the rows that are still in the batch: which they are, and whether they have ended
-    rows_B = torch.arange(len(prompts_BU), device=device)
-    ended_B = torch.zeros_like(rows_B, dtype=torch.bool)
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    inputs_BU = prompts_BU
-    for step in range(num_steps):
+
+    def scores(
+        tokens_BU: torch.Tensor, states_BPD: torch.Tensor, _: torch.Tensor | None, cache: EncoderDecoderCache
+    ) -> torch.Tensor:
         hidden_BUD = network.model.decoder(
-            inputs_BU, encoder_hidden_states=states_BPD, past_key_values=cache, use_cache=True
+            tokens_BU, encoder_hidden_states=states_BPD, past_key_values=cache, use_cache=True
         ).last_hidden_state
         # float32 as in generate, so that equal scores stay equal
-        scores_BV = network.proj_out(hidden_BUD[:, -1:])[:, -1].float()
-        scores_BV = scores_BV.masked_fill(never_V if step else never_first_V, -torch.inf)
-        tokens_B = scores_BV.argmax(dim=-1).masked_fill(ended_B, end)
-        written_BU[rows_B, step] = tokens_B
-        ended_B = tokens_B == end
-        if (step + 1) % looks == 0:
-            num_ended = int(ended_B.sum())
-            if num_ended == len(ended_B):
-                break
-            idled += looks * num_ended
-            if idled >= COPY_IN_TOKENS * (len(ended_B) - num_ended):
-                idled = 0
-                staying = (~ended_B).nonzero()[:, 0]
-                cache.batch_select_indices(staying)
-                states_BPD, rows_B = states_BPD[staying], rows_B[staying]
-                tokens_B, ended_B = tokens_B[staying], ended_B[staying]
-        inputs_BU = tokens_B[:, None]
-    return [row[: row.index(end)] if end in row else row for row in written_BU.tolist()]
+        scores_BV: torch.Tensor = network.proj_out(hidden_BUD[:, -1:])[:, -1].float()
+        first = cache.get_seq_length() == prompts_BU.shape[1]
+        return scores_BV.masked_fill(never_first_V if first else never_V, -torch.inf)
 
-
-def tokens_between_looks(device: torch.device) -> int:
-    """Return how often to look for rows that have ended: on an accelerator each look waits for all that is queued."""
-    return 1 if device.type == "cpu" else 4
+    never_V, never_first_V = _suppressed(network, states_BPD.device)
+    num_steps = min(max_length, network.config.max_target_positions - prompts_BU.shape[1])
+    return decode_greedily(
+        scores, states_BPD, prompts_BU, end=int(network.generation_config.eos_token_id), max_length=num_steps
+    )
 
 
 def _suppressed(network: WhisperForConditionalGeneration, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
