@@ -13,7 +13,11 @@ BENCH_MODEL ?= $(wildcard ../shared/models/whisper-tiny)
 BENCH_DATA ?= $(wildcard ../shared/data/prompts-en)
 BENCH := $(BIN)/python benchmarks/whisper_training.py
 
-.PHONY: demo test lint types docs check bench bench-gpu clean
+# NeMo judges what is made of its models; it brings 3 GB along, so it has an environment of its own
+NEMO_VENV := .venv-nemo
+NEMO_PIP := $(NEMO_VENV)/bin/python -m pip --disable-pip-version-check
+
+.PHONY: demo test test-nemo lint types docs check bench bench-gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/eartune demo
@@ -21,9 +25,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
+# what we read and write of NeMo's models, compared with NeMo itself
+test-nemo: $(NEMO_VENV)/.installed
+	OMP_NUM_THREADS=1 $(NEMO_VENV)/bin/python -m pytest -m nemo tests/nemo/judge
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/shellcheck scripts/*.sh .ci/run
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
@@ -67,5 +76,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(NEMO_VENV)/.installed: constraints-nemo.txt pyproject.toml
+	$(PYTHON) -m venv $(NEMO_VENV)
+	$(NEMO_PIP) install --quiet --upgrade pip
+	@# the CPU build does: the judge runs no GPU
+	$(NEMO_PIP) install --quiet -c constraints-nemo.txt $(TORCH)+cpu 2>/dev/null || \
+		$(NEMO_PIP) install --quiet -c constraints-nemo.txt $(TORCH)
+	$(NEMO_PIP) install --quiet -c constraints-nemo.txt 'nemo_toolkit[asr]==3.0.0' -e '.[dev]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(NEMO_VENV) build dist .pytest_cache .mypy_cache .ruff_cache

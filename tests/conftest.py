@@ -14,6 +14,7 @@ from eartune.manifest import read_manifest
 from eartune.packages import fetch_package_file
 from eartune.verbs.demo import SPEECH, TINY_EN
 from tests.tiny import ENGLISH_VOCABULARY, write_openai_checkpoint, write_speech
+from tests.tiny_nemo import MODELS, write_tiny_nemo
 
 # how long a case takes says how busy the machine is, not whether the code is right
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -40,6 +41,13 @@ def tiny_english_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random English-only Whisper, as an OpenAI checkpoint."""
     path = tmp_path_factory.mktemp("models") / "tiny-random.en.pt"
     return write_openai_checkpoint(path, num_vocabulary=ENGLISH_VOCABULARY)
+
+
+@pytest.fixture(scope="session")
+def tiny_nemo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tiny random models of NeMo's kinds, as .nemo files, by kind."""
+    folder = tmp_path_factory.mktemp("nemo")
+    return {kind: write_tiny_nemo(folder / f"{kind}.nemo", kind) for kind in MODELS}
 
 
 @pytest.fixture(scope="session")

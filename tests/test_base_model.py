@@ -16,7 +16,7 @@ SECRET = "hf_thisIsASecretToken"
 
 
 def look_for(spec: str, **options: str | None) -> BaseModel:
-    return find_base_model(spec, model_type="whisper", hub_owner="openai", **options)  # type: ignore[arg-type]
+    return find_base_model(spec, model_types=("whisper",), file_kind="openai", hub_owner="openai", **options)  # type: ignore[arg-type]
 
 
 def answer(status: int) -> SimpleNamespace:

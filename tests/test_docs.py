@@ -1,6 +1,7 @@
 """README and docs: every command in them runs, every file has its line, generated pages are current."""
 
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -12,10 +13,14 @@ import pytest
 
 from eartune.cli import main
 from eartune.config import resolve_config
+from eartune.config.refused import refusal
+from eartune.config.train_config import BY_NAME
 from tests.tiny import TEXTS, write_speech
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "docs/quickstart.md"]
+OTHER_SCRIPTS = "docs/commands-of-other-scripts.md"
+NEMO = "docs/canary-parakeet.md"
+PAGES = ["README.md", "docs/quickstart.md", OTHER_SCRIPTS]
 CONFIGS = sorted([*ROOT.glob("configs/*.yaml"), ROOT / "src/eartune/demo_speech/demo.yaml"])
 # so that a tiny random model trains and decodes in seconds
 QUICK = ["--max-steps", "1", "--generation-max-length", "8", "--num-workers", "0", "--precision", "fp32"]
@@ -43,6 +48,10 @@ def workplace(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         shutil.copy(clip, place)
         place.with_suffix(".txt").write_text(f"{TEXTS[number % len(TEXTS)]} number {number}")
     shutil.copy(source / "audio" / "0.wav", tmp_path / "interview.wav")
+    rows = [json.loads(line) for line in (source / "speech.jsonl").read_text().splitlines()]
+    listed = [{"audio": f"source/{row['audio_filepath']}", "text": row["text"]} for row in rows]
+    (tmp_path / "train.json").write_text(json.dumps(listed[:6]))
+    (tmp_path / "eval.json").write_text(json.dumps(listed[6:]))
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     shutil.copy(tiny_model, tmp_path / "tiny.pt")
     monkeypatch.chdir(tmp_path)
@@ -55,6 +64,27 @@ def test_every_command_of_the_page_runs_in_its_order(page: str) -> None:
     assert commands(page)
     for command in commands(page):
         words = shlex.split(command.replace("openai/whisper-small", "tiny.pt"))
+        assert words.pop(0) == "eartune"
+        assert main([*words, *(QUICK if words[0] == "train" else [])]) == 0, command
+
+
+@pytest.fixture
+def nemo_workplace(tiny_nemo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with .nemo files and a corpus; clips long enough for their texts."""
+    (tmp_path / "models").mkdir()
+    shutil.copy(tiny_nemo["canary"], tmp_path / "models" / "canary-1b-v2.nemo")
+    shutil.copy(tiny_nemo["tdt"], tmp_path / "models" / "parakeet-tdt-0.6b-v3.nemo")
+    manifest = write_speech(tmp_path / "corpus", duration_s=3.0)
+    for name in ("train", "val", "test"):
+        shutil.copy(manifest, tmp_path / "corpus" / f"{name}.jsonl")
+    shutil.copy(tmp_path / "corpus" / "audio" / "0.wav", tmp_path / "interview.wav")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("nemo_workplace")
+def test_every_command_for_canary_and_parakeet_runs_in_its_order() -> None:
+    for command in commands(NEMO):
+        words = shlex.split(command)
         assert words.pop(0) == "eartune"
         assert main([*words, *(QUICK if words[0] == "train" else [])]) == 0, command
 
@@ -80,11 +110,41 @@ def test_commands_for_make_and_windows_name_what_is_there() -> None:
     assert f"torch=={pinned[0].removeprefix('torch==')}" in windows
 
 
+def test_flags_of_other_scripts_are_taken_or_refused_with_advice_as_the_table_says() -> None:
+    table = (ROOT / OTHER_SCRIPTS).read_text().partition("## Flags")[2].partition("## Files")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| `")]
+    assert len(rows) > 20
+    for there, here, note in rows:
+        flags = [name.replace("-", "_") for name in re.findall(r"--([\w-]+)", there)]
+        taken = [name in BY_NAME or name == "preset" for name in flags]
+        if here.startswith("as "):
+            assert all(taken), there
+        for name, is_taken in zip(flags, taken, strict=True):
+            assert is_taken or refusal(name) is not None, f"--{name} is neither an option nor refused with advice"
+        for name in re.findall(r"--([\w-]+)", here + note):
+            assert name.replace("-", "_") in {*BY_NAME, "preset"}, f"--{name} is no option"
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_shipped_configuration_trains(path: Path, tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
+def test_every_shipped_configuration_trains(
+    path: Path, tiny_model: Path, tiny_nemo: dict[str, Path], tiny_speech: Path, tmp_path: Path
+) -> None:
     assert path.read_text().startswith("# eartune "), "a configuration begins with its command"
-    resolve_config(files=[path], complete=False)
-    words = ["--base-model", str(tiny_model), "--train", str(tiny_speech), "--val", str(tiny_speech)]
+    config = resolve_config(files=[path], complete=False)
+    base = {"whisper": tiny_model, "canary": tiny_nemo["canary"], "parakeet": tiny_nemo["tdt"]}[config.family]
+    # a tiny model has two layers
+    fewer = ["--unfreeze-encoder-last", "1"] if (config.partial.unfreeze_encoder_last or 0) > 2 else []
+    words = [
+        *fewer,
+        "--language",
+        "en",
+        "--base-model",
+        str(base),
+        "--train",
+        str(tiny_speech),
+        "--val",
+        str(tiny_speech),
+    ]
     assert main(["train", "--config", str(path), *words, "--outdir", str(tmp_path / "run"), *QUICK]) == 0
 
 

@@ -13,6 +13,7 @@ LAYERS = [
     {"cli", "__main__"},
     {"verbs"},
     {"families"},
+    {"nemo"},
     {"training", "prepare"},
     {"speech_model"},
     {"run_dir", "base_model"},

@@ -129,8 +129,9 @@ def recordings(utterances: Sequence[Utterance]) -> Iterator[Recording]:
 def times_of(speech: SpeechModel, made: Iterator[Recording], language: str) -> Times:
     distances: list[float] = []
     num_segments = num_clips = 0
+    spoken = Utterance(audio=Path("joined.wav"), text="", duration_s=LONGEST_S, language=language)
     for recording in made:
-        segments = speech.transcribe_long(recording.waveform, language)
+        segments = speech.transcribe_long(recording.waveform, spoken)
         edges = [edge for segment in segments for edge in (segment.start_s, segment.end_s)]
         distances += join_distances(recording.spans, edges)
         num_segments, num_clips = num_segments + len(segments), num_clips + len(recording.spans)

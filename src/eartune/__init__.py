@@ -6,6 +6,7 @@ Layers, each importing only those below it:
     cli
     verbs                   prepare, train, evaluate, merge, transcribe, demo
     families                one folder per model family
+    nemo                    what the families of NVIDIA's NeMo share
     training                the Trainer, adapters, batches; knows a family by its contract only
     config, manifest, audio, text, scoring, run_dir, ...
     errors

@@ -1,4 +1,4 @@
-"""Where a base model comes from: a hub id, a local Hugging Face folder, or an OpenAI .pt file.
+"""Where a base model comes from: a hub id, a local Hugging Face folder, an OpenAI .pt file or a .nemo file.
 
 Finding it is the same for all families; reading it is the family's part.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,8 @@ from huggingface_hub.errors import (
 from eartune.errors import EartuneError, InputError
 from eartune.packages import sha256_of
 
+# the single files that hold a whole model: their ending, and what to call them
+FILES = {"openai": (".pt", "an OpenAI .pt file"), "nemo": (".nemo", "a .nemo file")}
 _SETTINGS = ["*.json", "*.txt"]
 _TOKEN_ADVICE = "set the environment variable HF_TOKEN or run `hf auth login`"
 
@@ -34,7 +37,7 @@ class BaseModel:
     """A base model found on this machine. `sha256` is that of its weights, over all files in the order of names."""
 
     spec: str
-    kind: Literal["hub", "folder", "openai"]
+    kind: Literal["hub", "folder", "openai", "nemo"]
     path: Path
     sha256: str
     revision: str | None = None
@@ -50,26 +53,37 @@ class BaseModel:
 
 
 def find_base_model(
-    spec: str, *, model_type: str, hub_owner: str, revision: str | None = None, cache: Path | None = None
+    spec: str,
+    *,
+    model_types: Sequence[str],
+    file_kind: Literal["openai", "nemo"],
+    hub_owner: str,
+    revision: str | None = None,
+    cache: Path | None = None,
 ) -> BaseModel:
     """Find a model by what the user wrote, fetching it from the hub if it is an id.
 
-    `model_type` is what config.json must say; `hub_owner` completes an id without owner (whisper-small).
+    `model_types` are what config.json may say; `file_kind` is the kind of single file that holds a model of the family;
+    `hub_owner` completes an id without owner (whisper-small).
     Raises InputError or EartuneError in one line: not there, not that kind of model, offline, gated, bad token.
     """
     local = Path(spec).expanduser()
+    suffix, named = FILES[file_kind]
     if local.is_file():
-        if local.suffix == ".pt":
-            return BaseModel(spec, "openai", local.resolve(), sha256_of(local))
-        raise InputError(f"{spec}: is a file, but not a .pt; give a hub id, a model folder or an OpenAI .pt file")
+        if local.suffix == suffix:
+            return BaseModel(spec, file_kind, local.resolve(), sha256_of(local))
+        raise InputError(f"{spec}: is a file, but not a {suffix}; give a hub id, a model folder or {named}")
     if local.is_dir():
-        _check_folder(local, model_type)
+        _check_folder(local, model_types)
         return BaseModel(spec, "folder", local.resolve(), _hash_of_weights(local))
     if _looks_local(spec):
-        raise InputError(f"{spec}: no such file or folder; give a hub id, a model folder or an OpenAI .pt file")
+        raise InputError(f"{spec}: no such file or folder; give a hub id, a model folder or {named}")
     repo_id = spec if "/" in spec else f"{hub_owner}/{spec}"
-    folder = _fetch_from_hub(repo_id, revision, cache)
-    _check_folder(folder, model_type)
+    folder = _fetch_from_hub(repo_id, revision, cache, file_kind)
+    archives = sorted(folder.glob("*.nemo")) if file_kind == "nemo" and not weight_files(folder) else []
+    if archives:
+        return BaseModel(repo_id, "nemo", archives[0], sha256_of(archives[0]), revision=folder.name)
+    _check_folder(folder, model_types)
     # the snapshot's folder is named after its commit
     return BaseModel(repo_id, "hub", folder, _hash_of_weights(folder), revision=folder.name)
 
@@ -89,7 +103,7 @@ def _looks_local(spec: str) -> bool:
     )
 
 
-def _check_folder(folder: Path, model_type: str) -> None:
+def _check_folder(folder: Path, model_types: Sequence[str]) -> None:
     config = folder / "config.json"
     if (folder / "adapter_config.json").is_file():
         raise InputError(
@@ -102,14 +116,23 @@ def _check_folder(folder: Path, model_type: str) -> None:
         )
     if not config.is_file():
         raise InputError(f"{folder}: has no config.json, so it is not a Hugging Face model folder")
+    found = model_type(folder)
+    if found not in model_types:
+        raise InputError(f"{folder}: is a {found!r} model, expected {' or '.join(map(repr, model_types))}")
+    if not weight_files(folder):
+        raise InputError(f"{folder}: has no weights (model.safetensors); copy the whole model folder")
+
+
+def model_type(folder: Path) -> str | None:
+    """Return what a model folder's config.json calls its model; None where there is none."""
+    config = folder / "config.json"
+    if not config.is_file():
+        return None
     try:
         found = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError):
         raise InputError(f"{config}: is not a model's JSON configuration") from None
-    if found != model_type:
-        raise InputError(f"{folder}: is a {found!r} model, expected {model_type!r}")
-    if not weight_files(folder):
-        raise InputError(f"{folder}: has no weights (model.safetensors); copy the whole model folder")
+    return found if isinstance(found, str) else None
 
 
 def _hash_of_weights(folder: Path) -> str:
@@ -119,10 +142,13 @@ def _hash_of_weights(folder: Path) -> str:
     return hashlib.sha256("".join(sha256_of(path) for path in files).encode()).hexdigest()
 
 
-def _fetch_from_hub(repo_id: str, revision: str | None, cache: Path | None) -> Path:
+def _fetch_from_hub(
+    repo_id: str, revision: str | None, cache: Path | None, file_kind: Literal["openai", "nemo"]
+) -> Path:
     where = f"{repo_id} (hub)"
+    _, named = FILES[file_kind]
     try:
-        return _snapshot(repo_id, revision, cache)
+        return _snapshot(repo_id, revision, cache, file_kind)
     except HFValidationError:
         raise InputError(f"{repo_id}: is neither a file or folder here nor a valid hub id (owner/name)") from None
     except GatedRepoError:
@@ -140,7 +166,7 @@ def _fetch_from_hub(repo_id: str, revision: str | None, cache: Path | None) -> P
     except LocalEntryNotFoundError:
         raise EartuneError(
             f"{where}: the hub cannot be reached and the model is not in the cache; connect this machine, "
-            "or give a local model folder or an OpenAI .pt file"
+            f"or give a local model folder or {named}"
         ) from None
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
@@ -153,10 +179,12 @@ def _fetch_from_hub(repo_id: str, revision: str | None, cache: Path | None) -> P
         ) from None
 
 
-def _snapshot(repo_id: str, revision: str | None, cache: Path | None) -> Path:
+def _snapshot(repo_id: str, revision: str | None, cache: Path | None, file_kind: Literal["openai", "nemo"]) -> Path:
     folder = Path(
         snapshot_download(repo_id, revision=revision, cache_dir=cache, allow_patterns=[*_SETTINGS, "*.safetensors"])
     )
-    if not weight_files(folder):
+    if not weight_files(folder) and file_kind == "nemo":
+        snapshot_download(repo_id, revision=revision, cache_dir=cache, allow_patterns=["*.nemo"])
+    elif not weight_files(folder):
         snapshot_download(repo_id, revision=revision, cache_dir=cache, allow_patterns=["pytorch_model*"])
     return folder

@@ -8,6 +8,7 @@ runs/NAME/
     checkpoints/     what an interrupted run goes on from
     best/, last/     the model (or adapter) to use, each with an origin.json of its own
     merged/          the adapter merged into its base, if asked for
+    launch.log       what a launcher showed, from before there was a run
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ class RunDir:
     @property
     def finished(self) -> Path:
         return self.root / "summary.json"
+
+    @property
+    def launch_log(self) -> Path:
+        return self.root / "launch.log"
 
     def list_checkpoints(self) -> list[Path]:
         """List whole checkpoints, oldest first; what a killed process was writing is not among them."""

@@ -59,10 +59,16 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Blocks:
-    """Names inside the network that adapters and freezing speak of."""
+    """Names inside the network that adapters, freezing and learning rates speak of."""
 
     encoder: str
-    decoder: str
+    # None where a head is all that follows the encoder (CTC)
+    decoder: str | None
+    # the lists of layers, from input to output; None where the decoder has none (CTC, prediction networks)
+    encoder_layers: str
+    decoder_layers: str | None
+    # the modules that turn the last states into scores of tokens
+    head: tuple[str, ...]
     default_targets: tuple[str, ...]
     # names other tools use for a module, and what it is called here
     target_aliases: dict[str, str]
@@ -113,6 +119,12 @@ class SpeechModel(Protocol):
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         """Say for each utterance why the model cannot be trained on it, or None."""
 
+    def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
+        """Say in a line how the tokenizer fits the texts to learn, where that differs between models.
+
+        Raises InputError where it does not.
+        """
+
     def language_of(self, utterance: Utterance) -> str | None:
         """Return the language an utterance is decoded and scored in: its own, the run's, or the model's only one."""
 
@@ -152,7 +164,7 @@ class SpeechModel(Protocol):
     ) -> list[str]:
         """Decode clips that fit into one window; of their utterances it sees the language and the other keys."""
 
-    def transcribe_long(self, waveform: Waveform, language: str | None) -> list[Segment]:
+    def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
         """Decode a recording of any length into segments with times."""
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:

@@ -51,6 +51,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["trian"], "eartune has no command 'trian'. Did you mean train"),
         (["train", "--lrr", "1"], "unknown argument --lrr. Did you mean --lr"),
+        (
+            ["train", "--resume"],
+            "command line: resume: an interrupted run goes on from its newest checkpoint by",
+        ),
+        (["train", "--resume_from_checkpoint", "last.ckpt"], "resume_from_checkpoint: an interrupted run goes on"),
+        (["train", "--bs", "2", "stray"], "unknown argument stray"),
+        (["train", "--push-to-hub", "--lrr", "1"], "unknown argument --lrr. Did you mean --lr"),
         (["train", "wisper"], "family: 'wisper' is not known; this version trains whisper"),
         (["train", "--config"], "--config: expected at least one argument"),
         (["train", "--config", "no.yaml"], "no.yaml: no such configuration file"),

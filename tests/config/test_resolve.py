@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from transformers import Seq2SeqTrainingArguments
 
 from eartune.config import TrainConfig, resolve_config
-from eartune.config.presets import PRESETS
+from eartune.config.presets import PRESETS, preset_values
 from eartune.config.refused import REFUSED, TRAINER_ARGUMENTS, refusal
 from eartune.config.resolve import override
-from eartune.config.train_config import BY_NAME, OPTIONS
+from eartune.config.train_config import BY_NAME, OPTIONS, SECTIONS
 from eartune.errors import InputError
 
 REQUIRED = {"train": ["train.jsonl"], "base_model": "openai/whisper-small"}
@@ -94,11 +94,28 @@ def test_provenance_names_the_alias_that_was_used(tmp_path: Path) -> None:
         ("bf16: maybe\n", "bf16: found 'maybe'; expected true/false"),
         ("fp16: true\nbf16: true\n", "bf16 and fp16 are both true"),
         ("warmup_steps: 5\nwarmup_ratio: 0.1\n", "warmup_steps and warmup_ratio are both set"),
-        ("min_lr: 1e-6\n", "min_lr: is used by the cosine schedule only"),
+        ("min_lr: 1e-6\nsched: none\n", "min_lr: the learning rate never falls with lr_scheduler_type constant"),
+        ("min_lr: 1e-4\nlr: 1e-4\n", "min_lr: 0.0001 is not below learning_rate, 0.0001: a tenth of it is usual"),
+        ("export: model.nemo\n", "export: model.nemo: a Whisper model is written as a folder, not as a .nemo file"),
+        ("resume: last.ckpt\n", "resume: an interrupted run goes on from its newest checkpoint by itself"),
+        ("resume_from_checkpoint: true\n", "when the same command is given again, with the same output_dir: remove"),
+        ("monitor: val_loss\n", "monitor: set `metric_for_best_model: loss` (for val_loss)"),
         ("lr: 1\nlearning_rate: 2\n", "learning_rate and lr (%s/c.yaml:1) are the same option with different values"),
         ("lr: 1\nlr: 2\n", "c.yaml:2: lr is set twice in c.yaml, first at %s/c.yaml:1"),
         ("method: full\nlora_r: 4\n", "r is an adapter option and method is full"),
         ("method: full\nmerge_lora: true\n", "there is no adapter to merge"),
+        ("method: partial\n", "nothing is unfrozen: set unfreeze_encoder_last, unfreeze_decoder_last,"),
+        ("with_lora: true\n", "method partial: nothing is unfrozen"),
+        ("method: full\nunfreeze_head: true\n", "unfreeze_head: is used with method partial, and method is full"),
+        ("method: lora\ntrain_norms: true\n", "train_norms: is used with method partial, and method is lora"),
+        ("train_norms: true\nlora_r: 4\n", "r is an adapter option and method is partial: remove it, or set with_lora"),
+        ("train_norms: true\nmerge_lora: true\n", "there is no adapter to merge with method partial"),
+        ("unfreeze_encoder_last: -1\n", "unfreeze_encoder_last: found -1; it should be greater than or equal to 0"),
+        ("freeze_encoder: true\nunfreeze_encoder_last: 1\n", "freeze_encoder and unfreeze_encoder_last contradict"),
+        ("with_lora: true\ntrain_bias: true\nbias: lora_only\n", "train_bias trains all biases, and bias is lora_only"),
+        ("cache_encoder: true\nunfreeze_encoder_last: 1\n", "cache_encoder: unfreeze_encoder_last trains the encoder"),
+        ("cache_encoder: true\ntrain_norms: true\n", "cache_encoder: the encoder is trained, so it changes"),
+        ("layerwise_lr_decay: 1.5\n", "layerwise_lr_decay: found 1.5; it should be less than or equal to 1"),
         ("method: full\nbase_weights: fp32\n", "base_weights: speaks of weights frozen under an adapter"),
         ("early_stop: true\n", "early_stop: needs validation speech: set val"),
         ("val: v.jsonl\neval_strategy: steps\n", "eval_strategy: steps needs eval_steps"),
@@ -194,6 +211,17 @@ def test_defaults_that_depend_on_others(tmp_path: Path) -> None:
     assert str(resolve(tmp_path, "lang: ru\n").run.output_dir) == str(Path("runs/whisper-small-ru-lora"))
 
 
+def test_an_option_of_partial_training_means_the_method(tmp_path: Path) -> None:
+    partial = resolve(tmp_path, "unfreeze_decoder_last: 2\nfreeze_encoder: true\ncache_encoder: true\n")
+    assert (partial.model.method, partial.has_adapter()) == ("partial", False)
+    assert partial.provenance["method"] == "default, as unfreeze_decoder_last is set"
+    assert partial.optimizer.learning_rate == 1e-5
+    assert str(partial.run.run_name) == "whisper-small-partial"
+    hybrid = resolve(tmp_path, "train_norms: true\nwith_lora: true\nr: 4\n")
+    assert hybrid.has_adapter()
+    assert (hybrid.optimizer.learning_rate, hybrid.run.run_name) == (1e-4, "whisper-small-partial-lora")
+
+
 def test_short_forms(tmp_path: Path) -> None:
     assert resolve(tmp_path, "fp16: true\n").optimizer.precision == "fp16"
     assert resolve(tmp_path, "bf16: false\n").optimizer.precision == "fp32"
@@ -201,6 +229,35 @@ def test_short_forms(tmp_path: Path) -> None:
     assert resolve(tmp_path, "log: tb\n").run.report_to == ("tensorboard",)
     assert resolve(tmp_path, "dora_ephemeral_offload: true\n").adapter.runtime_config == {"ephemeral_gpu_offload": True}
     assert resolve(tmp_path, "fused_optim: false\n").optimizer.optim == "adamw_torch"
+    for word, precision in {"bf16-mixed": "bf16", "16-mixed": "fp16", "32": "fp32"}.items():
+        assert resolve(tmp_path, f"precision: {word}\n").optimizer.precision == precision
+
+
+@pytest.mark.parametrize("family", ["whisper", "canary", "parakeet"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_holds_valid_values_for_every_family(preset: str, family: str) -> None:
+    values = preset_values(preset, family)
+    for name, section in SECTIONS.items():
+        section.model_validate({key: value for key, value in values.items() if BY_NAME[key].section == name})
+
+
+@pytest.mark.parametrize("family", ["canary", "parakeet"])
+@pytest.mark.parametrize(
+    ("preset", "figures"),
+    [
+        ("4070ti", {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 8, "precision": "bf16"}),
+        ("a6000-fast", {"per_device_train_batch_size": 8, "r": 16, "lora_alpha": 32, "lora_dropout": 0.05}),
+        ("a6000-max", {"per_device_train_batch_size": 12, "r": 16, "lora_alpha": 32, "mem_report_steps": 50}),
+    ],
+)
+def test_presets_of_canary_and_parakeet_have_the_figures_of_their_runbook(
+    preset: str, figures: dict[str, Any], family: str
+) -> None:
+    values = preset_values(preset, family)
+    assert {name: values[name] for name in figures} == figures
+    assert values["precision"] == "bf16"
+    # a default of the platform: a preset that named workers would overrule none on Windows
+    assert ("dataloader_num_workers" in values) == preset.startswith("a6000")
 
 
 SEED_002 = {

@@ -1,5 +1,6 @@
 """TrainConfig as transformers' TrainingArguments: what reaches the Trainer is what was configured."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def test_an_option_reaches_the_trainer(option: str, value: Any, argument: str) -
         ({"sched": "cosine"}, "cosine", None),
         ({"sched": "cosine", "min_lr": 1e-6}, "cosine_with_min_lr", {"min_lr": 1e-6}),
         ({"sched": "inverse_sqrt"}, "inverse_sqrt", None),
+        ({"sched": "inverse_sqrt", "min_lr": 1e-6}, "inverse_sqrt", None),
+        ({"min_lr": 1e-6}, "polynomial", {"power": 1.0, "lr_end": 1e-6}),
         ({"sched": "none"}, "constant", None),
         ({"sched": "none", "warmup_steps": 5}, "constant_with_warmup", None),
         ({"sched": "polynomial", "lr_scheduler_kwargs": '{"power": 2}'}, "polynomial", {"power": 2}),
@@ -66,6 +69,12 @@ def test_schedules(options: dict[str, Any], kind: str, extra: dict[str, Any] | N
 def test_epochs_are_counted_in_steps() -> None:
     arguments = translate(epoch_steps=6)
     assert (arguments.eval_steps, arguments.save_steps) == (6, 6)
+
+
+def test_on_windows_nothing_but_the_process_itself_decodes_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert num_workers(None) == 0
+    assert num_workers(2) == 2
 
 
 def test_workers() -> None:

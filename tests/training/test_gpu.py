@@ -1,5 +1,7 @@
 """Training, resuming and decoding on a GPU; skipped where there is none."""
 
+import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import torch
 from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.families.whisper.load import find, load
+from eartune.reporting import Silent
 from eartune.speech_model import DecodeOptions
 from eartune.training.batching.batches import Batch
 from eartune.training.forward import Forward
@@ -49,6 +52,26 @@ def test_gradient_checkpointing_keeps_the_loss(tiny_model: Path, tiny_speech: Pa
         for on in (False, True)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_memory_of_the_gpu_is_told_and_logged(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Lines(Silent):
+        def line(self, text: str) -> None:
+            told.append(text)
+
+    options = {"mem_report_steps": 1, "logging_steps": 1, "max_steps": 2}
+    trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", **options), reporter=Lines())
+    lines = [line for line in told if line.startswith("[MEM:step")]
+    shape = "GPU allocated N, reserved N, peak N; process resident N, peak N GiB"
+    assert [re.sub(r"\d+\.\d\d", "N", line) for line in lines] == [f"[MEM:step{step}] {shape}" for step in (1, 2)]
+    with (trained.path / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        allocated, reserved, peak = (float(row[f"gpu_{name}_gib"]) for name in ("allocated", "reserved", "peak"))
+        assert 0 < allocated <= peak
+        assert allocated <= reserved < torch.cuda.get_device_properties(0).total_memory / 2**30
 
 
 @pytest.mark.parametrize("window", ["packed", "short"])

@@ -324,9 +324,8 @@ def wait_for(condition: object, process: subprocess.Popen[bytes], *, limit_s: fl
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl+C to whole consoles only")
 def test_ctrl_c_saves_and_says_how_to_go_on(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = command(
-        tiny_model, tiny_speech, run, "--epochs", "200", "--save-strategy", "epoch", "--eval-strategy", "no"
-    )
+    options = ["--epochs", "200", "--save-strategy", "epoch", "--eval-strategy", "no"]
+    words = command(tiny_model, tiny_speech, run, *options, "--export", str(tmp_path / "exported model"))
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: len(losses(run)) >= 2 if (run / "metrics.csv").exists() else False, process)  # type: ignore[arg-type]
     process.send_signal(signal.SIGINT)
@@ -336,3 +335,68 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_model: Path, tiny_speech: Path,
     assert "Traceback" not in told
     assert (run / "last" / "adapter_model.safetensors").is_file()
     assert list(run.glob("checkpoints/checkpoint-*"))
+    origin = json.loads((tmp_path / "exported model" / "origin.json").read_text())
+    assert origin["parent"] == str(run / "last")
+    assert (tmp_path / "exported model" / "model.safetensors").is_file()
+
+
+def test_export_writes_the_best_model_as_a_folder_of_its_own(
+    tiny_model: Path, tiny_speech: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "models" / "my model"
+    trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", export=str(out), r=4, max_steps=2))
+    assert trained.exported == out
+    origin = json.loads((out / "origin.json").read_text())
+    assert origin["parent"] == str(tmp_path / "run" / "best")
+    assert origin["merge_difference"] <= 1e-4
+    weights = load(find(str(out))).network.state_dict()
+    assert not any("lora" in name for name in weights)
+    assert not (tmp_path / "run" / "merged").exists()
+
+
+def test_export_copies_a_model_that_was_tuned_in_full(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
+    out, run = tmp_path / "model", tmp_path / "run"
+    train(configure(tiny_model, tiny_speech, run, export=str(out), method="full", max_steps=2))
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (run / "best").iterdir())
+    assert (out / "model.safetensors").read_bytes() == (run / "best" / "model.safetensors").read_bytes()
+
+
+def test_a_finished_run_can_be_exported_later_and_again(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    options = {"r": 4, "max_steps": 1, "val": []}
+    assert train(configure(tiny_model, tiny_speech, tmp_path / "run", **options)).exported is None
+    for _ in range(2):
+        later = train(configure(tiny_model, tiny_speech, tmp_path / "run", export=str(out), **options))
+        assert later.exported == out
+        assert json.loads((out / "origin.json").read_text())["parent"] == str(tmp_path / "run" / "last")
+        assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("photos", "is not empty and holds no model of"),
+        ("notes.txt", "is a file, and the model is written as a folder"),
+        ("run", "is where the run itself is written"),
+        ("run/best", "is where the run itself is written"),
+        ("run/checkpoints/x", "is where the run itself is written"),
+        (".", "is where the run itself is written"),
+    ],
+)
+def test_export_refuses_a_place_that_holds_other_things_before_training(
+    place: str, message: str, tiny_model: Path, tiny_speech: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("cat")
+    (tmp_path / "notes.txt").write_text("notes")
+    with pytest.raises(InputError, match=message):
+        train(configure(tiny_model, tiny_speech, tmp_path / "run", export=str(tmp_path / place)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "photos"]
+    assert (tmp_path / "photos" / "cat.jpg").read_text() == "cat"
+
+
+def test_another_runs_export_is_not_replaced(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
+    options = {"r": 4, "max_steps": 1, "val": [], "export": str(tmp_path / "model")}
+    train(configure(tiny_model, tiny_speech, tmp_path / "first", **options))
+    with pytest.raises(InputError, match="is not empty and holds no model of"):
+        train(configure(tiny_model, tiny_speech, tmp_path / "second", **options))

@@ -37,6 +37,8 @@ def show_trained(trained: TrainedRun, *, console: Console | None = None) -> None
     console.print(f"run: {trained.path}", soft_wrap=True)
     if trained.merged:
         console.print(f"merged model: {trained.merged}", soft_wrap=True)
+    if trained.exported:
+        console.print(f"exported model: {trained.exported}", soft_wrap=True)
     console.print(f"next: eartune evaluate {trained.path} --data test.jsonl", soft_wrap=True)
 
 

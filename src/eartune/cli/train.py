@@ -12,6 +12,7 @@ from eartune.config import resolve_config
 from eartune.config.options import Option
 from eartune.config.presets import PRESETS
 from eartune.config.reference import listing, options_help
+from eartune.config.refused import refusal
 from eartune.config.resolve import override
 from eartune.config.sources import RawValue
 from eartune.config.train_config import FAMILIES, OPTIONS
@@ -73,12 +74,36 @@ def _shape(option: Option) -> dict[str, Any]:
     return {"list": {"nargs": "+"}, "flag": {"nargs": "?"}}.get(option.kind, {})
 
 
+def _family_of(base_model: str) -> str | None:
+    # imports the hub's library: only where it is asked
+    from eartune.families.registry import family_of  # noqa: PLC0415
+
+    return family_of(base_model)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Parse options. Names that are known and refused become overrides too, so that resolving says what to do."""
+    parser = build_parser()
+    chosen, rest = parser.parse_known_args(list(words))
+    name = ""
+    for word in rest:
+        # what follows a refused option is its value, which is not looked at: it may be a secret
+        if word.startswith("-") or not name:
+            name = word.lstrip("-").partition("=")[0]
+            if refusal(name.replace("-", "_")) is None:
+                parser.error(f"unrecognized arguments: {word}")
+            chosen.overrides.append(RawValue(name, None, "command line"))
+    return chosen
+
+
 def run(words: Sequence[str]) -> int:
     """Train, or show the configuration."""
     family = words[0] if words and not words[0].startswith("-") else None
-    chosen = build_parser().parse_args(list(words[1:] if family else words))
+    chosen = parse(words[1:] if family else words)
     overrides: list[RawValue] = chosen.overrides
-    config = resolve_config(family, files=chosen.config, overrides=overrides, complete=not chosen.print_config)
+    config = resolve_config(
+        family, files=chosen.config, overrides=overrides, complete=not chosen.print_config, family_of=_family_of
+    )
     if chosen.print_config:
         print(listing(config))
         return 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from eartune.config.family import family_conflicts, fill_in_family
+from eartune.config.method import fill_in_method, method_conflicts, name_of_method
 from eartune.config.train_config import TrainConfig, with_values
 
-LEARNING_RATES = {"lora": 5e-4, "full": 1e-5}
 WINDOW_OPTIONS = {
     "packed_gap": ("packed", "short"),
     "packed_timestamps": ("packed", "short"),
@@ -21,7 +22,17 @@ REPORTS = ("csv", "tensorboard", "wandb", "mlflow", "none")
 
 def fill_in(config: TrainConfig) -> TrainConfig:
     """Replace short forms and open defaults by what they mean."""
-    for step in (_precision, _optimizer, _windows, _schedule, _validation, _adapter, _names):
+    for step in (
+        fill_in_family,
+        fill_in_method,
+        _precision,
+        _optimizer,
+        _windows,
+        _schedule,
+        _validation,
+        _adapter,
+        _names,
+    ):
         config = step(config)
     return config
 
@@ -32,13 +43,18 @@ def disagreements(config: TrainConfig, *, complete: bool) -> list[str]:
     if complete and not config.data.train:
         found.append("train: no training manifest is named; give --train data/train.jsonl")
     if complete and config.model.base_model is None:
-        found.append("base_model: no model is named; give --base-model openai/whisper-small, a folder or a .pt file")
+        found.append(
+            "base_model: no model is named; give --base-model openai/whisper-small, a folder, a .pt or a .nemo file"
+        )
     return (
         found
         + _precision_conflicts(config)
+        + _schedule_conflicts(config)
         + _validation_conflicts(config, complete=complete)
-        + _method_conflicts(config)
+        + method_conflicts(config)
         + _window_conflicts(config)
+        + family_conflicts(config)
+        + _export_conflicts(config)
     )
 
 
@@ -51,9 +67,7 @@ def _precision(config: TrainConfig) -> TrainConfig:
 
 
 def _optimizer(config: TrainConfig) -> TrainConfig:
-    optimizer, method = config.optimizer, config.model.method
-    if optimizer.learning_rate is None:
-        config = with_values(config, f"default for {method}", learning_rate=LEARNING_RATES[method])
+    optimizer = config.optimizer
     if optimizer.fused_optim is not None and not config.given("optim"):
         optim = "adamw_torch_fused" if optimizer.fused_optim else "adamw_torch"
         config = with_values(config, config.provenance["fused_optim"] + " (as fused_optim)", optim=optim)
@@ -117,7 +131,7 @@ def _names(config: TrainConfig) -> TrainConfig:
     base = config.model.base_model
     if config.run.run_name is None and base is not None:
         stem = Path(base.rstrip("/\\")).name.removesuffix(".pt")
-        parts = [stem, config.data.language, "dora" if config.adapter.use_dora else config.model.method]
+        parts = [stem, config.data.language, name_of_method(config)]
         name = re.sub(r"[^\w.-]+", "-", "-".join(part for part in parts if part))
         config = with_values(config, "default", run_name=name)
     if config.run.output_dir is None and config.run.run_name is not None:
@@ -135,12 +149,26 @@ def _precision_conflicts(config: TrainConfig) -> list[str]:
         found.append(f"{short}: true and precision: {optimizer.precision} contradict each other: keep one")
     elif optimizer.precision in ("bf16", "fp16") and getattr(optimizer, optimizer.precision) is False:
         found.append(f"{optimizer.precision}: false and precision: {optimizer.precision} contradict each other")
+    return found
+
+
+def _schedule_conflicts(config: TrainConfig) -> list[str]:
+    optimizer = config.optimizer
+    found = []
     if optimizer.warmup_steps is not None and optimizer.warmup_ratio:
         found.append("warmup_steps and warmup_ratio are both set: keep one")
-    if optimizer.min_lr is not None and optimizer.lr_scheduler_type != "cosine":
+    if optimizer.min_lr is None:
+        return found
+    assert optimizer.learning_rate is not None
+    if optimizer.lr_scheduler_type.startswith("constant"):
         found.append(
-            f"min_lr: is used by the cosine schedule only, and lr_scheduler_type is "
-            f"{optimizer.lr_scheduler_type}: set it to cosine or remove min_lr"
+            f"min_lr: the learning rate never falls with lr_scheduler_type {optimizer.lr_scheduler_type}: "
+            "set that to linear, cosine or inverse_sqrt, or remove min_lr"
+        )
+    elif optimizer.min_lr >= optimizer.learning_rate:
+        found.append(
+            f"min_lr: {optimizer.min_lr:g} is not below learning_rate, {optimizer.learning_rate:g}: "
+            "a tenth of it is usual"
         )
     return found
 
@@ -172,22 +200,6 @@ def _validation_conflicts(config: TrainConfig, *, complete: bool) -> list[str]:
     return found
 
 
-def _method_conflicts(config: TrainConfig) -> list[str]:
-    if config.model.method == "lora":
-        return []
-    adapter_options = type(config.adapter).model_fields
-    found = [
-        f"{config.provenance[name]}: {name} is an adapter option and method is full: remove it, or set method to lora"
-        for name in adapter_options
-        if config.changed(name) and not config.provenance[name].startswith("preset")
-    ]
-    if config.changed("base_weights"):
-        found.append("base_weights: speaks of weights frozen under an adapter, and method is full: remove it")
-    if config.run.merge_lora:
-        found.append("merge_lora: there is no adapter to merge with method full: remove it")
-    return found
-
-
 def _window_conflicts(config: TrainConfig) -> list[str]:
     window, model = config.window, config.model
     found = []
@@ -204,10 +216,21 @@ def _window_conflicts(config: TrainConfig) -> list[str]:
         found.append(f"{masks[0]}: is used with spec_augment only: set it to true, or remove {masks[0]}")
     if model.cache_encoder is False:
         return found
-    if model.method == "full" and not model.freeze_encoder:
+    if config.partial.unfreeze_encoder_last:
+        found.append("cache_encoder: unfreeze_encoder_last trains the encoder, so it changes: keep one")
+    elif not model.freeze_encoder and (
+        model.method == "full" or config.partial.train_norms or config.partial.train_bias
+    ):
         found.append("cache_encoder: the encoder is trained, so it changes: set freeze_encoder true")
     if window.window == "packed":
         found.append("cache_encoder: packed windows differ in each epoch: set window short or padded")
     if window.spec_augment:
         found.append("cache_encoder: spec_augment changes what the encoder hears in each epoch: keep one")
     return found
+
+
+def _export_conflicts(config: TrainConfig) -> list[str]:
+    target = config.run.export
+    if target is not None and target.suffix == ".nemo" and config.family == "whisper":
+        return [f"export: {target}: a Whisper model is written as a folder, not as a .nemo file: name a folder"]
+    return []

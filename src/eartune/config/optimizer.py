@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from eartune.config.options import Harmless, Section, also
 
 FractionOfOne = Annotated[float, Field(ge=0, lt=1)]
+# what Lightning calls them; eartune's bf16 and fp16 are mixed as well
+LIGHTNING_PRECISIONS = {"bf16-mixed": "bf16", "16-mixed": "fp16", "16": "fp16", "32": "fp32", "32-true": "fp32"}
+
+
+def _known_precision(value: Any) -> Any:
+    return LIGHTNING_PRECISIONS.get(str(value), value)
 
 
 class OptimizerSection(Section):
     """Optimiser: how long, how fast, in what precision."""
 
     learning_rate: Annotated[float | None, Field(gt=0), also("lr")] = None
-    """Peak learning rate. By default 5e-4 for LoRA and 1e-5 for full tuning."""
+    """Peak learning rate. By default 5e-4 for LoRA, 1e-5 for full and partial tuning, 1e-4 for partial with LoRA."""
+    layerwise_lr_decay: Annotated[float | None, Field(gt=0, le=1), also("llrd")] = None
+    """The learning rate falls by this factor from layer to layer, from the highest that is trained (the head and the
+    last decoder layer) down to the first of the encoder. 0.9 is usual; by default all have the same."""
     num_train_epochs: Annotated[float, Field(gt=0), also("epochs", "num_epochs", "max_epochs")] = 3.0
     """Passes over the training data."""
     max_steps: Annotated[int | None, Field(ge=1), also(flags=("-t",))] = None
@@ -36,7 +45,7 @@ class OptimizerSection(Section):
     warmup_ratio: FractionOfOne | None = None
     """The same as a share of all steps. By default 0.1 if `warmup_steps` is not set."""
     min_lr: Annotated[float | None, Field(ge=0)] = None
-    """Lowest learning rate of the cosine schedule."""
+    """Lowest learning rate after warm-up: where linear, cosine and polynomial end, and the floor of inverse_sqrt."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's weight decay; norms and biases have none."""
     adam_beta1: FractionOfOne = 0.9
@@ -53,8 +62,9 @@ class OptimizerSection(Section):
     """Gradients are scaled down to this norm; 0 turns it off."""
     label_smoothing_factor: FractionOfOne = 0.0
     """Label smoothing of the cross-entropy."""
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    """Arithmetic of training. auto takes bf16 where GPU or CPU compute it natively, else fp32."""
+    precision: Annotated[Literal["auto", "bf16", "fp16", "fp32"], BeforeValidator(_known_precision)] = "auto"
+    """Arithmetic of training. auto takes bf16 where GPU or CPU compute it natively, else fp32. bf16-mixed, 16-mixed and
+    32 are understood too."""
     bf16: bool | None = None
     """Short for precision bf16 (true); false forbids it."""
     fp16: bool | None = None

@@ -26,6 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "gradient_accumulation_steps": 1,
         "per_device_eval_batch_size": 16,
         "dataloader_num_workers": 8,
+        "mem_report_steps": 50,
     },
     "a6000-max": {
         "precision": "bf16",
@@ -33,7 +34,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "gradient_accumulation_steps": 1,
         "per_device_eval_batch_size": 32,
         "dataloader_num_workers": 8,
+        "mem_report_steps": 50,
         "r": 32,
         "lora_alpha": 64,
     },
 }
+# A FastConformer sees a clip and no padding to 30 s, so that it needs no checkpointing for these batches.
+_NEMO: dict[str, dict[str, Any]] = {
+    "4070ti": {"gradient_checkpointing": False},
+    "a6000-fast": {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05},
+    "a6000-max": {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05},
+}
+# what a family has otherwise: family -> preset -> values
+OF_FAMILY: dict[str, dict[str, dict[str, Any]]] = {"canary": _NEMO, "parakeet": _NEMO}
+
+
+def preset_values(preset: str, family: str) -> dict[str, Any]:
+    """Return the values of a preset for one family."""
+    return PRESETS[preset] | OF_FAMILY.get(family, {}).get(preset, {})

@@ -8,9 +8,9 @@ import textwrap
 from typing import Any
 
 from eartune.config.options import Option
-from eartune.config.presets import PRESETS
+from eartune.config.presets import OF_FAMILY, PRESETS
 from eartune.config.refused import REFUSED
-from eartune.config.train_config import OPTIONS, SECTIONS, TrainConfig
+from eartune.config.train_config import FAMILIES, OPTIONS, SECTIONS, TrainConfig
 
 HELP_WIDTH = 100
 
@@ -59,13 +59,17 @@ def configuration_page() -> str:
         "## Presets\n\n`preset: NAME` or `--preset NAME`. A value given in a file or on the command line wins.\n"
     )
     parts.append("| preset | values |\n|---|---|")
-    parts += [
-        f"| {name} | {', '.join(f'`{key}: {_plain(value)}`' for key, value in values.items())} |"
-        for name, values in PRESETS.items()
-    ]
+    for name, values in PRESETS.items():
+        parts.append(f"| {name} | {_pairs(values)} |")
+        others = {family: OF_FAMILY[family][name] for family in FAMILIES if name in OF_FAMILY.get(family, {})}
+        parts += [f"| {name}, for {family} instead | {_pairs(differing)} |" for family, differing in others.items()]
     parts.append("\n## Known from elsewhere, and refused\n\n| key | what to do |\n|---|---|")
     parts += [f"| `{name}` | {advice} |" for name, advice in REFUSED.items()]
     return "\n".join(parts) + "\n"
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"`{key}: {_plain(value)}`" for key, value in values.items())
 
 
 def _row(option: Option) -> str:

@@ -9,6 +9,13 @@ _HUB_CORPUS = (
     "corpora are not loaded from the hub: download the corpus, turn it into manifests with `eartune prepare`, "
     "and name them under train and val"
 )
+_GOES_ON = (
+    "an interrupted run goes on from its newest checkpoint by itself when the same command is given again, with the "
+    "same output_dir: remove it (to start a new run from other weights, name them as base_model)"
+)
+_BUCKETS = "set `window: short`, which puts clips of like length together; `batch_seconds` says how much a batch holds"
+_PREFETCH = "workers decode two steps ahead each; raise `num_workers` if training waits for audio: remove it"
+_NEW_WORKERS = "workers begin anew in each epoch, so that a continued run draws what an unbroken one does: remove it"
 _NO_PUSH = "models are not uploaded by eartune: run `hf upload` on the merged model"
 
 REFUSED: dict[str, str] = {
@@ -22,11 +29,26 @@ REFUSED: dict[str, str] = {
     "hub_model_id": _NO_PUSH,
     "hub_private_repo": _NO_PUSH,
     "hub_strategy": _NO_PUSH,
-    "resume_from_checkpoint": "an interrupted run goes on by itself when the same command is given again: remove it",
+    "resume_from_checkpoint": _GOES_ON,
+    "resume": _GOES_ON,
+    "resume_from": _GOES_ON,
+    "ckpt_path": _GOES_ON,
     "overwrite_output_dir": "write `overwrite: true`",
     "use_cpu": "set `gpu` for a certain GPU; to train on the CPU, hide the GPUs: CUDA_VISIBLE_DEVICES=",
     "no_cuda": "to train on the CPU, hide the GPUs: CUDA_VISIBLE_DEVICES=",
     "remove_unused_columns": "manifest rows have no columns that need removing: remove it",
+    "pin_memory": "done by itself where there is a GPU: remove it",
+    "dataloader_pin_memory": "done by itself where there is a GPU: remove it",
+    "persistent_workers": _NEW_WORKERS,
+    "dataloader_persistent_workers": _NEW_WORKERS,
+    "prefetch_factor": _PREFETCH,
+    "dataloader_prefetch_factor": _PREFETCH,
+    "bucketing": _BUCKETS,
+    "bucket_bins": _BUCKETS,
+    "bucket_bs": _BUCKETS,
+    "monitor": "set `metric_for_best_model: loss` (for val_loss), wer or cer",
+    "auto_download": "a model is fetched by itself where `base_model` is a hub id: remove it",
+    "adapter_name": "an adapter is known by its folder (`output_dir`): remove it",
     "group_by_length": "set `window: short`, which puts clips of like length together and does not pad them to 30 s",
     "train_sampling_strategy": "set `window: short`, which puts clips of like length together",
     "auto_find_batch_size": "set `batch_seconds: auto`",
@@ -40,8 +62,8 @@ TRAINER_ONLY = "an argument of transformers' Trainer that eartune does not use: 
 TRAINER_ARGUMENTS = frozenset(
     """accelerator_config activation_checkpointing activation_checkpointing_kwargs
     average_tokens_across_devices batch_eval_metrics bf16_full_eval data_seed dataloader_drop_last
-    dataloader_in_order dataloader_multiprocessing_context dataloader_persistent_workers dataloader_pin_memory
-    dataloader_prefetch_factor ddp_backend ddp_broadcast_buffers ddp_bucket_cap_mb ddp_find_unused_parameters
+    dataloader_in_order dataloader_multiprocessing_context ddp_backend
+    ddp_broadcast_buffers ddp_bucket_cap_mb ddp_find_unused_parameters
     ddp_static_graph ddp_timeout debug deepspeed enable_jit_checkpoint eval_accumulation_steps eval_delay
     eval_do_concat_batches eval_use_gather_object fp16_full_eval fsdp fsdp_config generation_config
     gradient_checkpointing_kwargs hub_always_push hub_revision ignore_data_skip include_for_metrics

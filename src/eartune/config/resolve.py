@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from eartune.config import checks
 from eartune.config.options import Option, Section
-from eartune.config.presets import PRESETS
+from eartune.config.presets import PRESETS, preset_values
 from eartune.config.refused import refusal
 from eartune.config.sources import RawValue, parse_value, read_config_file
 from eartune.config.train_config import BY_NAME, FAMILIES, OPTIONS, SECTIONS, TrainConfig
@@ -23,25 +23,30 @@ def resolve_config(
     files: Sequence[Path] = (),
     overrides: Sequence[RawValue] = (),
     complete: bool = True,
+    family_of: Callable[[str], str | None] = lambda base_model: None,  # noqa: ARG005
 ) -> TrainConfig:
     """Resolve a configuration; later files win over earlier ones and overrides over files.
 
-    `complete=False` lets required options be missing (to show what is set so far).
+    `complete=False` lets required options be missing (to show what is set so far). Where no family is named,
+    `family_of` is asked for that of the base model.
     Raises InputError that lists every finding.
     """
     given = [value for path in files for value in read_config_file(path)]
     findings: list[str] = []
-    family = _take("family", given, overrides) or family or FAMILIES[0]
+    named = _take("family", given, overrides) or family
+    family = named or FAMILIES[0]
     if family not in FAMILIES:
         findings.append(f"family: {family!r} is not known; this version trains {', '.join(FAMILIES)}")
-    preset = _take("preset", given, overrides)
-    raw = _preset_values(preset, findings)
+    raw: dict[str, RawValue] = {}
     for source in (given, overrides):
         raw |= _named(source, findings)
+    if named is None and "base_model" in raw and isinstance(raw["base_model"].value, str):
+        family = family_of(raw["base_model"].value) or family
+    raw = _preset(_take("preset", given, overrides), family, findings) | raw
     sections = _validate(raw, findings)
     provenance = {option.name: "default" for option in OPTIONS}
     provenance |= {name: _origin(name, value) for name, value in raw.items()}
-    provenance["family"] = "command line or default"
+    provenance["family"] = "command line or file" if named else "base model or default"
     raise_findings(findings, summary="The configuration has errors:")
     config = TrainConfig(family=family, provenance=provenance, **sections)  # type: ignore[arg-type]
     config = checks.fill_in(config)
@@ -64,13 +69,13 @@ def _take(name: str, *sources: Sequence[RawValue]) -> Any:
     return found[-1] if found else None
 
 
-def _preset_values(preset: Any, findings: list[str]) -> dict[str, RawValue]:
+def _preset(preset: Any, family: str, findings: list[str]) -> dict[str, RawValue]:
     if preset is None:
         return {}
     if preset not in PRESETS:
         findings.append(f"preset: {preset!r} is not one of {', '.join(PRESETS)}.{nearest(str(preset), list(PRESETS))}")
         return {}
-    return {name: RawValue(name, value, f"preset {preset}") for name, value in PRESETS[preset].items()}
+    return {name: RawValue(name, value, f"preset {preset}") for name, value in preset_values(preset, family).items()}
 
 
 def _named(source: Sequence[RawValue], findings: list[str]) -> dict[str, RawValue]:

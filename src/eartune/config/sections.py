@@ -26,7 +26,7 @@ class DataSection(Section):
     skip_bad: Annotated[bool, Harmless()] = False
     """Go on without rows that cannot be used, and say how many; otherwise they are all reported and nothing starts."""
     max_duration: Annotated[float | None, Field(gt=0), also("max_duration_s")] = None
-    """Longest utterance accepted, in seconds. Whisper itself accepts 30."""
+    """Longest utterance accepted, in seconds. Whisper itself accepts 30, Canary and Parakeet 40."""
     dataloader_num_workers: Annotated[int | None, Field(ge=0), Harmless(), also("num_workers")] = None
     """Processes that decode audio. By default one per core, four at most, and none on Windows."""
 
@@ -37,15 +37,17 @@ class ModelSection(Section):
     base_model: Annotated[
         str | None,
         Harmless(),
-        also("model_id", "model_name", "model_name_or_path", "whisper_pretrained", "model", flags=("-mn", "-wp")),
+        also(
+            "model_id", "model_name", "model_name_or_path", "whisper_pretrained", "model", "nemo", flags=("-mn", "-wp")
+        ),
     ] = None
-    """A hub id (openai/whisper-small), a local Hugging Face directory or an OpenAI .pt file. Required."""
+    """A hub id (openai/whisper-small), a local Hugging Face directory, an OpenAI .pt file or a .nemo file. Required."""
     model_cache: Annotated[Path | None, Harmless(), also("model_cache_dir", "cache_dir", flags=("-mc",))] = None
     """Where models from the hub are kept; by default the hub's own cache."""
     revision: Annotated[str | None, Harmless()] = None
     """Branch, tag or commit of a hub model."""
-    method: Literal["lora", "full"] = "lora"
-    """Train low-rank adapters (see the adapter options), or all weights."""
+    method: Literal["lora", "partial", "full"] = "lora"
+    """Train low-rank adapters (see the adapter options), parts of the network (see the partial options), or all."""
     base_weights: Annotated[Literal["auto", "fp32"], Harmless()] = "auto"
     """How the frozen matrices under an adapter are kept in memory: auto keeps them as `precision` computes with them,
     which halves them in bf16 and fp16. What is saved or merged is float32 either way."""
@@ -55,13 +57,16 @@ class ModelSection(Section):
     """With a frozen encoder: keep what it says about each clip after the first epoch, so that later ones only run the
     decoder, many times faster. true: in memory if it fits in half of what is free, else on the disk, where other runs
     on the same speech find it too."""
+    debug_linear: Annotated[int, Field(ge=0), Harmless()] = 0
+    """Before training, list the first so many modules that have adapters, with shape and rank, and as many of the
+    parameters that are trained in full."""
 
 
 class RunSection(Section):
     """Run: what is written, where and when."""
 
     output_dir: Annotated[
-        Path | None, Harmless(), also("outdir", "out_dir", "checkpoint_dir", "out", flags=("-cd",))
+        Path | None, Harmless(), also("outdir", "out_dir", "checkpoint_dir", "exp_dir", "out", flags=("-cd",))
     ] = None
     """Folder of the run. By default runs/RUN_NAME."""
     run_name: Annotated[str | None, Harmless(), also("checkpoint_name", flags=("-ck",))] = None
@@ -74,8 +79,11 @@ class RunSection(Section):
     """Seed of shuffling, initialisation and dropout."""
     report_to: Annotated[Texts, Harmless(), also("log")] = ("csv", "tensorboard")
     """Where metrics go: csv (metrics.csv), tensorboard (or tb), none, or wandb, mlflow where they are installed."""
-    logging_steps: Annotated[int, Field(ge=1), Harmless()] = 10
+    logging_steps: Annotated[int, Field(ge=1), Harmless(), also("term_report_steps")] = 10
     """Log loss and learning rate every so many optimiser steps."""
+    mem_report_steps: Annotated[int, Field(ge=0), Harmless()] = 0
+    """Show the memory of GPU and process every so many optimiser steps, after each validation, at the beginning and at
+    the end ([MEM:step50] ...), and log it with the loss. 0: never."""
     save_strategy: Annotated[Literal["epoch", "steps"] | None, Harmless()] = None
     """Save a checkpoint after each epoch, or every `save_steps`. By default as `eval_strategy`."""
     save_steps: Annotated[int | None, Field(ge=1), Harmless(), also("save_every")] = None
@@ -84,6 +92,10 @@ class RunSection(Section):
     """Checkpoints kept to continue from; `best/` and `last/` are kept besides."""
     merge_lora: Annotated[bool, Harmless()] = False
     """After training, merge the adapter into the base model and write it to OUTPUT_DIR/merged."""
+    export: Annotated[Path | None, Harmless(), also("export_nemo")] = None
+    """After training, and after Ctrl+C, write the tuned model (of `best/`, else `last/`; an adapter is merged into its
+    base model) to this folder, in place of what the same run wrote there before. A path that ends in .nemo is written
+    as a file for NeMo (Canary and Parakeet)."""
 
 
 class ValidationSection(Section):
@@ -91,11 +103,11 @@ class ValidationSection(Section):
 
     eval_strategy: Annotated[Literal["epoch", "steps", "no"] | None, also("evaluation_strategy")] = None
     """Measure after each epoch, every `eval_steps`, or never. By default epoch, or steps if `eval_steps` is set."""
-    eval_steps: Annotated[int | None, Field(ge=1)] = None
+    eval_steps: Annotated[int | None, Field(ge=1), also("val_every_n_steps")] = None
     """Measure every so many optimiser steps."""
     eval_on_start: bool = False
     """Measure before the first step too, so that the curve begins with the base model."""
-    per_device_eval_batch_size: Annotated[int, Field(ge=1), Harmless()] = 16
+    per_device_eval_batch_size: Annotated[int, Field(ge=1), Harmless(), also("val_bs")] = 16
     """Utterances decoded at once in validation."""
     predict_with_generate: bool = True
     """Decode the validation speech and score it; if false, only the loss is measured."""
@@ -111,7 +123,7 @@ class ValidationSection(Section):
     greater_is_better: bool | None = None
     """Whether a higher metric is better: never, so false is the only value accepted."""
     load_best_model_at_end: Annotated[bool, Harmless()] = True
-    """What `merge_lora` and later verbs take from the run: `best/`, or `last/` if false."""
+    """What `merge_lora`, `export` and later verbs take from the run: `best/`, or `last/` if false."""
     early_stop: bool = False
     """Stop when the metric has not improved for `early_stopping_patience` measurements."""
     early_stopping_patience: Annotated[int | None, Field(ge=1), also("es_patience")] = None

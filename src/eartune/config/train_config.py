@@ -9,13 +9,15 @@ from typing import Any
 from eartune.config.adapter import AdapterSection
 from eartune.config.optimizer import OptimizerSection
 from eartune.config.options import Option, Section, options_of
+from eartune.config.partial import PartialSection
 from eartune.config.sections import DataSection, ModelSection, RunSection, ValidationSection
 from eartune.config.window import WindowSection
 
-FAMILIES = ("whisper",)
+FAMILIES = ("whisper", "canary", "parakeet")
 SECTIONS: dict[str, type[Section]] = {
     "data": DataSection,
     "model": ModelSection,
+    "partial": PartialSection,
     "run": RunSection,
     "validation": ValidationSection,
     "window": WindowSection,
@@ -36,6 +38,7 @@ class TrainConfig:
     family: str
     data: DataSection
     model: ModelSection
+    partial: PartialSection
     run: RunSection
     validation: ValidationSection
     window: WindowSection
@@ -58,6 +61,10 @@ class TrainConfig:
         """Tell whether the user (or a preset) set this option to something else than its default."""
         option = BY_NAME[name]
         return self.given(name) and getattr(getattr(self, option.section), name) != option.default
+
+    def has_adapter(self) -> bool:
+        """Tell whether low-rank adapters are trained, alone or beside parts of the network."""
+        return self.model.method == "lora" or (self.model.method == "partial" and self.partial.with_lora)
 
     def run_takes_best(self) -> bool:
         """Tell whether later verbs take best/ from the run (last/ otherwise, and where there is no best/)."""

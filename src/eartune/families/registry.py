@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, cast
 
-from eartune.base_model import BaseModel
+from eartune.base_model import BaseModel, model_type
 from eartune.config.train_config import FAMILIES
 from eartune.errors import InputError, nearest
 from eartune.speech_model import SpeechModel
@@ -29,3 +30,28 @@ def family(name: str) -> FamilyDoor:
             f"family {name!r} is not known; this version has {', '.join(FAMILIES)}.{nearest(name, FAMILIES)}"
         )
     return cast(FamilyDoor, importlib.import_module(f"eartune.families.{name}.load"))
+
+
+def nemo_writer(name: str) -> Callable[[SpeechModel, Path, Path], None]:
+    """Return what writes a family's models as .nemo: (speech, the original archive, the file to write)."""
+    if name == "whisper":
+        raise InputError("a Whisper is no model of NeMo: .nemo is for canary and parakeet; export it to hf")
+    return cast(
+        Callable[[SpeechModel, Path, Path], None], importlib.import_module(f"eartune.families.{name}.load").write_nemo
+    )
+
+
+def family_of(spec: str) -> str | None:
+    """Tell the family of a model that a user names, by what the file or folder says, or by a hub id's words.
+
+    None where nothing tells. Raises InputError for a .nemo file that is damaged or of another kind.
+    """
+    path = Path(spec).expanduser()
+    if path.is_file() and path.suffix == ".nemo":
+        # torch takes a second to import: only for what needs it
+        from eartune.nemo.architecture import model_kind  # noqa: PLC0415
+        from eartune.nemo.archive import read_archive  # noqa: PLC0415
+
+        return "canary" if model_kind(read_archive(path)) == "canary" else "parakeet"
+    told = model_type(path) if path.is_dir() else path.name.lower()
+    return next((name for name in FAMILIES if name in (told or "")), None)

@@ -9,10 +9,12 @@ forward         a batch -> its loss, on the device
 loss            cross-entropy of a linear head, without the table of all its logits
 compiling       torch.compile for the layers
 memory          how much fits, and what to do when it did not
+memory_report   what memory a run takes while it lasts
 decoding        utterances -> hypotheses, in batches of like length
 validation      loss and error rates of the validation speech
 device          which device, which arithmetic
 arguments       TrainConfig -> transformers' TrainingArguments
+schedule        a floor under a learning rate that falls for ever
 trainer         transformers' Trainer with features on the device, real WER and unbreakable checkpoints
 callbacks       metrics files, progress, interruption
 """

@@ -16,6 +16,12 @@ from eartune.errors import InputError, raise_findings
 from eartune.training.device import Precision
 
 MAX_DEFAULT_WORKERS = 4
+# schedules that end at min_lr, by the schedules without; inverse_sqrt has no end, its floor is the trainer's
+LOWEST: dict[str, tuple[str, dict[str, Any]]] = {
+    "cosine": ("cosine_with_min_lr", {}),
+    "linear": ("polynomial", {"power": 1.0}),
+    "polynomial": ("polynomial", {}),
+}
 
 
 def training_arguments(
@@ -105,12 +111,18 @@ def num_workers(wanted: int | None) -> int:
     return 0 if sys.platform == "win32" else min(MAX_DEFAULT_WORKERS, os.cpu_count() or 1)
 
 
+def learning_rate_floor(config: TrainConfig) -> float | None:
+    """Return what the learning rate must not fall below, where its schedule has no end."""
+    return config.optimizer.min_lr if config.optimizer.lr_scheduler_type == "inverse_sqrt" else None
+
+
 def _scheduler(config: TrainConfig) -> dict[str, Any]:
     optimizer = config.optimizer
     kind: str = optimizer.lr_scheduler_type
     extra = dict(optimizer.lr_scheduler_kwargs or {})
-    if optimizer.min_lr is not None:
-        kind, extra = "cosine_with_min_lr", extra | {"min_lr": optimizer.min_lr}
+    if optimizer.min_lr is not None and kind in LOWEST:
+        kind, further = LOWEST[kind]
+        extra = further | extra | {"min_lr" if kind == "cosine_with_min_lr" else "lr_end": optimizer.min_lr}
     if kind == "constant" and (optimizer.warmup_steps or optimizer.warmup_ratio):
         kind = "constant_with_warmup"
     return {"lr_scheduler_type": kind, "lr_scheduler_kwargs": extra or None}

@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,32 +21,34 @@ from eartune.files import write_text_atomic
 from eartune.reporting import Reporter, Task
 
 COLUMNS = ("step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss", "eval_wer", "eval_cer")
+MEMORY_COLUMNS = ("gpu_allocated_gib", "gpu_reserved_gib", "gpu_peak_gib", "process_resident_gib", "process_peak_gib")
 
 
 class MetricsFile(TrainerCallback):  # type: ignore[misc]
     """Writes metrics.csv. A continued run first takes back the rows that came after its checkpoint."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, with_memory: bool = False) -> None:
         self.path = path
+        self.columns = COLUMNS + (MEMORY_COLUMNS if with_memory else ())
 
     def on_train_begin(self, _: TrainingArguments, state: TrainerState, __: TrainerControl, **___: Any) -> None:
-        rows = [",".join(COLUMNS)] + [",".join(_row(logs)) for logs in state.log_history if _row(logs)]
-        write_text_atomic(self.path, "\n".join(rows) + "\n")
+        rows = [self.columns, *filter(None, (_row(logs, self.columns) for logs in state.log_history))]
+        write_text_atomic(self.path, "".join(",".join(row) + "\n" for row in rows))
 
     def on_log(
         self, _: TrainingArguments, state: TrainerState, __: TrainerControl, logs: dict[str, Any], **___: Any
     ) -> None:
-        row = _row({**logs, "step": state.global_step})
+        row = _row({**logs, "step": state.global_step}, self.columns)
         if row:
             with self.path.open("a", encoding="utf-8", newline="") as stream:
                 csv.writer(stream, lineterminator="\n").writerow(row)
 
 
-def _row(logs: dict[str, Any]) -> list[str]:
-    """Return the values of one log entry in the order of COLUMNS; empty for entries that are not about a step."""
+def _row(logs: dict[str, Any], columns: Sequence[str]) -> list[str]:
+    """Return the values of one log entry in the order of `columns`; empty for entries that are not about a step."""
     if not {"loss", "eval_loss"} & logs.keys():
         return []
-    return [f"{logs[name]:.6g}" if isinstance(logs.get(name), (int, float)) else "" for name in COLUMNS]
+    return [f"{logs[name]:.6g}" if isinstance(logs.get(name), (int, float)) else "" for name in columns]
 
 
 class TensorBoardFiles(TrainerCallback):  # type: ignore[misc]
@@ -62,9 +64,9 @@ class TensorBoardFiles(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, _: TrainingArguments, state: TrainerState, __: TrainerControl, logs: dict[str, Any], **___: Any
     ) -> None:
-        for name in COLUMNS[2:]:
+        for name in COLUMNS[2:] + MEMORY_COLUMNS:
             if self.writer is not None and isinstance(logs.get(name), (int, float)):
-                group = "validation" if name.startswith("eval_") else "train"
+                group = "memory" if name in MEMORY_COLUMNS else "validation" if name.startswith("eval_") else "train"
                 self.writer.add_scalar(f"{group}/{name.removeprefix('eval_')}", logs[name], state.global_step)
 
     def on_train_end(self, *_: Any, **__: Any) -> None:

@@ -16,7 +16,7 @@ def compile_layers(network: nn.Module, blocks: Blocks, *, backend: str = "induct
 
     Layers of one kind share a graph, which takes any number of rows, positions and tokens: batches differ in all three.
     """
-    stacks = [block_of(network, f"{block}.layers") for block in (blocks.encoder, blocks.decoder)]
+    stacks = [block_of(network, name) for name in (blocks.encoder_layers, blocks.decoder_layers) if name is not None]
     layers = [layer for stack in stacks for layer in stack.children()]
     for layer in layers:
         layer.compile(backend=backend, dynamic=True)

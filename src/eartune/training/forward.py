@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from eartune.speech_model import SpeechModel
 from eartune.training.batching.batches import Batch, answers, encoder_inputs
@@ -24,6 +25,14 @@ class Forward:
     label_smoothing: float = 0.0
     augment: SpecAugment | None = None
     cache: EncoderCache | None = None
+    # BatchNorms whose statistics must not move
+    fixed_norms: Sequence[nn.Module] = ()
+
+    def begin_training(self) -> None:
+        """Put the network into training mode, but for what has to stay as it is."""
+        self.speech.network.train()
+        for norm in self.fixed_norms:
+            norm.eval()
 
     def training_loss(self, batches: Sequence[Batch]) -> torch.Tensor:
         """Sum the loss over the answers of batches, as it is trained, in one graph."""

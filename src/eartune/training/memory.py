@@ -42,7 +42,7 @@ def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, re
     windows = [window for batch in batches if batch.width_s == widest for window in batch.windows]
     network = forward.speech.network
     was_training = network.training
-    network.train()
+    forward.begin_training()
 
     def trial(count: int) -> float:
         batch = dataset[MicroBatch(tuple(windows[number % len(windows)] for number in range(count)), widest)]

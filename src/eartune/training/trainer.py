@@ -17,14 +17,17 @@ from eartune.errors import EartuneError
 from eartune.files import new_directory
 from eartune.reporting import Reporter
 from eartune.run_dir import RunDir
-from eartune.training.adaptation.adapter_files import Weights, save_adapter
+from eartune.training.adaptation.adapter_files import save_adapter, save_as_trained
+from eartune.training.adaptation.trainable import Adaptation
 from eartune.training.batching.batches import Batch, SpeechDataset, passes
 from eartune.training.batching.epochs import Epochs
 from eartune.training.batching.loader import StepLoader
 from eartune.training.batching.plan import Step
 from eartune.training.decoding import Stopped
 from eartune.training.forward import Forward
+from eartune.training.layer_rates import slow_down_lower_layers
 from eartune.training.memory import is_out_of_memory, not_even_one, release_memory
+from eartune.training.schedule import set_floor
 from eartune.training.validation import Validation
 
 # writes what later verbs need beside the weights: (folder, facts)
@@ -45,18 +48,24 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         train: SpeechDataset,
         epochs: Epochs,
         validation: Validation | None,
-        initial_adapter: Weights | None,
+        adaptation: Adaptation,
+        layerwise_lr_decay: float | None,
         write_companions: Companions,
         reporter: Reporter,
         callbacks: Sequence[TrainerCallback],
+        lowest_lr: float | None = None,
+        also_logged: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self.forward = forward
         self.run = run
         self.epochs = epochs
         self.validation = validation
-        self.initial_adapter = initial_adapter
+        self.adaptation = adaptation
+        self.layerwise_lr_decay = layerwise_lr_decay
         self.write_companions = write_companions
         self.reporter = reporter
+        self.lowest_lr = lowest_lr
+        self.also_logged = also_logged
         self.audio_seconds = 0.0
         self.waited_seconds = 0.0
         super().__init__(
@@ -101,7 +110,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
 
         Where memory runs out, the step begins again in smaller batches, and so does every later one.
         """
-        model.train()
+        self.forward.begin_training()
         self.audio_seconds += sum(batch.speech_s for batch in inputs)
         while True:
             divided = passes(inputs, self.epochs.limits)
@@ -113,6 +122,16 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
             model.zero_grad()
             release_memory(self.args.device)
             self._halve(divided)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Make the base class's optimiser, with lower learning rates in lower layers where that is asked for."""
+        fresh = self.optimizer is None
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        if fresh and self.layerwise_lr_decay is not None:
+            speech = self.forward.speech
+            note = slow_down_lower_layers(optimizer, speech.network, speech.blocks, self.layerwise_lr_decay)
+            self.reporter.line(note)
+        return optimizer
 
     def _accumulated(self, divided: Sequence[list[Batch]]) -> torch.Tensor:
         num_answers = sum(batch.num_answers for batches in divided for batch in batches)
@@ -134,6 +153,16 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
             "in more passes per step"
         )
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        is_new = self.lr_scheduler is None
+        schedule = super().create_scheduler(num_training_steps, optimizer)
+        if is_new and self.lowest_lr is not None:
+            set_floor(schedule, self.lowest_lr, after_steps=self.args.get_warmup_steps(num_training_steps))
+        return schedule
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log({**logs, **self.also_logged()}, start_time)
+
     def floating_point_ops(self, inputs: Batch) -> int:  # noqa: ARG002
         """Count nothing: the base class counts tokens of text models."""
         return 0
@@ -144,7 +173,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         """Decode and score the validation speech; an interruption leaves the metrics empty and ends training."""
         assert self.validation is not None
         try:
-            metrics = self.validation.metrics()
+            metrics = self.validation.metrics() | {"epoch": self.state.epoch or 0.0}
         except Stopped:
             return {}
         self.log(metrics)
@@ -187,13 +216,17 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         # the base class adds its arguments as a pickle, which nobody reads
         assert output_dir is not None
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(output_dir)
+        if isinstance(self.model, PeftModel):
+            # read again by PEFT's load_adapter, which gives weights outside of adapters to the modules they name
+            save_as_trained(self.model, Path(output_dir), unfrozen=self.adaptation.unfrozen)
+        else:
+            self.model.save_pretrained(output_dir)
 
     def _write_model(self, folder: Path, metrics: dict[str, float]) -> None:
         """Write the model as it is now for later verbs, in place of the one before."""
         with new_directory(folder, replace=True) as aside:
             if isinstance(self.model, PeftModel):
-                save_adapter(self.model, aside, initial=self.initial_adapter)
+                save_adapter(self.model, aside, initial=self.adaptation.initial, unfrozen=self.adaptation.unfrozen)
             else:
                 self.model.save_pretrained(aside)
             self.write_companions(aside, {"step": self.state.global_step, "metrics": metrics})

@@ -23,7 +23,8 @@ class RunState:
 
 def refuse_foreign_folder(run: RunDir, *, overwrite: bool) -> None:
     """Raise InputError where the folder cannot be written, or holds anything but a run."""
-    if run.root.is_dir() and any(run.root.iterdir()) and read_origin(run.root) is None:
+    others = [path for path in run.root.iterdir() if path != run.launch_log] if run.root.is_dir() else []
+    if others and read_origin(run.root) is None:
         raise InputError(f"{run.root}: is not empty and holds no run of eartune; choose another output_dir")
     origin = read_origin(run.root) if run.root.is_dir() else None
     if origin is not None and origin["kind"] != "run":

@@ -34,19 +34,21 @@ def merge(
     out: Path,
     checkpoint: Checkpoint | None = None,
     base_model: str | None = None,
+    replace: bool = False,
     reporter: Reporter | None = None,
 ) -> Merged:
     """Merge the adapter of a run (or an adapter folder) into its base model and write it to `out`.
 
-    Raises InputError where there is no adapter or `out` is taken, and EartuneError where the merged model, in memory
-    or read back from disk, answers differently by more than 1e-4 in any logit; then nothing is written.
+    Raises InputError where there is no adapter or `out` is taken (unless `replace`), and EartuneError where the merged
+    model, in memory or read back from disk, answers differently by more than 1e-4 in any logit; then nothing is
+    written.
     """
     report = reporter or Silent()
     located = locate(run, checkpoint=checkpoint, base_model=base_model)
     if not located.is_adapter or located.folder is None:
         where = located.folder or run
         raise InputError(f"{run}: has no adapter to merge; {where} is a whole model already, use it as it is")
-    with new_directory(out) as aside:
+    with new_directory(out, replace=replace) as aside:
         speech = open_located(located)
         probe = speech.probe_inputs()
         expected = logits(speech.network, probe, dtype=torch.float32)

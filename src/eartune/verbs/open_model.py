@@ -1,4 +1,4 @@
-"""RUN_OR_MODEL, as the user writes it, into a loaded model: a run, an adapter, a model folder, a hub id, a .pt."""
+"""RUN_OR_MODEL, as the user writes it, into a loaded model: a run, an adapter, a model folder, a hub id, a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from peft import PeftModel
 
 from eartune.base_model import BaseModel
 from eartune.errors import InputError
-from eartune.families.registry import family
+from eartune.families.registry import family, family_of
 from eartune.run_dir import RunDir, read_origin
 from eartune.speech_model import SpeechModel
 from eartune.training.adaptation.adapter_files import ADAPTER_CONFIG, load_adapter
@@ -44,7 +44,7 @@ def locate(
     base_model: str | None = None,
     language: str | None = None,
     task: str | None = None,
-    family_name: str = "whisper",
+    family_name: str | None = None,
 ) -> Located:
     """Find out what `spec` is, without loading weights.
 
@@ -60,7 +60,7 @@ def locate(
         origin = read_origin(folder) or origin
     elif checkpoint is not None:
         raise InputError(f"{spec}: is not a run, so it has no {checkpoint}/; leave --checkpoint out")
-    name = origin.get("family", family_name)
+    name = origin.get("family") or family_name or family_of(spec) or "whisper"
     task = task or origin.get("task", "transcribe")
     language = language or origin.get("language")
     is_adapter = (folder / ADAPTER_CONFIG).is_file()

@@ -54,6 +54,9 @@ def check_speech(
     options: DataSection, speech: SpeechModel, manifests: tuple[Manifest, Manifest | None], report: Reporter
 ) -> TrainingSpeech:
     """Check every utterance against the limits of the model. Raises InputError with all findings."""
+    told = speech.describe_texts(manifests[0].utterances)
+    if told is not None:
+        report.line(told)
     kept: list[tuple[Utterance, ...]] = []
     findings: list[str] = []
     for manifest in manifests:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,15 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArgumen
 
 from eartune.base_model import BaseModel
 from eartune.config import TrainConfig
-from eartune.errors import Interrupted
+from eartune.errors import InputError, Interrupted
 from eartune.families.registry import family
 from eartune.files import new_file, write_json_atomic, write_text_atomic
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import RunDir, write_origin
 from eartune.training.adaptation.adapter_files import Weights, load_weights, save_weights
-from eartune.training.adaptation.trainable import make_trainable
-from eartune.training.arguments import training_arguments
+from eartune.training.adaptation.trainable import Adaptation, make_trainable
+from eartune.training.arguments import learning_rate_floor, training_arguments
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.epochs import Epochs, plan_epochs
 from eartune.training.callbacks import Interruption, LastStep, LossGuard, MetricsFile, ProgressLine, TensorBoardFiles
@@ -32,12 +32,13 @@ from eartune.training.device import best_device, choose_gpu, describe_device, re
 from eartune.training.encoder_cache import open_cache
 from eartune.training.forward import Forward
 from eartune.training.memory import fit_into_memory
+from eartune.training.memory_report import MemoryReport, memory_gib
 from eartune.training.spec_augment import spec_augment
 from eartune.training.trainer import SpeechTrainer
 from eartune.training.validation import Validation
 from eartune.verbs import continuing
-from eartune.verbs.merge import merge
 from eartune.verbs.quiet import quieten_libraries
+from eartune.verbs.run_model import refuse_target, write_model
 from eartune.verbs.speech import check_speech, read_speech
 
 Watch = Callable[[SpeechTrainer], Iterable[TrainerCallback]]
@@ -60,6 +61,7 @@ class TrainedRun:
     validations: tuple[dict[str, float], ...]
     merged: Path | None
     waited_seconds: float = 0.0
+    exported: Path | None = None
 
 
 def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch | None = None) -> TrainedRun:
@@ -75,6 +77,8 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     assert config.run.output_dir is not None
     run = RunDir(config.run.output_dir)
     continuing.refuse_foreign_folder(run, overwrite=config.run.overwrite)
+    if config.run.export is not None:
+        refuse_target(config.run.export, run)
     manifests = read_speech(config.data, report)
     choose_gpu(config.run.gpu)
     device = best_device()
@@ -82,13 +86,16 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     door = family(config.family)
     report.line(f"base model: {config.model.base_model}")
     base = door.find(config.model.base_model, revision=config.model.revision, cache=config.model.model_cache)
+    _require_archive(config.run.export, base)
     speech = door.load(base, task=config.data.task, language=config.data.language)
     data = check_speech(config.data, speech, manifests, report)
     facts = _facts(config, base, data.description)
     state = continuing.compare(run, facts, overwrite=config.run.overwrite)
     if state.finished is not None:
         report.line(f"{run.root}: this run is finished; nothing to do (--overwrite trains it again)")
-        return _finished_run(run, state.finished)
+        if config.run.export is not None:
+            write_model(run, config.run.export, takes_best=config.run_takes_best(), report=report)
+        return _finished_run(config, run, state.finished)
     report.line(f"device: {describe_device(device)}, {precision}")
     dataset = SpeechDataset(data.train, speech)
     epochs = plan_epochs(config, dataset.clips(), speech, device)
@@ -97,15 +104,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     )
     set_seed(config.run.seed)
     speech.network.to(device)
-    initial = make_trainable(
-        speech,
-        config.model,
-        config.adapter,
-        data.train,
-        base_spec=base.spec,
-        precision=precision,
-        report=report,
-    )
+    adaptation = make_trainable(speech, config, data.train, base_spec=base.spec, precision=precision, report=report)
     if config.optimizer.torch_compile:
         compile_layers(speech.network, speech.blocks)
     cache = None
@@ -114,16 +113,27 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
             config.model.cache_encoder, speech, data.train, plan=epochs.plan(0), precision=precision, report=report
         )
     if state.checkpoint is None:
-        _write_start(run, config, facts, initial)
-    elif initial is not None:
-        initial = load_weights(run.initial_adapter)
+        _write_start(run, config, facts, adaptation.initial)
+    elif adaptation.initial is not None:
+        adaptation = dataclasses.replace(adaptation, initial=load_weights(run.initial_adapter))
     forward = Forward(
-        speech, device, precision, config.optimizer.label_smoothing_factor, spec_augment(config.window), cache
+        speech,
+        device,
+        precision,
+        config.optimizer.label_smoothing_factor,
+        spec_augment(config.window),
+        cache,
+        adaptation.fixed_norms,
     )
     if config.window.batch_seconds == "auto":
         epochs = fit_into_memory(epochs, forward, dataset, report)
-    prepared = Prepared(forward, run, dataset, data.validation, epochs, arguments, facts, initial, state.checkpoint)
-    trained = _run_trainer(config, prepared, report, watch)
+    prepared = Prepared(forward, run, dataset, data.validation, epochs, arguments, facts, adaptation, state.checkpoint)
+    try:
+        trained = _run_trainer(config, prepared, report, watch)
+    except Interrupted:
+        if config.run.export is not None:
+            write_model(run, config.run.export, takes_best=config.run_takes_best(), report=report)
+        raise
     return _finish(config, run, trained, report)
 
 
@@ -138,8 +148,16 @@ class Prepared:
     epochs: Epochs
     arguments: TrainingArguments
     facts: dict[str, Any]
-    initial_adapter: Weights | None
+    adaptation: Adaptation
     checkpoint: Path | None
+
+
+def _require_archive(target: Path | None, base: BaseModel) -> None:
+    if target is not None and target.suffix == ".nemo" and base.kind != "nemo":
+        raise InputError(
+            f"export: {target} takes configuration and tokenizer from the .nemo file that training starts from, and "
+            f"{base.spec} is none; train, and then: eartune export RUN --to nemo --original MODEL.nemo --out {target}"
+        )
 
 
 def _facts(config: TrainConfig, base: BaseModel, data: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +191,7 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
 
     def write_companions(folder: Path, state: dict[str, Any]) -> None:
         prepared.forward.speech.save_companions(folder)
-        kind = "adapter" if config.model.method == "lora" else "model"
+        kind = "adapter" if config.has_adapter() else "model"
         names = ("family", "method", "task", "language", "base_model", "data", "config")
         known = {name: prepared.facts[name] for name in names}
         write_origin(folder, kind=kind, **known, parent=str(run.root), **state)
@@ -188,10 +206,21 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
         train=prepared.dataset,
         epochs=prepared.epochs,
         validation=validation,
-        initial_adapter=prepared.initial_adapter,
+        adaptation=prepared.adaptation,
+        layerwise_lr_decay=config.optimizer.layerwise_lr_decay,
         write_companions=write_companions,
         reporter=report,
-        callbacks=[*_files(config, run), progress, interruption, LastStep(), LossGuard(), *_early_stopping(config)],
+        callbacks=[
+            *_files(config, run),
+            progress,
+            *_memory_report(config, report),
+            interruption,
+            LastStep(),
+            LossGuard(),
+            *_early_stopping(config),
+        ],
+        lowest_lr=learning_rate_floor(config),
+        also_logged=partial(memory_gib, forward.device) if config.run.mem_report_steps else dict,
     )
     for callback in watch(trainer) if watch is not None else ():
         trainer.add_callback(callback)
@@ -221,10 +250,15 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
 
 def _files(config: TrainConfig, run: RunDir) -> list[TrainerCallback]:
     files: dict[str, TrainerCallback] = {
-        "csv": MetricsFile(run.metrics),
+        "csv": MetricsFile(run.metrics, with_memory=config.run.mem_report_steps > 0),
         "tensorboard": TensorBoardFiles(run.tensorboard),
     }
     return [callback for name, callback in files.items() if name in config.run.report_to]
+
+
+def _memory_report(config: TrainConfig, report: Reporter) -> list[TrainerCallback]:
+    every_steps = config.run.mem_report_steps
+    return [MemoryReport(report, every_steps=every_steps)] if every_steps else []
 
 
 def _early_stopping(config: TrainConfig) -> list[TrainerCallback]:
@@ -245,19 +279,16 @@ def _best(history: list[dict[str, Any]], metric: str) -> dict[str, float]:
 
 
 def _finish(config: TrainConfig, run: RunDir, trained: TrainedRun, report: Reporter) -> TrainedRun:
-    if config.run.merge_lora:
-        checkpoint = "best" if config.run_takes_best() and run.best.is_dir() else "last"
-        report.line(f"merging {checkpoint}/ into its base model")
-        if run.merged.exists():
-            shutil.rmtree(run.merged)
-        merge(str(run.root), out=run.merged)
-        trained = dataclasses.replace(trained, merged=run.merged)
-    summary = dataclasses.asdict(trained) | {"path": None, "merged": "merged" if trained.merged else None}
+    merged = run.merged if config.run.merge_lora else None
+    for target in filter(None, (merged, config.run.export)):
+        write_model(run, target, takes_best=config.run_takes_best(), report=report)
+    trained = dataclasses.replace(trained, merged=merged, exported=config.run.export)
+    summary = dataclasses.asdict(trained) | {"path": None, "merged": "merged" if merged else None, "exported": None}
     write_json_atomic(run.finished, summary)
     return trained
 
 
-def _finished_run(run: RunDir, summary: dict[str, Any]) -> TrainedRun:
+def _finished_run(config: TrainConfig, run: RunDir, summary: dict[str, Any]) -> TrainedRun:
     merged = run.merged if summary["merged"] else None
-    values = {**summary, "path": run.root, "merged": merged, "validations": tuple(summary["validations"])}
-    return TrainedRun(**values)
+    places = {"path": run.root, "merged": merged, "exported": config.run.export}
+    return TrainedRun(**{**summary, **places, "validations": tuple(summary["validations"])})

@@ -64,11 +64,11 @@ def transcribe(
     with report.task("transcribing", len(recordings)) as progress, torch.inference_mode():
         for recording, waveform in zip(recordings, waveforms, strict=True):
             duration_s = len(waveform) / SAMPLE_RATE_HZ
+            clip = Utterance(audio=recording, text="", duration_s=duration_s, language=language)
             if timestamps or duration_s > speech.max_duration_s:
-                segments = speech.transcribe_long(waveform, language)
+                segments = speech.transcribe_long(waveform, clip)
             else:
                 options = DecodeOptions(max_length=448, num_beams=num_beams, window=window)
-                clip = Utterance(audio=recording, text="", duration_s=duration_s, language=language)
                 texts = speech.transcribe_batch([waveform], [clip], options)
                 segments = [Segment(0.0, round(duration_s, 2), texts[0])]
             transcripts.append(Transcript(recording, duration_s, tuple(segments)))

@@ -1,6 +1,7 @@
 """Adapters attached, trained a little, saved, loaded onto the published base, and merged: always the same answers."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.speech_model import SpeechModel
 from eartune.training.adaptation import adapter_files
-from eartune.training.adaptation.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
+from eartune.training.adaptation.adapters import attach, changes_base, freeze_encoder, lora_config
+from eartune.training.adaptation.listing import count_parameters
 from eartune.training.adaptation.targets import resolve_targets
 
 INITIALISATIONS = [True, "gaussian", "pissa", "pissa_niter_4", "olora", "orthogonal", "eva", "corda", "lora_ga", "mica"]
@@ -36,12 +38,14 @@ def speech(tiny_model: Path) -> SpeechModel:
     return load(find(str(tiny_model)), language="en")
 
 
-def batches(speech: SpeechModel) -> Iterable[dict[str, torch.Tensor]]:
+def batches(speech: SpeechModel, *, batch_size: int = 2) -> Iterable[dict[str, torch.Tensor]]:
     generator = torch.Generator().manual_seed(3)
     for _ in range(2):
         probe = speech.probe_inputs()
         labels = torch.randint(0, 1000, probe["decoder_input_ids"].shape, generator=generator)
-        yield {**probe, "labels": labels}
+        whole = {**probe, "labels": labels}
+        for row in range(0, len(labels), batch_size):
+            yield {name: value[row : row + batch_size] for name, value in whole.items()}
 
 
 def loss(network: torch.nn.Module, batch: Any) -> torch.Tensor:
@@ -55,7 +59,9 @@ def trained(speech: SpeechModel, options: dict[str, Any]) -> tuple[PeftModel, ad
     adapter = AdapterSection.model_validate({"r": 4, "lora_alpha": 8, **options})
     targets = resolve_targets(speech.network, adapter, speech.blocks, freeze_encoder=False)
     config = lora_config(adapter, targets)
-    adapted = attach(speech.network, config, sample_batches=lambda: batches(speech), loss=loss)
+    adapted = attach(
+        speech.network, config, sample_batches=partial(batches, speech), loss=partial(loss, speech.network)
+    )
     initial = adapter_files.adapter_weights(adapted) if changes_base(config) else None
     optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2)
     for batch in [*batches(speech), *batches(speech)][:3]:

@@ -18,7 +18,9 @@ from eartune.families.whisper.openai import generation_config, load_openai_check
 
 def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
     """Find a Whisper base model: hub id (the owner openai may be left out), folder or .pt file."""
-    return find_base_model(spec, model_type="whisper", hub_owner="openai", revision=revision, cache=cache)
+    return find_base_model(
+        spec, model_types=("whisper",), file_kind="openai", hub_owner="openai", revision=revision, cache=cache
+    )
 
 
 def load(base: BaseModel, *, task: str = "transcribe", language: str | None = None) -> WhisperModel:

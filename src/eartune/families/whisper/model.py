@@ -19,6 +19,9 @@ from eartune.speech_model import Blocks, DecodeOptions, Network, Segment, Wavefo
 BLOCKS = Blocks(
     encoder="model.encoder",
     decoder="model.decoder",
+    encoder_layers="model.encoder.layers",
+    decoder_layers="model.decoder.layers",
+    head=("proj_out",),
     default_targets=("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
     target_aliases={"o_proj": "out_proj"},
     forbidden_targets={"proj_out": "it shares its weights with the token embedding, so a merge would change both"},
@@ -61,6 +64,9 @@ class WhisperModel:
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         return self.encoder.findings(utterances)
 
+    def describe_texts(self, utterances: Sequence[Utterance]) -> None:
+        """Say nothing: Whisper's tokens are bytes, so that it writes everything."""
+
     def language_of(self, utterance: Utterance) -> str | None:
         return self.encoder.language_of(utterance)
 
@@ -100,9 +106,9 @@ class WhisperModel:
             self.network, self.log_mel, self.tokenizer, waveforms, chosen, task=self.task, options=options
         )
 
-    def transcribe_long(self, waveform: Waveform, language: str | None) -> list[Segment]:
+    def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
         self.log_mel.to(next(self.network.parameters()).device)
-        chosen = whisper_code(language or self.encoder.default_language)
+        chosen = whisper_code(utterance.language or self.encoder.default_language)
         return transcribe_recording(
             self.network, self.log_mel, self.tokenizer, waveform, language=chosen, task=self.task
         )

@@ -1,9 +1,12 @@
 """What of a network is trained, and how it is kept.
 
 targets         names of modules, checked against the network
-adapters        LoRA and its relatives: attach, initialise, count
+adapters        LoRA and its relatives: attach, initialise
 fast_lora       LoRA and DoRA layers with a faster forward; frozen matrices in bf16
 low_rank        the arithmetic of those layers
-trainable       an adapter, or the network's own weights
-adapter_files   adapters on disk: saved plain, loaded, merged with proof
+unfreezing      parts of the network that are trained in full while the rest is frozen
+batch_norm      BatchNorms whose statistics must not move
+trainable       adapters, parts of the network, both, or all of it
+listing         what is trained, counted and named
+adapter_files   adapters on disk, with what is trained in full beside them: saved plain, loaded, merged with proof
 """

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from peft.utils import get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -15,12 +16,14 @@ from torch import nn
 
 from eartune.errors import InputError
 from eartune.training.adaptation.adapters import changes_base
+from eartune.training.adaptation.unfreezing import Unfrozen
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 # largest difference allowed between any logit of a merged model and the adapted one
 MERGE_TOLERANCE = 1e-4
 Weights = Mapping[str, torch.Tensor]
+NOTHING_UNFROZEN = Unfrozen()
 
 
 def adapter_weights(adapted: PeftModel) -> dict[str, torch.Tensor]:
@@ -28,8 +31,15 @@ def adapter_weights(adapted: PeftModel) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in get_peft_model_state_dict(adapted).items()}
 
 
-def save_adapter(adapted: PeftModel, folder: Path, *, initial: Weights | None) -> None:
-    """Write the adapter so that it applies to the base model as published.
+def save_adapter(
+    adapted: PeftModel, folder: Path, *, initial: Weights | None, unfrozen: Unfrozen = NOTHING_UNFROZEN
+) -> None:
+    """Write the adapter, and what is trained in full beside it, so that both apply to the base model as published.
+
+    What is trained in full goes into the same file, under the names PEFT gives its `modules_to_save`, and the modules
+    are named in the adapter's configuration: PEFT's own `PeftModel.from_pretrained` reads both, and refuses a file
+    where a weight of these modules is missing. In training they are the network's own modules, where PEFT would train a
+    copy beside each original. Single biases stand under their own names, as PEFT writes those of `bias: all`.
 
     PiSSA, OLoRA and CorDA take the adapter's initial value B0 A0 out of the base weights. `initial` is that value;
     the adapter is then written as the plain LoRA [B, -B0] [A; A0] of twice the rank (PEFT's own conversion, which
@@ -37,21 +47,52 @@ def save_adapter(adapted: PeftModel, folder: Path, *, initial: Weights | None) -
     """
     config = adapted.peft_config["default"]
     if not changes_base(config):
-        adapted.save_pretrained(folder)
+        save_as_trained(adapted, folder, unfrozen=unfrozen)
         return
     assert initial is not None, f"{config.init_lora_weights} needs the adapter's initial value"
-    plain = copy.deepcopy(config)
+    plain = _saved_config(config, unfrozen)
     plain.init_lora_weights = True
-    plain.inference_mode = True
     # alpha / r and alpha / sqrt(r) stay what they were
     growth = 2**0.5 if plain.use_rslora else 2
     plain.r *= 2
     plain.lora_alpha *= growth
     plain.rank_pattern = {name: 2 * rank for name, rank in plain.rank_pattern.items()}
     plain.alpha_pattern = {name: growth * alpha for name, alpha in plain.alpha_pattern.items()}
+    _write(folder, plain, _doubled(adapter_weights(adapted), initial) | _weights_in_full(adapted, unfrozen))
+
+
+def save_as_trained(adapted: PeftModel, folder: Path, *, unfrozen: Unfrozen) -> None:
+    """Write the same without conversion, as an interrupted run reads it again."""
+    if not unfrozen.parameters:
+        adapted.save_pretrained(folder)
+        return
+    config = _saved_config(adapted.peft_config["default"], unfrozen)
+    _write(folder, config, adapter_weights(adapted) | _weights_in_full(adapted, unfrozen))
+
+
+def _saved_config(config: LoraConfig, unfrozen: Unfrozen) -> LoraConfig:
+    saved = copy.deepcopy(config)
+    saved.inference_mode = True
+    saved.modules_to_save = [*(saved.modules_to_save or ()), *unfrozen.modules] or None
+    return saved
+
+
+def _weights_in_full(adapted: PeftModel, unfrozen: Unfrozen) -> dict[str, torch.Tensor]:
+    """Return what is trained in full. A weight that two modules share stands under both names, as two copies."""
+    state = {
+        f"base_model.model.{name}.{key}": value
+        for name in unfrozen.modules
+        for key, value in adapted.get_base_model().get_submodule(name).state_dict().items()
+    }
+    ids = {id(parameter) for parameter in unfrozen.parameters}
+    state |= {name: parameter for name, parameter in adapted.named_parameters() if id(parameter) in ids}
+    return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+
+
+def _write(folder: Path, config: LoraConfig, weights: Weights) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(_doubled(adapter_weights(adapted), initial), folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-    plain.save_pretrained(folder)
+    save_weights(weights, folder / ADAPTER_WEIGHTS)
+    config.save_pretrained(folder)
 
 
 def _doubled(weights: Weights, initial: Weights) -> dict[str, torch.Tensor]:
@@ -83,9 +124,18 @@ def load_adapter(network: nn.Module, folder: Path) -> PeftModel:
 
 
 def merge(adapted: PeftModel) -> nn.Module:
-    """Merge the adapter into its base model, in float32; the result is the plain network. `adapted` is used up."""
-    plain: nn.Module = adapted.float().merge_and_unload(safe_merge=True)
-    return plain
+    """Merge the adapter into its base model, in float32; the result is the plain network. `adapted` is used up.
+
+    Weights that the base model shares between modules, and that the adapter's file holds for both, are shared again.
+    """
+    shares = getattr(adapted.config, "tie_word_embeddings", False)
+    plain: Any = adapted.float().merge_and_unload(safe_merge=True)
+    pairs = plain.all_tied_weights_keys.items() if shares else ()
+    if pairs and all(torch.equal(plain.get_parameter(one), plain.get_parameter(other)) for one, other in pairs):
+        plain.config.tie_word_embeddings = True
+        plain.tie_weights()
+    merged: nn.Module = plain
+    return merged
 
 
 @torch.no_grad()

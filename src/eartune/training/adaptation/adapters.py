@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, initialize_lora_eva_weights
@@ -29,8 +28,16 @@ from eartune.speech_model import Blocks, block_of
 from eartune.training.adaptation.fast_lora import speed_up
 from eartune.training.adaptation.targets import Targets
 
-# the inputs of one forward, as keyword arguments of the network
+# what SpeechModel.summed_loss takes
 Batch = Mapping[str, torch.Tensor]
+
+
+class SampleBatches(Protocol):
+    """Gives training batches, anew at each call."""
+
+    def __call__(self, *, batch_size: int = ...) -> Iterable[Batch]: ...
+
+
 _SUBCONFIGS = {
     "runtime_config": LoraRuntimeConfig,
     "eva_config": EvaConfig,
@@ -79,12 +86,13 @@ def attach(
     network: nn.Module,
     config: LoraConfig,
     *,
-    sample_batches: Callable[[], Iterable[Batch]],
-    loss: Callable[[nn.Module, Batch], torch.Tensor],
+    sample_batches: SampleBatches,
+    loss: Callable[[Batch], torch.Tensor],
 ) -> PeftModel:
     """Put the adapter into the network and initialise it.
 
-    `sample_batches` gives training batches to initialisations that look at data (eva, corda, lora_ga).
+    `sample_batches` gives training batches to initialisations that look at data (eva, corda, lora_ga), and `loss` runs
+    the network on one.
     Raises InputError with PEFT's own words where the options do not fit the network.
     """
     try:
@@ -94,7 +102,8 @@ def attach(
             initialize_lora_eva_weights(
                 adapted,
                 list(sample_batches()),
-                forward_fn=lambda model, batch: model(**{k: v for k, v in batch.items() if k != "labels"}),
+                # the adapters lie in the network's own modules, so that its loss runs through them
+                forward_fn=lambda _model, batch: loss(batch),
                 prepare_model_inputs_fn=None,
                 prepare_layer_inputs_fn=_rows_of,
                 show_progress_bar=False,
@@ -113,24 +122,23 @@ def _rows_of(layer_input: Any, _batch: Any, _layer_name: str) -> torch.Tensor:
 def _prepare_from_data(
     network: nn.Module,
     config: LoraConfig,
-    sample_batches: Callable[[], Iterable[Batch]],
-    loss: Callable[[nn.Module, Batch], torch.Tensor],
+    sample_batches: SampleBatches,
+    loss: Callable[[Batch], torch.Tensor],
 ) -> None:
     if config.init_lora_weights == "corda":
 
         def forward_only() -> None:
             with torch.no_grad():
-                for batch in sample_batches():
-                    # CorDA's hooks take one example at a time
-                    for row in range(len(batch["labels"])):
-                        loss(network, {name: value[row : row + 1] for name, value in batch.items()})
+                # CorDA's hooks take one example at a time
+                for batch in sample_batches(batch_size=1):
+                    loss(batch)
 
         preprocess_corda(network, config, run_model=forward_only)
     elif config.init_lora_weights == "lora_ga":
 
         def forward_and_backward() -> None:
             for batch in sample_batches():
-                torch.autograd.backward(loss(network, batch))
+                torch.autograd.backward(loss(batch))
 
         preprocess_loraga(network, config, forward_and_backward)
         network.zero_grad()
@@ -139,23 +147,3 @@ def _prepare_from_data(
 def freeze_encoder(network: nn.Module, blocks: Blocks) -> None:
     """Stop training of everything in the encoder; without trained weights it keeps no graph either."""
     block_of(network, blocks.encoder).requires_grad_(False)
-
-
-@dataclasses.dataclass(frozen=True)
-class ParameterCount:
-    """Weights of a block: how many in all, how many of them trained."""
-
-    block: str
-    total: int
-    trained: int
-
-
-def count_parameters(network: nn.Module, blocks: Blocks) -> list[ParameterCount]:
-    """Count weights in encoder, decoder and the rest; adapters count where they sit."""
-    totals = {"encoder": [0, 0], "decoder": [0, 0], "other": [0, 0]}
-    for name, parameter in network.named_parameters():
-        dotted = f".{name}."
-        block = next((b for b in ("encoder", "decoder") if f".{getattr(blocks, b)}." in dotted), "other")
-        totals[block][0] += parameter.numel()
-        totals[block][1] += parameter.numel() if parameter.requires_grad else 0
-    return [ParameterCount(block, *counts) for block, counts in totals.items() if counts[0]]

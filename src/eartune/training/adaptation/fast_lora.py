@@ -117,17 +117,16 @@ class FastLinear(Linear):  # type: ignore[misc]
         """Return the norm of each adapted row: computed at each step of training, and kept while decoding."""
         (lora_a, lora_b), weight, scale = self._matrices(), self.base_layer.weight, self._scale()
         kept = self.__dict__.setdefault("_kept", {})
-        # not every optimiser counts its changes in the version of a weight
-        if self.training:
-            kept.pop("norm", None)
         with torch.autocast(weight.device.type, enabled=False):
             if kept.get("frozen") != _versions(weight):
                 kept.update(frozen=_versions(weight), squares=squared_rows(weight, lora_b.dtype))
             state = (*_versions(weight, lora_a, lora_b), scale)
-            if kept.get("norm", (None,))[0] != state:
+            # not every optimiser counts its changes in the version of a weight: nothing outlives a step of training
+            if self.training or kept.get("norm", (None,))[0] != state:
                 kept["norm"] = (state, adapted_norm(weight, kept["squares"], lora_a, lora_b, scale))
-        norm: torch.Tensor = kept["norm"][1]
-        return norm
+            _, norm = kept.pop("norm") if self.training else kept["norm"]
+        result: torch.Tensor = norm
+        return result
 
 
 def _is_plain(layer: Linear) -> bool:

@@ -11,6 +11,7 @@ from torch import nn
 from eartune.config.adapter import AdapterSection
 from eartune.errors import nearest, raise_findings
 from eartune.speech_model import Blocks
+from eartune.training.adaptation.unfreezing import is_within
 
 _ADAPTABLE = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d)
 
@@ -25,8 +26,18 @@ class Targets:
     notes: tuple[str, ...]
 
 
-def resolve_targets(network: nn.Module, adapter: AdapterSection, blocks: Blocks, *, freeze_encoder: bool) -> Targets:
-    """Resolve target names against the network. Raises InputError that lists every name that matches nothing."""
+def resolve_targets(
+    network: nn.Module,
+    adapter: AdapterSection,
+    blocks: Blocks,
+    *,
+    freeze_encoder: bool,
+    in_full: Sequence[str] = (),
+) -> Targets:
+    """Resolve target names against the network; modules within those trained `in_full` get no adapter.
+
+    Raises InputError that lists every name that matches nothing.
+    """
     adaptable = [name for name, module in network.named_modules() if isinstance(module, _ADAPTABLE)]
     leaves = sorted({name.rpartition(".")[2] for name in adaptable if not name.rpartition(".")[2].isdigit()})
     wanted, notes = _without_aliases(adapter.target_modules or blocks.default_targets, blocks, leaves)
@@ -50,13 +61,10 @@ def resolve_targets(network: nn.Module, adapter: AdapterSection, blocks: Blocks,
         for name in excluded
         if not any(_matches(module, name) for module in adaptable)
     ]
-    every_name = [name for name, _ in network.named_modules() if name]
-    endings = sorted({name.rpartition(".")[2] for name in every_name})
-    findings += [
-        f"modules_to_save: {name!r} matches no module.{nearest(name, endings)}"
-        for name in adapter.modules_to_save or ()
-        if not any(_matches(module, name) for module in every_name)
-    ]
+    findings += _saved_module_findings(network, adapter.modules_to_save or (), in_full)
+    if "all-linear" not in wanted:
+        left = [name for name in sorted(matched) if not any(_matches(name, pattern) for pattern in excluded)]
+        findings += _unsuitable(network, adapter, left)
     findings += _pattern_findings("rank_pattern", adapter.rank_pattern, matched)
     findings += _pattern_findings("alpha_pattern", adapter.alpha_pattern, matched)
     if adapter.lora_bias:
@@ -64,18 +72,67 @@ def resolve_targets(network: nn.Module, adapter: AdapterSection, blocks: Blocks,
         without = sorted({n.rpartition(".")[2] for n in matched if getattr(modules[n], "bias", None) is None})
         findings += [f"lora_bias: {name} has no bias here, so it could not be merged; adapt others" for name in without]
     raise_findings(findings, advice=f"Modules that can be adapted: {', '.join(leaves)}.")
-    if freeze_encoder:
-        matched = {name for name in matched if not name.startswith(f"{blocks.encoder}.")}
     matched = {name for name in matched if not any(_matches(name, pattern) for pattern in excluded)}
+    outside = [blocks.encoder] if freeze_encoder else []
+    matched = {name for name in matched if not is_within(name, outside)}
+    trained = {name for name in matched if is_within(name, in_full)}
+    if trained:
+        notes.append(f"no adapter in {len(trained)} of the target modules: they are trained in full")
+        outside += [name for name in in_full if any(is_within(module, [name]) for module in trained)]
+    matched -= trained
     raise_findings(
-        [] if matched else ["target_modules: nothing is left to adapt after exclude_modules, freeze_encoder"]
+        []
+        if matched
+        else ["target_modules: nothing is left to adapt after exclude_modules and what is frozen or trained in full"]
     )
     return Targets(
         target_modules=wanted[0] if len(wanted) == 1 and _is_pattern(wanted[0]) else list(wanted),
-        exclude_modules=_exclusions(excluded, blocks, freeze_encoder=freeze_encoder),
+        exclude_modules=_exclusions(excluded, outside),
         matched=tuple(sorted(matched - blocks.forbidden_targets.keys())),
         notes=tuple(notes),
     )
+
+
+def _saved_module_findings(network: nn.Module, saved: Sequence[str], in_full: Sequence[str]) -> list[str]:
+    every_name = [name for name, _ in network.named_modules() if name]
+    endings = sorted({name.rpartition(".")[2] for name in every_name})
+    hits = {name: [module for module in every_name if _matches(module, name)] for name in saved}
+    found = [
+        f"modules_to_save: {name!r} matches no module.{nearest(name, endings)}"
+        for name, modules in hits.items()
+        if not modules
+    ]
+    twice = {
+        name: module
+        for name, modules in hits.items()
+        for module in modules
+        if is_within(module, in_full) or any(is_within(full, [module]) for full in in_full)
+    }
+    return found + [
+        f"modules_to_save: {name!r} is {module}, which is trained in full already; leave it out"
+        for name, module in twice.items()
+    ]
+
+
+def _unsuitable(network: nn.Module, adapter: AdapterSection, matched: Sequence[str]) -> list[str]:
+    """Name the first module that is no matrix where the option needs one, which PEFT does not say or says late."""
+    modules = {name: network.get_submodule(name) for name in matched}
+    others = [name for name, module in modules.items() if not isinstance(module, nn.Linear)]
+    found = []
+    initialisation = adapter.init_lora_weights
+    if isinstance(initialisation, str) and initialisation != "gaussian" and others:
+        found.append(
+            f"init_lora_weights: {initialisation} is for linear layers, and {others[0]} is a "
+            f"{type(modules[others[0]]).__name__}; leave it out of target_modules"
+        )
+    # DoRA computes a plain convolution in place of the module's own forward
+    own = [name for name in others if type(modules[name]).forward not in (c.forward for c in _ADAPTABLE)]
+    if adapter.use_dora and own:
+        found.append(
+            f"use_dora: {own[0]} ({type(modules[own[0]]).__name__}) is more than a plain layer, which is all that DoRA "
+            "knows; leave it out of target_modules"
+        )
+    return found
 
 
 def _without_aliases(wanted: Sequence[str], blocks: Blocks, leaves: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -123,9 +180,9 @@ def _pattern_matches(pattern: str, name: str) -> bool:
         return False
 
 
-def _exclusions(excluded: list[str], blocks: Blocks, *, freeze_encoder: bool) -> list[str] | str | None:
-    if not freeze_encoder:
+def _exclusions(excluded: list[str], outside: Sequence[str]) -> list[str] | str | None:
+    if not outside:
         return excluded or None
     # PEFT takes names or one expression, so names become part of the expression
     endings = [name if _is_pattern(name) else rf"(?:.*\.)?{re.escape(name)}" for name in excluded]
-    return "|".join([rf"(?:.*\.)?{re.escape(blocks.encoder)}\..*", *endings])
+    return "|".join([*(rf"(?:.*\.)?{re.escape(name)}(?:\..*)?" for name in outside), *endings])

@@ -1,22 +1,26 @@
-"""What of a network is trained: an adapter put into it, or its own weights, with or without the encoder."""
+"""What of a network is trained: adapters put into it, parts of it, both, or all, with or without the encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 
-from eartune.config.adapter import AdapterSection
-from eartune.config.sections import ModelSection
+from eartune.config import TrainConfig
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter
-from eartune.speech_model import IGNORED, SpeechModel
-from eartune.training.adaptation.adapter_files import Weights, adapter_weights
-from eartune.training.adaptation.adapters import attach, changes_base, count_parameters, freeze_encoder, lora_config
+from eartune.speech_model import SpeechModel
+from eartune.training.adaptation.adapter_files import NOTHING_UNFROZEN, Weights, adapter_weights
+from eartune.training.adaptation.adapters import attach, changes_base, freeze_encoder, lora_config
+from eartune.training.adaptation.batch_norm import fixed_batch_norms
 from eartune.training.adaptation.fast_lora import keep_frozen_weights
+from eartune.training.adaptation.listing import count_norms, count_parameters, list_trained
 from eartune.training.adaptation.targets import resolve_targets
-from eartune.training.batching.batches import SpeechDataset, in_order, to_inputs
+from eartune.training.adaptation.unfreezing import Unfrozen, select_unfrozen
+from eartune.training.batching.batches import SpeechDataset, answers, encoder_inputs, in_order
 from eartune.training.device import Precision, compute_dtype
 
 # how many batches an initialisation that looks at data gets to see
@@ -24,52 +28,103 @@ NUM_SAMPLE_BATCHES = 8
 SAMPLE_BATCH_SIZE = 8
 
 
+@dataclass(frozen=True)
+class Adaptation:
+    """How a network is trained, as each step and each saved file need to know it.
+
+    `initial` is the adapter's first value where its initialisation changed the base weights; `unfrozen` is what is
+    trained in full beside an adapter or without one; `fixed_norms` are BatchNorms whose statistics must not move.
+    """
+
+    initial: Weights | None
+    unfrozen: Unfrozen
+    fixed_norms: tuple[nn.Module, ...]
+
+
 def make_trainable(
     speech: SpeechModel,
-    model: ModelSection,
-    adapter: AdapterSection,
+    config: TrainConfig,
     utterances: Sequence[Utterance],
     *,
     base_spec: str,
     precision: Precision,
     report: Reporter,
-) -> Weights | None:
-    """Attach the adapter or open all weights, freeze what is not trained, and tell the counts.
+) -> Adaptation:
+    """Attach adapters, open what is trained in full, freeze what is not trained, and tell the counts.
 
-    Returns the adapter's first value where its initialisation changed the base weights: saving needs it later.
     Raises InputError where names or options do not fit the network.
     """
-    initial = None
-    if model.method == "lora":
-        targets = resolve_targets(speech.network, adapter, speech.blocks, freeze_encoder=model.freeze_encoder)
-        for note in targets.notes:
+    model, initial, unfrozen = config.model, None, NOTHING_UNFROZEN
+    if model.method == "partial":
+        unfrozen = select_unfrozen(speech.network, config.partial, speech.blocks, freeze_encoder=model.freeze_encoder)
+        for note in unfrozen.notes:
             report.line(note)
-        config = lora_config(adapter, targets)
-        config.base_model_name_or_path = base_spec
-        speech.network = attach(
-            speech.network, config, sample_batches=lambda: _sample_batches(speech, utterances), loss=_plain_loss
-        )
-        if changes_base(config):
-            initial = adapter_weights(speech.network)
-        if model.base_weights == "auto" and precision != "fp32":
-            keep_frozen_weights(speech.network, compute_dtype(precision))
+        speech.network.requires_grad_(False)
+    if config.has_adapter():
+        initial = _adapt(speech, config, utterances, unfrozen, base_spec, report)
     if model.freeze_encoder:
         freeze_encoder(speech.network, speech.blocks)
-    for count in count_parameters(speech.network, speech.blocks):
+    for parameter in unfrozen.parameters:
+        parameter.requires_grad_(True)
+    if config.has_adapter() and model.base_weights == "auto" and precision != "fp32":
+        keep_frozen_weights(speech.network, compute_dtype(precision))
+    _report_trained(speech, config, report)
+    fixed_norms = fixed_batch_norms(speech.network, all_weights_trained=model.method == "full")
+    return Adaptation(initial, unfrozen, fixed_norms)
+
+
+def _adapt(
+    speech: SpeechModel,
+    config: TrainConfig,
+    utterances: Sequence[Utterance],
+    unfrozen: Unfrozen,
+    base_spec: str,
+    report: Reporter,
+) -> Weights | None:
+    """Put adapters into the network; return their first value where it was taken out of the base weights."""
+    adapter = config.adapter.model_copy(update={"bias": "all"}) if config.partial.train_bias else config.adapter
+    targets = resolve_targets(
+        speech.network,
+        adapter,
+        speech.blocks,
+        freeze_encoder=config.model.freeze_encoder,
+        in_full=unfrozen.modules,
+    )
+    for note in targets.notes:
+        report.line(note)
+    peft_config = lora_config(adapter, targets)
+    peft_config.base_model_name_or_path = base_spec
+    speech.network = attach(
+        speech.network,
+        peft_config,
+        sample_batches=partial(_sample_batches, speech, utterances),
+        loss=partial(_loss, speech),
+    )
+    return adapter_weights(speech.network) if changes_base(peft_config) else None
+
+
+def _report_trained(speech: SpeechModel, config: TrainConfig, report: Reporter) -> None:
+    counts = count_parameters(speech.network, speech.blocks)
+    if config.partial.train_norms:
+        counts.append(count_norms(speech.network))
+    for count in counts:
         report.line(f"{count.block}: {count.trained:,} of {count.total:,} parameters trained")
-    return initial
+    for line in list_trained(speech.network, config.model.debug_linear):
+        report.line(line)
 
 
-def _sample_batches(speech: SpeechModel, utterances: Sequence[Utterance]) -> Iterable[dict[str, torch.Tensor]]:
-    """Give the first utterances in batches, as keyword arguments of the network and labels."""
+def _sample_batches(
+    speech: SpeechModel, utterances: Sequence[Utterance], batch_size: int = SAMPLE_BATCH_SIZE
+) -> Iterable[Mapping[str, torch.Tensor]]:
+    """Give the first utterances in batches, as SpeechModel.summed_loss takes them."""
     chosen = utterances[: NUM_SAMPLE_BATCHES * SAMPLE_BATCH_SIZE]
     dataset = SpeechDataset(chosen, speech)
     device = next(speech.network.parameters()).device
-    for rows in in_order(chosen, batch_size=SAMPLE_BATCH_SIZE, width_s=lambda _: speech.max_duration_s):
-        yield to_inputs(dataset[rows], speech, device)
+    for rows in in_order(chosen, batch_size=batch_size, width_s=partial(speech.shown_s, window="padded")):
+        batch = dataset[rows]
+        yield encoder_inputs(batch, speech, device) | answers(batch, device)
 
 
-def _plain_loss(network: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    arguments = {name: value for name, value in inputs.items() if name != "labels"}
-    logits_BUV = network(**arguments).logits
-    return nn.functional.cross_entropy(logits_BUV.flatten(0, 1), inputs["labels"].flatten(), ignore_index=IGNORED)
+def _loss(speech: SpeechModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Average the loss over the answers of a batch."""
+    return speech.summed_loss([batch]) / len(batch["answers"])

@@ -1,0 +1,11 @@
+"""NVIDIA Canary: a FastConformer encoder and a decoder that is told by its prompt what to write.
+
+load        .nemo files, model folders and hub ids
+model       the contract of speech_model.py
+weights     .nemo archives <-> networks
+network     what the family's networks need to train as in NeMo
+prompt      a manifest's row -> the prompt
+labels      transcripts as the decoder reads and answers them
+loss        cross-entropy of the answers
+decode      clips -> texts
+"""

@@ -1,0 +1,54 @@
+"""Load a Canary base model from where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import CanaryForConditionalGeneration
+
+from eartune.base_model import BaseModel, find_base_model
+from eartune.errors import InputError
+from eartune.families.canary.model import CanaryModel
+from eartune.families.canary.network import prepare_network
+from eartune.families.canary.prompt import slot_defaults
+from eartune.families.canary.weights import from_nemo, to_nemo
+from eartune.nemo.archive import read_archive
+from eartune.nemo.folder import load_folder
+from eartune.nemo.speech import parts_of
+from eartune.nemo.write_archive import write_archive
+from eartune.speech_model import SpeechModel
+
+
+def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
+    """Find a Canary base model: a .nemo file, a hub id (the owner nvidia may be left out) or a folder."""
+    return find_base_model(
+        spec, model_types=("canary",), file_kind="nemo", hub_owner="nvidia", revision=revision, cache=cache
+    )
+
+
+def load(base: BaseModel, *, task: str = "transcribe", language: str | None = None) -> CanaryModel:
+    """Load a base model in float32 on the CPU. Raises InputError for files that are damaged or cannot be mapped."""
+    if base.kind == "nemo":
+        archive = read_archive(base.path)
+        network, (tokenizer, log_mel) = from_nemo(archive), parts_of(archive)
+        network.config.prompt_defaults = slot_defaults(archive.config.get("prompt_defaults"))
+    else:
+        network, tokenizer, log_mel = load_folder(base.path, _network_class, prepare_network)
+    speech = CanaryModel(network, tokenizer, log_mel, task=task, language=language)
+    if language is not None and language not in speech.encoder.languages:
+        raise InputError(
+            f"{base.spec}: has no token for language {language!r}; it has {', '.join(sorted(speech.encoder.languages))}"
+        )
+    return speech
+
+
+def _network_class(_config: Mapping[str, Any]) -> Any:
+    return CanaryForConditionalGeneration
+
+
+def write_nemo(speech: SpeechModel, original: Path, out: Path) -> None:
+    """Write a copy of the archive `original` with the model's weights. Raises InputError where they do not fit."""
+    archive = read_archive(original)
+    write_archive(archive, out, to_nemo(speech.network.state_dict(), archive))

@@ -1,0 +1,121 @@
+"""CanaryModel: Canary's side of the contract in speech_model.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from transformers import CanaryForConditionalGeneration, PreTrainedTokenizerBase
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.errors import raise_findings
+from eartune.families.canary.decode import decode
+from eartune.families.canary.labels import EncodedTranscripts, LabelEncoder
+from eartune.families.canary.loss import answer_loss, canary_of
+from eartune.families.canary.prompt import Prompts
+from eartune.manifest import Utterance
+from eartune.nemo.features import LogMel
+from eartune.nemo.long_form import cut_at_silences
+from eartune.nemo.speech import MAX_DURATION_S, NemoSpeech
+from eartune.speech_model import Blocks, DecodeOptions, Segment, Waveform
+
+BLOCKS = Blocks(
+    encoder="model.encoder",
+    decoder="model.decoder",
+    encoder_layers="model.encoder.layers",
+    decoder_layers="model.decoder.layers",
+    head=("proj_out",),
+    default_targets=("q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2", "fc1", "fc2"),
+    target_aliases={
+        "linear_q": "q_proj",
+        "linear_k": "k_proj",
+        "linear_v": "v_proj",
+        "linear_out": "o_proj",
+        "linear_pos": "relative_k_proj",
+        "query_net": "q_proj",
+        "key_net": "k_proj",
+        "value_net": "v_proj",
+        "out_projection": "o_proj",
+        "dense_in": "fc1",
+        "dense_out": "fc2",
+        "out_proj": "o_proj",
+    },
+    forbidden_targets={"proj_out": "it shares its weights with the token embedding, so a merge would change both"},
+)
+# long recordings are cut into clips of at most this length
+CLIP_S = 30.0
+
+
+class CanaryModel(NemoSpeech):
+    """A Canary network with tokenizer and features; `task` and `language` are what its prompts ask for."""
+
+    family = "canary"
+    blocks = BLOCKS
+
+    def __init__(
+        self,
+        network: CanaryForConditionalGeneration,
+        tokenizer: PreTrainedTokenizerBase,
+        log_mel: LogMel,
+        *,
+        task: str = "transcribe",
+        language: str | None = None,
+    ) -> None:
+        super().__init__(network, tokenizer, log_mel)
+        self.max_window_tokens = network.config.decoder_config.max_position_embeddings
+        prompts = Prompts(getattr(network.config, "prompt_defaults", {}), task, language)
+        self.encoder = LabelEncoder(tokenizer, prompts, self.max_window_tokens, MAX_DURATION_S)
+
+    def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+        return self.encoder.findings(utterances)
+
+    def language_of(self, utterance: Utterance) -> str | None:
+        return self.encoder.prompts.target_of(utterance)
+
+    def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
+        return self.encoder.encode(utterances)
+
+    def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        states_BPD: torch.Tensor = canary_of(self.network).model.encoder(**inputs).last_hidden_state
+        return states_BPD
+
+    def summed_loss(
+        self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        return answer_loss(canary_of(self.network), batches, label_smoothing=label_smoothing)
+
+    def transcribe_batch(
+        self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
+    ) -> list[str]:
+        raise_findings(
+            [
+                f"{u.source or u.audio}: {problem}"
+                for u in utterances
+                if (problem := self.encoder.language_finding(u)) is not None
+            ]
+        )
+        tokens = decode(
+            canary_of(self.network),
+            self.features_of(waveforms),
+            [self.encoder.prompt(utterance) for utterance in utterances],
+            end=self.encoder.end,
+            options=options,
+        )
+        return [text.strip() for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+
+    def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
+        """Decode the clips of a recording, cut where it is quiet; each is a segment."""
+        clips = cut_at_silences(waveform, most_s=CLIP_S)
+        options = DecodeOptions(max_length=self.max_window_tokens)
+        texts = [self.transcribe_batch([waveform[first:last]], [utterance], options)[0] for first, last in clips]
+        return [
+            Segment(round(first / SAMPLE_RATE_HZ, 2), round(last / SAMPLE_RATE_HZ, 2), text)
+            for (first, last), text in zip(clips, texts, strict=True)
+            if text
+        ]
+
+    def probe_inputs(self) -> dict[str, torch.Tensor]:
+        features = self.probe_features()
+        generator = torch.Generator().manual_seed(0)
+        tokens_BU = torch.randint(0, self.network.config.vocab_size, (2, 24), generator=generator)
+        return {**features, "decoder_input_ids": tokens_BU.to(features["input_features"].device)}

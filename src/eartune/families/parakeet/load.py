@@ -1,0 +1,43 @@
+"""Load a Parakeet base model from where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eartune.base_model import BaseModel, find_base_model
+from eartune.errors import InputError
+from eartune.families.parakeet.model import ParakeetModel
+from eartune.families.parakeet.network import network_class, prepare_network
+from eartune.families.parakeet.weights import from_nemo, to_nemo
+from eartune.nemo.archive import read_archive
+from eartune.nemo.folder import load_folder
+from eartune.nemo.speech import parts_of
+from eartune.nemo.write_archive import write_archive
+from eartune.speech_model import SpeechModel
+
+MODEL_TYPES = ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt")
+
+
+def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
+    """Find a Parakeet base model: a .nemo file, a hub id (the owner nvidia may be left out) or a folder."""
+    return find_base_model(
+        spec, model_types=MODEL_TYPES, file_kind="nemo", hub_owner="nvidia", revision=revision, cache=cache
+    )
+
+
+def load(base: BaseModel, *, task: str = "transcribe", language: str | None = None) -> ParakeetModel:
+    """Load a base model in float32 on the CPU. Raises InputError for files that are damaged or cannot be mapped."""
+    if task != "transcribe":
+        raise InputError(f"task: Parakeet writes what is said, and cannot {task}; take a Canary or a Whisper")
+    if base.kind == "nemo":
+        archive = read_archive(base.path)
+        network, (tokenizer, log_mel) = from_nemo(archive), parts_of(archive)
+    else:
+        network, tokenizer, log_mel = load_folder(base.path, network_class, prepare_network)
+    return ParakeetModel(network, tokenizer, log_mel, language=language)
+
+
+def write_nemo(speech: SpeechModel, original: Path, out: Path) -> None:
+    """Write a copy of the archive `original` with the model's weights. Raises InputError where they do not fit."""
+    archive = read_archive(original)
+    write_archive(archive, out, to_nemo(speech.network.state_dict(), archive))

@@ -1,0 +1,90 @@
+"""Parakeet's losses: CTC, and that of a transducer, alone or with the CTC head beside it.
+
+Each is the sum over clips of -log P(tokens | clip), as NeMo's `mean_volume` before it divides by the tokens.
+B batch, T encoder positions of 80 ms, U tokens, D hidden size, V vocabulary with the blank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+from transformers import ParakeetForCTC, ParakeetForRNNT
+from transformers.activations import ACT2FN
+
+from eartune.families.parakeet.transducer.loss import transducer_losses
+from eartune.nemo.speech import feature_inputs
+from eartune.speech_model import Network
+
+# where weights.py notes the dropout of the joint network, which the loss applies itself
+JOINT_ACTIVATION = r"joint\.activation"
+
+
+def parakeet_of(network: Network) -> ParakeetForCTC | ParakeetForRNNT:
+    """Return the Parakeet network itself; PEFT's layers lie within it."""
+    return network if isinstance(network, (ParakeetForCTC, ParakeetForRNNT)) else network.get_base_model()
+
+
+def summed_loss(
+    network: ParakeetForCTC | ParakeetForRNNT, batches: Sequence[Mapping[str, torch.Tensor]]
+) -> torch.Tensor:
+    """Sum the loss over the clips of batches, in float32."""
+    return torch.stack([_batch_loss(network, batch) for batch in batches]).sum()
+
+
+def _batch_loss(network: ParakeetForCTC | ParakeetForRNNT, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    encoded = network.encoder(**feature_inputs(batch))
+    states_BTD, frames_B = encoded.last_hidden_state, encoded.attention_mask.sum(dim=1)
+    targets_BU, tokens_B = batch["decoder_input_ids"], batch["answers_per_row"]
+    if isinstance(network, ParakeetForCTC):
+        return _ctc_loss(network.ctc_head(states_BTD), frames_B, targets_BU, tokens_B, network.config.pad_token_id)
+    loss = _transducer_loss(network, states_BTD, frames_B, targets_BU, tokens_B)
+    weight = getattr(network.config, "aux_ctc_loss_weight", 0.0)
+    if not weight:
+        return loss
+    blank = network.config.blank_token_id
+    ctc = _ctc_loss(network.ctc_logits(states_BTD), frames_B, targets_BU, tokens_B, blank)
+    return (1 - weight) * loss + weight * ctc
+
+
+def _ctc_loss(
+    logits_BTV: torch.Tensor, frames_B: torch.Tensor, targets_BU: torch.Tensor, tokens_B: torch.Tensor, blank: int
+) -> torch.Tensor:
+    log_probs_TBV = logits_BTV.float().log_softmax(dim=-1).transpose(0, 1)
+    # clips without a path have been refused
+    return nn.functional.ctc_loss(
+        log_probs_TBV, targets_BU, frames_B, tokens_B, blank=blank, reduction="sum", zero_infinity=True
+    )
+
+
+def _transducer_loss(
+    network: ParakeetForRNNT,
+    states_BTD: torch.Tensor,
+    frames_B: torch.Tensor,
+    targets_BU: torch.Tensor,
+    tokens_B: torch.Tensor,
+) -> torch.Tensor:
+    config = network.config
+    blank, durations = config.blank_token_id, getattr(config, "durations", None)
+    trained = getattr(config, "tdt_loss", {})
+    # as NeMo trains TDT: now and then as a plain RNN-T
+    if durations is not None and network.training and float(torch.rand(())) < trained.get("omega", 0.0):
+        durations = None
+    rates = getattr(config, "output_dropouts", {})
+    losses_B = transducer_losses(
+        network.encoder_projector(states_BTD),
+        network.decoder(nn.functional.pad(targets_BU, (1, 0), value=blank)),
+        network.joint.head,
+        targets_BU,
+        frames_B,
+        tokens_B,
+        blank=blank,
+        num_vocabulary=config.vocab_size,
+        durations=durations,
+        activation=ACT2FN[config.hidden_act],
+        dropout=rates.get(JOINT_ACTIVATION, 0.0) if network.training else 0.0,
+        sigma=trained.get("sigma", 0.0) if durations is not None else 0.0,
+        fast_emit=trained.get("fastemit_lambda", 0.0),
+    )
+    return losses_B.sum()

@@ -1,0 +1,144 @@
+"""ParakeetModel: Parakeet's side of the contract in speech_model.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from transformers import ParakeetForCTC, ParakeetForRNNT, PreTrainedTokenizerBase
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.errors import InputError
+from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer
+from eartune.families.parakeet.labels import EncodedTranscripts, LabelEncoder
+from eartune.families.parakeet.loss import parakeet_of, summed_loss
+from eartune.families.parakeet.segments import segments_of
+from eartune.manifest import Utterance
+from eartune.nemo.features import LogMel
+from eartune.nemo.long_form import cut_at_silences
+from eartune.nemo.speech import NemoSpeech
+from eartune.speech_model import Blocks, DecodeOptions, Segment, Waveform
+
+_ALIASES = {
+    "linear_q": "q_proj",
+    "linear_k": "k_proj",
+    "linear_v": "v_proj",
+    "linear_out": "o_proj",
+    "linear_pos": "relative_k_proj",
+    "out_proj": "o_proj",
+}
+_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2")
+CTC_BLOCKS = Blocks(
+    encoder="encoder",
+    decoder=None,
+    encoder_layers="encoder.layers",
+    decoder_layers=None,
+    head=("ctc_head",),
+    default_targets=_TARGETS,
+    target_aliases=_ALIASES | {"decoder_layers": "ctc_head"},
+    forbidden_targets={},
+)
+TRANSDUCER_BLOCKS = Blocks(
+    encoder="encoder",
+    decoder="decoder",
+    encoder_layers="encoder.layers",
+    decoder_layers=None,
+    head=("encoder_projector", "joint"),
+    default_targets=(*_TARGETS, "encoder_projector", "decoder_projector"),
+    target_aliases=_ALIASES | {"enc": "encoder_projector", "pred": "decoder_projector", "joint_net": "head"},
+    forbidden_targets={},
+)
+# long recordings are cut into clips of at most this length
+CLIP_S = 30.0
+
+
+class ParakeetModel(NemoSpeech):
+    """A Parakeet network with tokenizer and features."""
+
+    family = "parakeet"
+
+    def __init__(
+        self,
+        network: ParakeetForCTC | ParakeetForRNNT,
+        tokenizer: PreTrainedTokenizerBase,
+        log_mel: LogMel,
+        *,
+        language: str | None = None,
+    ) -> None:
+        super().__init__(network, tokenizer, log_mel)
+        self.blocks = CTC_BLOCKS if isinstance(network, ParakeetForCTC) else TRANSDUCER_BLOCKS
+        if hasattr(network, "aux_ctc_head"):
+            self.blocks = replace(TRANSDUCER_BLOCKS, head=(*TRANSDUCER_BLOCKS.head, "aux_ctc_head"))
+        self.max_window_tokens = network.config.encoder_config.max_position_embeddings
+        self.encoder = LabelEncoder(tokenizer, self.num_frames, language)
+
+    def num_frames(self, duration_s: float) -> int:
+        """Return how many positions the encoder makes of a clip."""
+        hops = int(duration_s * SAMPLE_RATE_HZ) // self.log_mel.settings.hop_length
+        return int(parakeet_of(self.network)._get_subsampling_output_length(torch.tensor([hops])))
+
+    def pad_token_id(self) -> int:
+        # never read: rows have their lengths
+        return 0
+
+    def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+        return self.encoder.findings(utterances)
+
+    def language_of(self, utterance: Utterance) -> str | None:
+        return self.encoder.language_of(utterance)
+
+    def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
+        return self.encoder.encode(utterances)
+
+    def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        states_BTD: torch.Tensor = parakeet_of(self.network).encoder(**inputs).last_hidden_state
+        return states_BTD
+
+    def summed_loss(
+        self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        if label_smoothing:
+            raise InputError(
+                "label_smoothing_factor: is for models with cross-entropy, and Parakeet has none: remove it"
+            )
+        return summed_loss(parakeet_of(self.network), batches)
+
+    def transcribe_batch(
+        self,
+        waveforms: Sequence[Waveform],
+        utterances: Sequence[Utterance],  # noqa: ARG002  it writes what it hears, whatever the language
+        options: DecodeOptions,
+    ) -> list[str]:
+        if options.num_beams > 1:
+            raise InputError("num_beams: Parakeet is decoded greedily here: leave it at 1")
+        return [self._text(decoded) for decoded in self._decode(waveforms)]
+
+    def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:  # noqa: ARG002
+        """Decode the clips of a recording, cut where it is quiet; segments end at pauses and at ends of sentences."""
+        found: list[Segment] = []
+        for first, last in cut_at_silences(waveform, most_s=CLIP_S):
+            (decoded,) = self._decode([waveform[first:last]])
+            found += segments_of(self.tokenizer, decoded, start_s=first / SAMPLE_RATE_HZ, end_s=last / SAMPLE_RATE_HZ)
+        return found
+
+    def _decode(self, waveforms: Sequence[Waveform]) -> list[Decoded]:
+        network = parakeet_of(self.network)
+        with torch.no_grad():
+            encoded = network.encoder(**self.features_of(waveforms))
+            states_BTD, frames_B = encoded.last_hidden_state, encoded.attention_mask.sum(dim=1)
+            if isinstance(network, ParakeetForCTC):
+                return decode_ctc(network.ctc_head(states_BTD), frames_B, blank=network.config.pad_token_id)
+            return decode_transducer(network, network.encoder_projector(states_BTD), frames_B)
+
+    def _text(self, decoded: Decoded) -> str:
+        text: str = self.tokenizer.decode(decoded.tokens, skip_special_tokens=True)
+        return text.strip()
+
+    def probe_inputs(self) -> dict[str, torch.Tensor]:
+        features = self.probe_features()
+        if isinstance(parakeet_of(self.network), ParakeetForCTC):
+            return features
+        generator = torch.Generator().manual_seed(0)
+        tokens_BU = torch.randint(0, self.network.config.vocab_size - 1, (2, 6), generator=generator)
+        return {**features, "decoder_input_ids": tokens_BU.to(features["input_features"].device)}

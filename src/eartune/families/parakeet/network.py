@@ -1,0 +1,74 @@
+"""Parakeet networks: transducers with an auxiliary CTC head, and what transformers' own need to train as in NeMo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, ParakeetForCTC, ParakeetForRNNT, ParakeetForTDT
+from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderCTCHead
+
+from eartune.nemo.dropouts import attach_dropouts
+from eartune.speech_model import Network
+
+
+class ParakeetForRNNTWithCTC(ParakeetForRNNT):  # type: ignore[misc]  # transformers describes no types
+    """An RNN-T whose encoder also feeds a CTC head; forward is that of the RNN-T."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.aux_ctc_head = _ctc_head(config)
+        self.post_init()
+
+    def ctc_logits(self, states_BTD: torch.Tensor) -> torch.Tensor:
+        """Return the CTC head's logits [B, T, V + 1] of the encoder's states; the blank is the last."""
+        return self.aux_ctc_head(states_BTD)  # type: ignore[no-any-return]
+
+
+class ParakeetForTDTWithCTC(ParakeetForTDT):  # type: ignore[misc]
+    """A TDT whose encoder also feeds a CTC head; forward is that of the TDT."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.aux_ctc_head = _ctc_head(config)
+        self.post_init()
+
+    def ctc_logits(self, states_BTD: torch.Tensor) -> torch.Tensor:
+        """Return the CTC head's logits [B, T, V + 1] of the encoder's states; the blank is the last."""
+        return self.aux_ctc_head(states_BTD)  # type: ignore[no-any-return]
+
+
+def _ctc_head(config: Any) -> ParakeetEncoderCTCHead:
+    return ParakeetEncoderCTCHead(config.encoder_config.hidden_size, config.vocab_size, kernel_size=1)
+
+
+def prepare_network(network: Network) -> None:
+    """Give a network that was just built or loaded what its configuration says and transformers does not do.
+
+    Dropouts as in NeMo; the blank's embedding, with which each hypothesis begins, stays at zero;
+    a transducer's decoding never answers with a duration.
+    """
+    attach_dropouts(network)
+    blank = getattr(network.config, "blank_token_id", None)
+    if blank is None:
+        return
+    network.decoder.embedding.padding_idx = blank
+    network.decoder.lstm.dropout = getattr(network.config, "prediction_dropout", 0.0)
+    durations = getattr(network.config, "durations", ())
+    network.generation_config = GenerationConfig(
+        decoder_start_token_id=blank,
+        bos_token_id=blank,
+        pad_token_id=blank,
+        suppress_tokens=[blank + 1 + number for number in range(len(durations))] or None,
+    )
+
+
+def network_class(config: Mapping[str, Any]) -> Any:
+    """Return the class of a network by its config.json."""
+    with_ctc = "aux_ctc_loss_weight" in config
+    return {
+        "parakeet_ctc": ParakeetForCTC,
+        "parakeet_rnnt": ParakeetForRNNTWithCTC if with_ctc else ParakeetForRNNT,
+        "parakeet_tdt": ParakeetForTDTWithCTC if with_ctc else ParakeetForTDT,
+    }[config["model_type"]]

@@ -1,0 +1,126 @@
+"""model_config.yaml -> transformers' configuration of the FastConformer encoder; what that cannot do is refused.
+
+Defaults are those of NeMo's classes (nemo/collections/asr/modules/conformer_encoder.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from transformers import ParakeetEncoderConfig
+
+from eartune.errors import InputError
+from eartune.nemo.archive import CONFIG, NemoArchive
+from eartune.nemo.features import feature_settings
+
+Kind: TypeAlias = Literal["ctc", "transducer", "hybrid", "canary"]
+
+# the last part of `target`, the class that NeMo restores
+KINDS: dict[str, Kind] = {
+    "EncDecCTCModelBPE": "ctc",
+    "EncDecRNNTBPEModel": "transducer",
+    "EncDecHybridRNNTCTCBPEModel": "hybrid",
+    "EncDecMultiTaskModel": "canary",
+}
+# dropout of transformers' modules whose output NeMo drops out too, by the module's name within the encoder
+_DROPPED_OUT = r"layers\.\d+\.(feed_forward1|self_attn|conv|feed_forward2)"
+
+
+def model_kind(archive: NemoArchive) -> Kind:
+    """Return what the archive holds. Raises InputError for a model that is no Parakeet and no Canary."""
+    target = archive.config.get("target")
+    name = target.rsplit(".", 1)[-1] if isinstance(target, str) else None
+    if name not in KINDS:
+        raise InputError(
+            f"{archive.path}: holds a model of class {name!r}; supported are {', '.join(KINDS)}; "
+            "tune this model with NeMo itself"
+        )
+    return KINDS[name]
+
+
+def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
+    """Return the configuration of the encoder; `max_position_embeddings` is in encoder frames."""
+    encoder = archive.section("encoder")
+    encoder.require_class("ConformerEncoder")
+    hidden_size = encoder.integer("d_model")
+    kernel_size = encoder.integer("conv_kernel_size", 31)
+    same_padding = (kernel_size - 1) // 2
+    encoder.require("feat_out", -1, -1, hidden_size)
+    encoder.require("subsampling", "striding", "dw_striding")
+    encoder.require("causal_downsampling", False, False)
+    encoder.require("self_attention_model", "rel_pos", "rel_pos")
+    encoder.require("att_context_size", None, None, [-1, -1], [[-1, -1]])
+    encoder.require("att_context_style", "regular", "regular")
+    encoder.require("att_chunk_context_size", None, None)
+    encoder.require("untie_biases", True, True)
+    encoder.require("conv_norm_type", "batch_norm", "batch_norm")
+    encoder.require("conv_context_size", None, None, same_padding, [same_padding, same_padding])
+    encoder.require("conv_context_style", "regular", "regular")
+    encoder.require("reduction", None, None)
+    encoder.require("stochastic_depth_drop_prob", 0.0, 0.0)
+    encoder.require("global_tokens", 0, 0)
+    factor = encoder.integer("subsampling_factor", 4, least=2, most=64)
+    num_mel_bins = encoder.integer("feat_in")
+    encoder.require("feat_in", None, feature_settings(archive).feature_size)
+    if factor & (factor - 1) or num_mel_bins % factor:
+        raise InputError(
+            f"{archive.path}: {CONFIG}: encoder.subsampling_factor is {factor} and feat_in {num_mel_bins}; supported "
+            "are powers of two that divide feat_in; tune this model with NeMo itself"
+        )
+    channels = encoder.integer("subsampling_conv_channels", -1, least=-1)
+    bias = encoder.flag("use_bias", True)
+    inner_dropout = encoder.rate("dropout", 0.1)
+    config = ParakeetEncoderConfig(
+        hidden_size=hidden_size,
+        num_hidden_layers=encoder.integer("n_layers", most=1000),
+        num_attention_heads=encoder.integer("n_heads", 4),
+        intermediate_size=hidden_size * encoder.integer("ff_expansion_factor", 4),
+        hidden_act="silu",
+        attention_bias=bias,
+        convolution_bias=bias,
+        conv_kernel_size=kernel_size,
+        subsampling_factor=factor,
+        subsampling_conv_channels=hidden_size if channels == -1 else channels,
+        subsampling_conv_kernel_size=3,
+        subsampling_conv_stride=2,
+        num_mel_bins=num_mel_bins,
+        dropout=encoder.rate("dropout_pre_encoder", 0.1),
+        dropout_positions=encoder.rate("dropout_emb", 0.1),
+        activation_dropout=inner_dropout,
+        attention_dropout=encoder.rate("dropout_att", 0.0),
+        layerdrop=0.0,
+        max_position_embeddings=encoder.integer("pos_emb_max_len", 5000),
+        scale_input=encoder.flag("xscaling", True),
+    )
+    encoder.require_nothing_else(harmless=_HARMLESS)
+    return config
+
+
+def encoder_output_dropouts(archive: NemoArchive, prefix: str) -> dict[str, float]:
+    """Return the dropouts after the encoder's modules, for `dropouts.attach_dropouts`; `prefix` is where it lies."""
+    rate = archive.section("encoder").rate("dropout", 0.1)
+    return {rf"{prefix}\.{_DROPPED_OUT}": rate} if rate else {}
+
+
+def require_plain_training(archive: NemoArchive) -> None:
+    """Refuse by name what changes the loss or the modules of a whole model, in sections of its own."""
+    config: dict[str, Any] = archive.config
+    where = f"{archive.path}: {CONFIG}"
+    if config.get("adapters"):
+        raise InputError(f"{where}: adapters are attached; merge or remove them with NeMo first")
+    interctc = config.get("interctc")
+    if isinstance(interctc, dict) and interctc.get("loss_weights"):
+        raise InputError(
+            f"{where}: interctc.loss_weights is set, and losses of inner layers are not supported;"
+            " tune this model with NeMo itself"
+        )
+
+
+# how NeMo computes, not what
+_HARMLESS = frozenset(
+    {
+        "att_context_probs", "global_attn_separate", "global_tokens_spacing", "reduction_factor", "reduction_position",
+        "stochastic_depth_mode", "stochastic_depth_start_layer", "subsampling_conv_chunking_factor",
+        "sync_max_audio_length", "use_pytorch_sdpa", "use_pytorch_sdpa_backends",
+    }
+)  # fmt: skip

@@ -1,0 +1,189 @@
+"""NVIDIA's .nemo files, read without NeMo and without trusting them: a tar of configuration, weights and tokenizer.
+
+Format: nemo/core/connectors/save_restore_connector.py. Older files are compressed; nothing is ever unpacked by name.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import tarfile
+import tempfile
+import weakref
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any, cast
+
+import torch
+
+from eartune.errors import InputError
+from eartune.nemo.checkpoint import load_checkpoint
+from eartune.nemo.settings import Section, read_settings
+
+CONFIG = "model_config.yaml"
+WEIGHTS = "model_weights.ckpt"
+MAX_MEMBERS = 1000
+MAX_CONFIG_BYTES = 4 * 2**20
+MAX_FILE_BYTES = 32 * 2**20
+# Weights shrink by a tenth; what grows to more than this has been made to fill disks.
+MAX_EXPANSION = 20
+_CHUNK_BYTES = 2**20
+_ADVICE = "download or save the model again"
+
+_Opener = Callable[[IO[bytes]], IO[bytes]]
+_COMPRESSIONS: dict[bytes, _Opener] = {
+    b"\x1f\x8b": cast(_Opener, gzip.open),
+    b"BZh": cast(_Opener, bz2.open),
+    b"\xfd7zXZ\x00": cast(_Opener, lzma.open),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class NemoArchive:
+    """An open .nemo file. `members` are its regular files in their order, by name without a leading ./"""
+
+    path: Path
+    config: dict[str, Any]
+    members: Mapping[str, tarfile.TarInfo]
+    _tar: IO[bytes]
+
+    def file(self, reference: str) -> bytes:
+        """Return a file such as the tokenizer, by its name or as the configuration writes it (`nemo:NAME`)."""
+        name = _plain(reference.removeprefix("nemo:"))
+        if name not in self.members:
+            raise InputError(
+                f"{self.path}: has no file {name!r} (it has {', '.join(list(self.members)[:8])}); {_ADVICE}"
+            )
+        return _read_small(self.path, self._tar, self.members[name], MAX_FILE_BYTES)
+
+    def section(self, name: str) -> Section:
+        """Return a section of the configuration, such as `encoder` or `decoder.prednet`."""
+        return Section(self.config, name, where=f"{self.path}: {CONFIG}")
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Read all weights into memory, on the CPU, in the precision they have in the file."""
+        return self._load_weights("cpu")
+
+    def weight_shapes(self) -> dict[str, torch.Tensor]:
+        """Return all weights without their values, on the device `meta`: names, shapes and precision."""
+        return self._load_weights("meta")
+
+    def _load_weights(self, device: str) -> dict[str, torch.Tensor]:
+        with self.open_member(WEIGHTS) as file:
+            size = self.members[WEIGHTS].size
+            return load_checkpoint(file, where=f"{self.path}: {WEIGHTS}", size=size, device=device)
+
+    @contextmanager
+    def open_member(self, name: str) -> Iterator[IO[bytes]]:
+        """Yield a member as a file that can be searched; one at a time."""
+        with _explained(self.path), tarfile.open(fileobj=_rewound(self._tar), mode="r:") as tar:
+            file = tar.extractfile(self.members[name])
+            assert file is not None, "members are regular files"
+            with file:
+                yield file
+
+
+def read_archive(path: str | Path) -> NemoArchive:
+    """Open a .nemo file and read its configuration. The file is closed when the archive is forgotten.
+
+    A compressed one is unpacked into an unnamed temporary file, which takes as much disk as the model.
+    Raises InputError for everything that is no complete archive with configuration and weights, or is made to harm.
+    """
+    path = Path(path)
+    with _explained(path):
+        tar_file = _uncompressed(path)
+        try:
+            members = _list_members(path, tar_file)
+            for name in (CONFIG, WEIGHTS):
+                if name not in members:
+                    raise InputError(
+                        f"{path}: is no .nemo model: it has no {name} "
+                        f"(found: {', '.join(list(members)[:8]) or 'nothing'}); give the file that NeMo saved"
+                    )
+            text = _read_small(path, tar_file, members[CONFIG], MAX_CONFIG_BYTES)
+            archive = NemoArchive(path, read_settings(text, where=f"{path}: {CONFIG}"), members, tar_file)
+        except BaseException:
+            tar_file.close()
+            raise
+    weakref.finalize(archive, tar_file.close)
+    return archive
+
+
+def _uncompressed(path: Path) -> IO[bytes]:
+    file = path.open("rb")
+    start = file.read(6)
+    opener = next((opener for magic, opener in _COMPRESSIONS.items() if start.startswith(magic)), None)
+    if opener is None:
+        return _rewound(file)
+    limit = MAX_EXPANSION * path.stat().st_size + MAX_FILE_BYTES
+    unpacked = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  it lives as long as the archive
+    try:
+        with file, opener(_rewound(file)) as packed:
+            while chunk := packed.read(_CHUNK_BYTES):
+                unpacked.write(chunk)
+                if unpacked.tell() > limit:
+                    raise InputError(
+                        f"{path}: unpacks to more than {MAX_EXPANSION} times its size, as weights never do; {_ADVICE}"
+                    )
+        return _rewound(unpacked)
+    except BaseException:
+        unpacked.close()
+        raise
+
+
+def _list_members(path: Path, tar_file: IO[bytes]) -> dict[str, tarfile.TarInfo]:
+    found: dict[str, tarfile.TarInfo] = {}
+    with tarfile.open(fileobj=_rewound(tar_file), mode="r:") as tar:
+        for number, member in enumerate(tar):
+            if number >= MAX_MEMBERS:
+                raise InputError(f"{path}: has more than {MAX_MEMBERS} members; a .nemo has a few; {_ADVICE}")
+            if member.isdir():
+                continue
+            name = _plain(member.name)
+            if not member.isreg() or member.issparse():
+                raise InputError(f"{path}: {name!r} is a link, a device or a sparse file, not a plain one; {_ADVICE}")
+            windows = PureWindowsPath(name)
+            if windows.anchor or ".." in windows.parts or PurePosixPath(name).is_absolute():
+                raise InputError(f"{path}: {name!r} leads out of the archive; do not use this file, {_ADVICE}")
+            if name in found:
+                raise InputError(f"{path}: holds {name!r} twice; {_ADVICE}")
+            found[name] = member
+    end_of_file = tar_file.seek(0, 2)
+    for name, member in found.items():
+        if member.offset_data + member.size > end_of_file:
+            raise InputError(f"{path}: ends within {name!r}, so it is incomplete; {_ADVICE}")
+    return found
+
+
+def _read_small(path: Path, tar_file: IO[bytes], member: tarfile.TarInfo, limit: int) -> bytes:
+    if member.size > limit:
+        raise InputError(
+            f"{path}: {_plain(member.name)!r} has {member.size} bytes, more than the {limit} such a file may have;"
+            f" {_ADVICE}"
+        )
+    tar_file.seek(member.offset_data)
+    return tar_file.read(member.size)
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("./")
+
+
+def _rewound(file: IO[bytes]) -> IO[bytes]:
+    file.seek(0)
+    return file
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: is no .nemo file, or an incomplete one ({reason[:100]}); {_ADVICE}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}; check the path and the disk") from None

@@ -1,0 +1,117 @@
+"""An archive's weights into a network of transformers and back: names, precision, and nothing left over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from eartune.errors import InputError
+from eartune.nemo.archive import WEIGHTS, NemoArchive
+from eartune.nemo.encoder_weights import is_of_features
+from eartune.nemo.features import require_same_features
+from eartune.speech_model import Network
+
+# NeMo's name -> transformers', or None for what is no weight of the network and stays as the archive has it
+NameHere = Callable[[str], str | None]
+# transformers' name and a tensor -> the tensor rearranged
+Rearranged = Callable[[str, torch.Tensor], torch.Tensor]
+
+
+# what is no weight of the network -> nothing, or an InputError
+Check = Callable[[Mapping[str, torch.Tensor]], None]
+
+
+def _as_it_is(_name: str, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def _accept(_tensors: Mapping[str, torch.Tensor]) -> None:
+    pass
+
+
+def build_network(
+    network_class: Any,
+    config: Any,
+    archive: NemoArchive,
+    name_here: NameHere,
+    *,
+    rearranged: Rearranged = _as_it_is,
+    check_others: Check = _accept,
+) -> Network:
+    """Build a network in float32 with the archive's weights, which are in memory once.
+
+    Raises InputError where weights are missing, left over or of another shape than the configuration says.
+    """
+    where = f"{archive.path}: {WEIGHTS}"
+    weights = archive.weights()
+    state: dict[str, torch.Tensor] = {}
+    others: dict[str, torch.Tensor] = {}
+    for name in list(weights):
+        here, tensor = _name_here(name, name_here), weights.pop(name)
+        if here is None:
+            others[name] = tensor
+            continue
+        tensor = rearranged(here, tensor.float() if tensor.is_floating_point() else tensor)
+        if here in state and not torch.equal(state[here], tensor):
+            raise InputError(f"{where}: {name!r} must be equal to another weight and is not; save the model again")
+        state[here] = tensor
+    require_same_features(others, archive)
+    check_others(others)
+    _require_fitting(state, network_class, config, where)
+    network = network_class.from_pretrained(
+        None, config=config, state_dict=state, dtype=torch.float32, attn_implementation="sdpa"
+    )
+    return network.eval()
+
+
+def _require_fitting(state: Mapping[str, torch.Tensor], network_class: Any, config: Any, where: str) -> None:
+    # without memory, so that a configuration cannot ask for more than the file has
+    with torch.device("meta"):
+        expected = network_class(config).state_dict()
+    missing = sorted(expected.keys() - state.keys() - set(network_class._tied_weights_keys or ()))
+    extra = sorted(state.keys() - expected.keys())
+    other = sorted(name for name in state.keys() & expected.keys() if state[name].shape != expected[name].shape)
+    for what, names in {"missing": missing, "without a place": extra, "of another shape": other}.items():
+        if names:
+            raise InputError(
+                f"{where}: does not fit the archive's configuration: {len(names)} weights are {what}, such as "
+                f"{names[0]}; download or save the model again"
+            )
+
+
+def weights_for_nemo(
+    state: Mapping[str, torch.Tensor], archive: NemoArchive, name_here: NameHere, *, rearranged: Rearranged = _as_it_is
+) -> dict[str, torch.Tensor]:
+    """Return a network's weights under the archive's names, in its order and precision; what is no weight is kept."""
+    converted: dict[str, torch.Tensor] = {}
+    result: dict[str, torch.Tensor] = {}
+    originals = archive.weights()
+    for name in list(originals):
+        original = originals.pop(name)
+        here = _name_here(name, name_here)
+        if here is None:
+            result[name] = original
+            continue
+        if here not in state or state[here].shape != _shape_here(here, original, rearranged):
+            raise InputError(
+                f"{archive.path}: the network has no {here} of the shape of {name}; it came from another model"
+            )
+        if here not in converted:
+            converted[here] = rearranged(here, state[here].detach().to("cpu", original.dtype))
+        result[name] = converted[here]
+    left = sorted(state.keys() - converted.keys())
+    if left:
+        raise InputError(
+            f"{archive.path}: has no place for {left[0]} and {len(left)} weights in all; merge adapters first"
+        )
+    return result
+
+
+def _name_here(name: str, name_here: NameHere) -> str | None:
+    return None if is_of_features(name) else name_here(name)
+
+
+def _shape_here(here: str, original: torch.Tensor, rearranged: Rearranged) -> torch.Size:
+    return rearranged(here, original).shape

@@ -1,0 +1,93 @@
+"""What Canary and Parakeet have in common as speech models: FastConformer's features, windows and files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import ParakeetFeatureExtractor, PreTrainedTokenizerBase
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.manifest import Utterance
+from eartune.nemo.archive import NemoArchive
+from eartune.nemo.coverage import require_covered
+from eartune.nemo.features import LogMel, feature_settings
+from eartune.nemo.tokenizer import build_tokenizer, tokenizer_model
+from eartune.speech_model import Network, Waveform, WindowKind
+from eartune.training.batching.windows import widened_s
+
+# short windows come in so many seconds, so that few shapes occur
+WIDTH_STEP_S = 0.32
+# an encoder's position, after eightfold subsampling of frames of 10 ms
+POSITION_S = 0.08
+# what the released models were trained on at most; attention's memory grows with the square
+MAX_DURATION_S = 40.0
+
+
+def parts_of(archive: NemoArchive) -> tuple[PreTrainedTokenizerBase, LogMel]:
+    """Return an archive's tokenizer and features. Raises InputError for kinds that are not supported."""
+    tokenizer = build_tokenizer(tokenizer_model(archive), where=f"{archive.path}: tokenizer")
+    return tokenizer, LogMel(feature_settings(archive))
+
+
+class NemoSpeech:
+    """A network of NeMo's with its tokenizer and features; each clip is seen in its own length."""
+
+    max_duration_s = MAX_DURATION_S
+    timestamp_step_s = POSITION_S
+    time_axis = 1
+
+    def __init__(self, network: Network, tokenizer: PreTrainedTokenizerBase, log_mel: LogMel) -> None:
+        self.network: Network = network
+        self.tokenizer = tokenizer
+        self.log_mel = log_mel
+
+    def pad_token_id(self) -> int:
+        return int(self.tokenizer.pad_token_id or 0)
+
+    def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
+        return str(require_covered(self.tokenizer, utterances))
+
+    def shown_s(self, longest_s: float, window: WindowKind) -> float:  # noqa: ARG002  there is no other window
+        return widened_s(longest_s, step_s=WIDTH_STEP_S, most_s=MAX_DURATION_S)
+
+    def features(
+        self, waveforms_BS: torch.Tensor, samples_B: torch.Tensor, window_s: float | None = None
+    ) -> dict[str, torch.Tensor]:
+        self.log_mel.to(waveforms_BS.device)
+        missing = 0 if window_s is None else round(window_s * SAMPLE_RATE_HZ) - waveforms_BS.shape[1]
+        padded_BS = nn.functional.pad(waveforms_BS, (0, max(0, missing)))
+        features_BTM, mask_BT = self.log_mel(padded_BS, samples_B)
+        return {"input_features": features_BTM, "attention_mask": mask_BT}
+
+    def features_of(self, waveforms: Sequence[Waveform]) -> dict[str, torch.Tensor]:
+        """Compute the features of clips of some lengths, on the network's device, in its type."""
+        samples_B = torch.tensor([len(waveform) for waveform in waveforms])
+        padded_BS = torch.zeros(len(waveforms), int(samples_B.max()))
+        for row_S, waveform in zip(padded_BS, waveforms, strict=True):
+            row_S[: len(waveform)] = torch.from_numpy(np.ascontiguousarray(waveform))
+        weight = next(self.network.parameters())
+        inputs = self.features(padded_BS.to(weight.device), samples_B.to(weight.device))
+        return inputs | {"input_features": inputs["input_features"].to(weight.dtype)}
+
+    def probe_features(self) -> dict[str, torch.Tensor]:
+        """Return the features of two fixed clips of noise, of unlike length."""
+        noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * SAMPLE_RATE_HZ)).astype(np.float32)
+        return self.features_of([noise[0], noise[1][: SAMPLE_RATE_HZ * 3 // 2]])
+
+    def save(self, folder: Path) -> None:
+        self.network.save_pretrained(folder)
+        self.save_companions(folder)
+
+    def save_companions(self, folder: Path) -> None:
+        self.tokenizer.save_pretrained(folder)
+        ParakeetFeatureExtractor(**asdict(self.log_mel.settings)).save_pretrained(folder)
+
+
+def feature_inputs(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the encoder's part of a batch."""
+    return {name: batch[name] for name in ("input_features", "attention_mask")}

@@ -1,0 +1,112 @@
+"""A .nemo file with other weights: everything else in it stays, byte for byte.
+
+NeMo's own save_to drops what it does not know, such as the timestamps model that comes inside canary-1b-v2.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from eartune.errors import InputError
+from eartune.files import new_file
+from eartune.nemo.archive import CONFIG, WEIGHTS, NemoArchive, read_archive
+
+_CHUNK_BYTES = 2**20
+
+
+def write_archive(original: NemoArchive, out: str | Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write an uncompressed copy of `original` to `out` with `weights` in place of its own, and read it back.
+
+    The new weights must have the names, shapes and precisions of the original ones. While it is written, the weights
+    lie on the disk a second time, beside `out`. Raises InputError, and leaves nothing, where anything does not fit.
+    """
+    out = Path(out)
+    _require_alike(original, weights)
+    with new_file(out) as aside, tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        checkpoint = Path(folder) / WEIGHTS
+        # one tensor under two names, such as a head that is the embedding, is written once
+        whole = {id(value): _whole(value) for value in weights.values()}
+        torch.save({name: whole[id(value)] for name, value in weights.items()}, checkpoint)
+        del whole
+        _require_equal(checkpoint, weights)
+        _swap(original, aside, checkpoint)
+        _require_same_bytes(original, aside, checkpoint)
+
+
+def _require_alike(original: NemoArchive, weights: Mapping[str, torch.Tensor]) -> None:
+    expected = {name: (value.shape, value.dtype) for name, value in original.weight_shapes().items()}
+    missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    for what, names in {"lack": missing, "have more than the archive:": extra}.items():
+        if names:
+            raise InputError(
+                f"{original.path}: the new weights {what} {names[0]!r} ({len(names)} in all); it came from"
+                " another model"
+            )
+    for name, value in weights.items():
+        if (value.shape, value.dtype) != expected[name]:
+            shape, dtype = expected[name]
+            raise InputError(
+                f"{original.path}: {name!r} is {tuple(value.shape)} in {value.dtype}, and {tuple(shape)} in {dtype} in "
+                f"the archive; the weights came from another model"
+            )
+
+
+def _whole(value: torch.Tensor) -> torch.Tensor:
+    """Return a tensor that takes no more space in a file than its values need."""
+    value = value.detach().cpu().contiguous()
+    return value.clone() if value.untyped_storage().nbytes() > value.numel() * value.element_size() else value
+
+
+def _require_equal(checkpoint: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    written = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    # NaN would make a model differ from itself
+    different = [name for name, value in weights.items() if not torch.equal(written[name], value.detach().cpu())]
+    if different:
+        raise InputError(f"{different[0]!r} is not written as it is, or is not a number; do not use this model")
+
+
+def _swap(original: NemoArchive, out: Path, checkpoint: Path) -> None:
+    with tarfile.open(out, "w", format=tarfile.GNU_FORMAT) as tar:
+        for name, member in original.members.items():
+            info = copy.copy(member)
+            # a long name or a date in an extended header would be written twice
+            info.pax_headers = {}
+            if name == WEIGHTS:
+                info.size = checkpoint.stat().st_size
+                with checkpoint.open("rb") as file:
+                    tar.addfile(info, file)
+            else:
+                with original.open_member(name) as file:
+                    tar.addfile(info, file)
+
+
+def _require_same_bytes(original: NemoArchive, out: Path, checkpoint: Path) -> None:
+    written = read_archive(out)
+    assert list(written.members) == list(original.members), "members in another order"
+    for name in original.members:
+        with written.open_member(name) as file:
+            found = _digest(file)
+        if name == WEIGHTS:
+            with checkpoint.open("rb") as file:
+                expected = _digest(file)
+        else:
+            with original.open_member(name) as file:
+                expected = _digest(file)
+        if found != expected:
+            raise InputError(f"{out}: {name!r} is not read back as it was written; check the disk")
+    assert written.config == original.config, f"{CONFIG} has the same bytes"
+
+
+def _digest(file: IO[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.digest()

@@ -1,0 +1,230 @@
+"""Parakeet's archives as networks and back; that the numbers are NeMo's is judged in tests/nemo/judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from eartune.errors import InputError
+from eartune.families.parakeet.network import ParakeetForRNNTWithCTC, ParakeetForTDTWithCTC, prepare_network
+from eartune.families.parakeet.weights import from_nemo, to_nemo
+from eartune.nemo.archive import read_archive
+from tests.tiny_nemo import (
+    NUM_MELS,
+    configuration,
+    members,
+    random_weights,
+    train_sentencepiece,
+    write_members,
+    write_tiny_nemo,
+)
+
+KINDS = ["ctc", "rnnt", "tdt", "hybrid"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_come_back_as_they_were(tiny_nemo: dict[str, Path], kind: str) -> None:
+    archive = read_archive(tiny_nemo[kind])
+    original, written = archive.weights(), to_nemo(from_nemo(archive).state_dict(), archive)
+    assert list(original) == list(written)
+    for name, value in original.items():
+        assert torch.equal(value, written[name]), name
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("half", torch.float16), ("brain", torch.bfloat16)])
+def test_an_archive_in_half_precision_is_trained_in_float32_and_written_in_its_own(
+    tmp_path: Path, name: str, dtype: torch.dtype
+) -> None:
+    archive = read_archive(write_tiny_nemo(tmp_path / f"{name}.nemo", "ctc", dtype=dtype))
+    network = from_nemo(archive)
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    original, written = archive.weights(), to_nemo(network.state_dict(), archive)
+    for key, value in original.items():
+        assert value.dtype == written[key].dtype
+        assert torch.equal(value, written[key]), key
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_trains_and_its_state_is_loaded_again(tiny_nemo: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    network = from_nemo(read_archive(tiny_nemo[kind]))
+    network.save_pretrained(tmp_path)
+    again = type(network).from_pretrained(tmp_path)
+    prepare_network(again)
+    again.eval()
+    inputs = probe(network)
+    with torch.no_grad():
+        torch.testing.assert_close(again(**inputs).logits, network(**inputs).logits, rtol=0, atol=0)
+    assert again.config.output_dropouts == network.config.output_dropouts
+    for name, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    again.train()(**inputs).logits.sum().backward()
+    if kind != "ctc":
+        blank = again.config.blank_token_id
+        assert not again.decoder.embedding.weight.grad[blank].any(), "hypotheses begin with zeros in NeMo"
+        assert again.decoder.embedding.weight.grad[3].any()
+
+
+def probe(network: Any) -> dict[str, torch.Tensor]:
+    features_BTM = torch.randn(2, 96, NUM_MELS, generator=torch.Generator().manual_seed(0))
+    inputs = {"input_features": features_BTM, "attention_mask": torch.arange(96) < torch.tensor([[96], [50]])}
+    blank = getattr(network.config, "blank_token_id", None)
+    return inputs if blank is None else inputs | {"decoder_input_ids": torch.tensor([[blank, 3, 4], [blank, 3, 5]])}
+
+
+def test_dropouts_are_those_of_the_configuration(tiny_nemo: dict[str, Path]) -> None:
+    network = from_nemo(read_archive(tiny_nemo["tdt"]))
+    encoder = network.config.encoder_config
+    assert (encoder.dropout, encoder.dropout_positions, encoder.activation_dropout, encoder.attention_dropout) == (
+        0.1, 0.0, 0.1, 0.1
+    )  # fmt: skip
+    assert encoder.layerdrop == 0.0
+    assert network.config.output_dropouts == {
+        r"encoder\.layers\.\d+\.(feed_forward1|self_attn|conv|feed_forward2)": 0.1,
+        r"decoder\.lstm": 0.2,
+        r"joint\.activation": 0.2,
+    }
+    hooked = [name for name, module in network.named_modules() if module._forward_hooks]
+    assert hooked == [
+        "encoder.layers.0.feed_forward1", "encoder.layers.0.self_attn", "encoder.layers.0.conv",
+        "encoder.layers.0.feed_forward2", "encoder.layers.1.feed_forward1", "encoder.layers.1.self_attn",
+        "encoder.layers.1.conv", "encoder.layers.1.feed_forward2", "decoder.lstm", "joint.activation",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("part", ["encoder.layers.0.conv", "decoder.lstm", "joint.activation"])
+def test_a_part_drops_out_at_its_rate_in_training_only(tiny_nemo: dict[str, Path], part: str) -> None:
+    network = from_nemo(read_archive(tiny_nemo["tdt"])).train()
+    module = network.get_submodule(part)
+    rate = next(iter(module._forward_hooks.values())).keywords["rate"]
+    states = torch.ones(8, 500, 12 if part != "encoder.layers.0.conv" else 16)
+    dropped = module(states)
+    dropped = dropped[0] if isinstance(dropped, tuple) else dropped
+    assert abs((dropped == 0).float().mean().item() - rate) < 0.02
+    module.eval()
+    whole = module(states)
+    whole = whole[0] if isinstance(whole, tuple) else whole
+    assert whole.all()
+
+
+def test_decoding_ends_and_begins_with_the_blank_and_never_answers_with_a_duration(
+    tiny_nemo: dict[str, Path],
+) -> None:
+    network = from_nemo(read_archive(tiny_nemo["tdt"]))
+    blank = network.config.blank_token_id
+    assert network.config.vocab_size == blank + 1
+    assert network.generation_config.suppress_tokens == [blank + number for number in range(1, 6)]
+    inputs = probe(network)
+    del inputs["decoder_input_ids"]
+    sequences = network.generate(**inputs).sequences
+    assert (sequences[:, 0] == blank).all()
+    assert sequences.max() <= blank
+
+
+def test_how_nemo_trains_is_kept_in_the_configuration(tiny_nemo: dict[str, Path]) -> None:
+    hybrid = from_nemo(read_archive(tiny_nemo["hybrid"]))
+    assert isinstance(hybrid, ParakeetForTDTWithCTC)
+    assert hybrid.config.tdt_loss == {"sigma": 0.02, "omega": 0.1, "fastemit_lambda": 0.0}
+    assert hybrid.config.aux_ctc_loss_weight == 0.3
+    states_BTD = hybrid.encoder(probe(hybrid)["input_features"]).last_hidden_state
+    assert hybrid.ctc_logits(states_BTD).shape == (2, 12, hybrid.config.vocab_size)
+    assert not hasattr(ParakeetForRNNTWithCTC, "durations")
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("ctc", {"target": "nemo.collections.asr.models.EncDecCTCModel"}, "a model of class 'EncDecCTCModel'"),
+    ("ctc", {"adapters": {"a": {}}}, "adapters are attached"),
+    ("ctc", {"interctc__loss_weights": [0.3]}, "interctc.loss_weights is set"),
+    ("ctc", {"encoder": None}, "has no section 'encoder'"),
+    ("ctc", {"encoder___target_": "nemo.SqueezeformerEncoder"}, "only ConformerEncoder is supported"),
+    ("ctc", {"encoder__self_attention_model": "rel_pos_local_attn"}, "encoder.self_attention_model is"),
+    ("ctc", {"encoder__att_context_size": [128, 128]}, r"encoder.att_context_size is [128, 128]"),
+    ("ctc", {"encoder__att_context_style": "chunked_limited"}, "encoder.att_context_style is"),
+    ("ctc", {"encoder__conv_context_size": "causal"}, "encoder.conv_context_size is 'causal'"),
+    ("ctc", {"encoder__causal_downsampling": True}, "encoder.causal_downsampling is True"),
+    ("ctc", {"encoder__subsampling": "striding"}, "encoder.subsampling is 'striding'"),
+    ("ctc", {"encoder__subsampling_factor": 6}, "encoder.subsampling_factor is 6"),
+    ("ctc", {"encoder__conv_norm_type": "layer_norm"}, "encoder.conv_norm_type is 'layer_norm'"),
+    ("ctc", {"encoder__untie_biases": False}, "encoder.untie_biases is False"),
+    ("ctc", {"encoder__stochastic_depth_drop_prob": 0.1}, "encoder.stochastic_depth_drop_prob is 0.1"),
+    ("ctc", {"encoder__reduction": "pooling"}, "encoder.reduction is 'pooling'"),
+    ("ctc", {"encoder__feat_out": 32}, "encoder.feat_out is 32"),
+    ("ctc", {"encoder__new_switch": 1}, "encoder.new_switch = 1 is not known here"),
+    ("ctc", {"encoder__n_layers": "many"}, "encoder.n_layers is 'many', expected a whole number"),
+    ("ctc", {"encoder__n_layers": 10**9}, "encoder.n_layers is 1000000000, expected a whole number from 1 to 1000"),
+    ("ctc", {"encoder__dropout": 1.5}, "encoder.dropout is 1.5, expected a rate"),
+    ("ctc", {"encoder__use_bias": "yes"}, "encoder.use_bias is 'yes', expected true or false"),
+    ("ctc", {"preprocessor__normalize": "all_features"}, "preprocessor.normalize is 'all_features'"),
+    ("ctc", {"preprocessor__frame_splicing": 2}, "preprocessor.frame_splicing is 2"),
+    ("ctc", {"preprocessor__sample_rate": 8000}, "preprocessor.sample_rate is 8000"),
+    ("ctc", {"preprocessor__window": "hamming"}, "preprocessor.window is 'hamming'"),
+    ("ctc", {"encoder__n_layers": 3}, "40 weights are missing, such as encoder.layers.2"),
+    ("ctc", {"encoder__n_layers": 1}, "40 weights are without a place, such as encoder.layers.1"),
+    ("ctc", {"encoder__feat_in": 64}, "encoder.feat_in is 64, and only 80 is supported"),
+    ("ctc", {"encoder__d_model": 32, "decoder__feat_in": 32}, "weights are of another shape, such as ctc_head.weight"),
+    ("ctc", {"encoder__d_model": 10**6, "decoder__feat_in": 10**6}, "weights are of another shape"),
+    ("tdt", {"decoder__blank_as_pad": False}, "decoder.blank_as_pad is False"),
+    ("tdt", {"decoder__normalization_mode": "layer"}, "decoder.normalization_mode is 'layer'"),
+    ("tdt", {"decoder___target_": "nemo.StatelessTransducerDecoder"}, "only RNNTDecoder is supported"),
+    ("tdt", {"joint__jointnet__joint_hidden": 24}, "joint.jointnet.joint_hidden is 24"),
+    ("tdt", {"joint__masking_prob": 0.5}, "joint.masking_prob is 0.5"),
+    ("tdt", {"decoder__prednet__rnn_hidden_size": 64}, "decoder.prednet.rnn_hidden_size is 64"),
+    ("tdt", {"loss__tdt_kwargs__durations": [0, 1]}, "has 2 durations and the joint network 5"),
+    ("tdt", {"loss__loss_name": "multiblank_rnnt"}, "loss.loss_name is 'multiblank_rnnt'"),
+    ("rnnt", {"loss__loss_name": "graph_rnnt"}, "loss.loss_name is 'graph_rnnt'"),
+    ("hybrid", {"aux_ctc__decoder__num_classes": 12}, "aux_ctc.decoder has 12 tokens"),
+    ("ctc", {"tokenizer__type": "agg"}, "tokenizer.type is 'agg'"),
+    ("ctc", {"tokenizer__model_path": "nemo:other"}, "has no file 'other'"),
+    ("canary", {}, "is a Canary model, not a Parakeet"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "changes", "message"), REFUSED, ids=lambda value: str(value)[:60])
+def test_what_transformers_does_not_compute_is_refused_by_name(
+    tmp_path: Path, kind: str, changes: dict[str, Any], message: str
+) -> None:
+    path = write_tiny_nemo(tmp_path / "model.nemo", kind, **changes)
+    with pytest.raises(InputError) as caught:
+        from_nemo(read_archive(path))
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("weight", "value", "message"),
+    [
+        (
+            "preprocessor.featurizer.fb",
+            torch.zeros(1, 80, 257),
+            "preprocessor.featurizer.fb is not what the settings say",
+        ),
+        ("decoder.prediction.embed.weight", torch.ones(161, 12), "the embedding of its blank is not zero"),
+        ("joint.pred.bias", None, r"1 weights are missing, such as decoder\.decoder_projector\.bias"),
+        ("stray.weight", torch.zeros(1), r"1 weights are without a place, such as stray\.weight"),
+    ],
+)
+def test_weights_that_are_not_those_of_the_configuration_are_refused(
+    tmp_path: Path, weight: str, value: torch.Tensor | None, message: str
+) -> None:
+    path = write_tiny_nemo(tmp_path / "model.nemo", "tdt", weights={weight: value})
+    with pytest.raises(InputError, match=message):
+        from_nemo(read_archive(path))
+
+
+def test_weights_of_another_model_are_not_written(tiny_nemo: dict[str, Path]) -> None:
+    tdt, rnnt = read_archive(tiny_nemo["tdt"]), read_archive(tiny_nemo["rnnt"])
+    with pytest.raises(InputError, match=r"the network has no joint\.head\.weight of the shape"):
+        to_nemo(from_nemo(tdt).state_dict(), rnnt)
+    state = from_nemo(tdt).state_dict() | {"encoder.lora_A.weight": torch.zeros(1)}
+    with pytest.raises(InputError, match=r"has no place for encoder\.lora_A\.weight"):
+        to_nemo(state, tdt)
+
+
+def test_a_tokenizer_of_another_size_is_refused(tmp_path: Path) -> None:
+    contents = members(configuration("ctc", 160), random_weights("ctc", 160), train_sentencepiece(vocab_size=140))
+    write_members(tmp_path / "model.nemo", contents)
+    with pytest.raises(InputError, match="its tokenizer has 140 tokens and its network 160"):
+        from_nemo(read_archive(tmp_path / "model.nemo"))

@@ -1,0 +1,107 @@
+"""Tokenizers, compared with the library sentencepiece."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sentencepiece
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eartune.errors import InputError
+from eartune.nemo.archive import read_archive
+from eartune.nemo.tokenizer import build_tokenizer
+from tests.tiny_nemo import CANARY_SPECIALS, SENTENCES, train_sentencepiece
+
+MODELS = {
+    "bpe": train_sentencepiece(),
+    "unigram": train_sentencepiece(model_type="unigram", vocab_size=100),
+    "identity": train_sentencepiece(normalization_rule_name="identity"),
+    "lower": train_sentencepiece(normalization_rule_name="nmt_nfkc_cf"),
+    "canary": train_sentencepiece(canary=True),
+    "canary-unigram": train_sentencepiece(canary=True, model_type="unigram", vocab_size=140),
+}
+OURS = {name: build_tokenizer(model, where=name) for name, model in MODELS.items()}
+THEIRS = {name: sentencepiece.SentencePieceProcessor(model_proto=model) for name, model in MODELS.items()}
+
+# what the models were trained on, what they do not know, what is normalised, symbols, and all of it in any order
+WORDS = st.sampled_from([word for sentence in SENTENCES for word in sentence.split()])
+STRANGE = st.sampled_from(
+    ["", "  ", "\t", "\n", "\u00a0", "\u3000", "☯", "漢字", "日本語", "ﬁ", "①", "Ⅳ", "e\u0301", "é", "½",
+     "🎤", "▁", "...", "🇫🇷", "ß", "ẞ", "İ", "ñ", "العربية", "हिन्दी", "한국어", "\u200b", "\ufeff",
+     "<unk>", "⁇", *CANARY_SPECIALS[:8], "<|", "|>"]
+)  # fmt: skip
+LETTERS = st.text(st.characters(exclude_categories=["Cs", "Cn", "Co", "Mn", "Mc", "Me"]), max_size=8)
+SEPARATORS = st.sampled_from([" ", " ", "  ", "", "-", "\n"])
+TEXTS = st.lists(st.tuples(WORDS | STRANGE | LETTERS, SEPARATORS), max_size=12).map(
+    lambda parts: "".join(map("".join, parts))
+)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@settings(max_examples=150)
+@given(text=TEXTS)
+def test_any_text_gives_the_tokens_of_sentencepiece(name: str, text: str) -> None:
+    if "unigram" in name:
+        text = text.replace("<unk>", "unk")
+    assert OURS[name](text, add_special_tokens=False).input_ids == THEIRS[name].encode(text)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@settings(max_examples=150)
+@given(data=st.data())
+def test_any_tokens_give_the_text_of_sentencepiece(name: str, data: st.DataObject) -> None:
+    tokens = data.draw(st.lists(st.integers(0, THEIRS[name].get_piece_size() - 1), max_size=20))
+    assert OURS[name].decode(tokens) == THEIRS[name].decode(tokens)
+
+
+def test_sentences_come_back_as_they_are_and_unknown_characters_as_sentencepiece_writes_them() -> None:
+    tokenizer = OURS["bpe"]
+    for sentence in SENTENCES:
+        assert tokenizer.decode(tokenizer(sentence, add_special_tokens=False).input_ids) == sentence
+    assert tokenizer.decode(tokenizer("the 漢字 pump").input_ids) == "the  ⁇  pump"
+
+
+def test_special_tokens_are_left_out_on_request_and_are_letters_in_a_text(tmp_path: Path) -> None:
+    tokenizer = build_tokenizer(MODELS["canary"], where="canary", eos_token="<|endoftext|>", pad_token="<pad>")
+    tokens = tokenizer("check the oil").input_ids
+    assert tokenizer.eos_token_id == THEIRS["canary"].piece_to_id("<|endoftext|>")
+    assert tokenizer.decode([*tokens, tokenizer.eos_token_id], skip_special_tokens=True) == "check the oil"
+    tokenizer.save_pretrained(tmp_path)
+    again = type(tokenizer).from_pretrained(tmp_path)
+    for text in ("a<|endoftext|>b", "<|en|> the <pad>", "ein Äpfel  fällt"):
+        assert again(text, add_special_tokens=False).input_ids == THEIRS["canary"].encode(text), text
+        assert again(text).input_ids == THEIRS["canary"].encode(text), text
+
+
+@pytest.mark.real_speech
+@pytest.mark.parametrize("kind", ["parakeet-ctc", "parakeet-tdt", "canary"])
+def test_tokenizers_of_nemo_give_the_same_tokens(shared_dir: Path, kind: str) -> None:
+    archive = read_archive(shared_dir / "models" / "nemo-tiny" / f"{kind}.nemo")
+    model = archive.file(archive.config["tokenizer"]["model_path"])
+    ours = build_tokenizer(model, where=kind)
+    theirs = sentencepiece.SentencePieceProcessor(model_proto=model)
+    for text in (*SENTENCES, "seven eight zwölf fünf", " ein  zwei ", "<|en|>one<|0|> two"):
+        assert ours(text).input_ids == theirs.encode(text)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (b"not a model", "is no SentencePiece model"),
+        (b"", "is no SentencePiece model"),
+        (
+            train_sentencepiece(model_type="char", vocab_size=60),
+            "is no SentencePiece model of the types unigram and bpe",
+        ),
+        (train_sentencepiece(byte_fallback=True, vocab_size=400), "falls back to bytes"),
+        (train_sentencepiece(add_dummy_prefix=False), "keeps spaces as they are"),
+        (train_sentencepiece(remove_extra_whitespaces=False), "keeps spaces as they are"),
+        (train_sentencepiece(treat_whitespace_as_suffix=True), "treats spaces as suffixes"),
+    ],
+    ids=["text", "empty", "char", "bytes", "no-prefix", "extra-spaces", "suffix"],
+)
+def test_models_that_are_not_supported_are_refused(model: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=rf"model\.nemo: {message}"):
+        build_tokenizer(model, where="model.nemo")
