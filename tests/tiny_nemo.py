@@ -118,7 +118,7 @@ def write_members(path: Path, contents: dict[str, bytes], *, compression: str = 
 
 
 def num_tokens(tokenizer: bytes) -> int:
-    return sentencepiece.SentencePieceProcessor(model_proto=tokenizer).get_piece_size()  # type: ignore[no-any-return]
+    return sentencepiece.SentencePieceProcessor(model_proto=tokenizer).get_piece_size()
 
 
 def configuration(kind: str, num_classes: int) -> dict[str, Any]:
@@ -247,8 +247,8 @@ def shapes(kind: str, num_classes: int) -> dict[str, tuple[int, ...]]:
         norm("transf_decoder._embedding.layer_norm")
         norm("transf_decoder._decoder.final_layer_norm")
         for layer in (f"transf_decoder._decoder.layers.{number}" for number in range(NUM_LAYERS)):
-            for number in "123":
-                norm(f"{layer}.layer_norm_{number}")
+            for place in "123":
+                norm(f"{layer}.layer_norm_{place}")
             for part in ("first", "second"):
                 for name in ("query_net", "key_net", "value_net", "out_projection"):
                     linear(f"{layer}.{part}_sub_layer.{name}", HIDDEN, HIDDEN)

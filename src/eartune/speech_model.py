@@ -74,6 +74,8 @@ class Blocks:
     target_aliases: dict[str, str]
     # modules that must not be adapted, with the reason
     forbidden_targets: dict[str, str]
+    # modules that were given rows for new tokens: trained in full with every method
+    extended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,12 @@ from eartune.config.train_config import TrainConfig, with_values
 
 # their encoders see each clip in its own length, and tell it from padding
 OWN_LENGTH = frozenset({"canary", "parakeet"})
+# their models can be given tokens for more characters
+EXTENSIBLE = ("parakeet",)
+_WHY_NOT_EXTENDED = {
+    "whisper": "a Whisper has a token for every byte, so it lacks no character",
+    "canary": "a Canary's tokens cannot be extended yet: take a Parakeet, or a Canary that was trained on the language",
+}
 _OWN_LENGTH_VALUES = {
     "window": "short",
     "short_margin": 0.0,
@@ -29,6 +35,8 @@ def fill_in_family(config: TrainConfig) -> TrainConfig:
 def family_conflicts(config: TrainConfig) -> list[str]:
     """List options that the family has no use for."""
     found = []
+    if config.model.extend_vocabulary and config.family not in EXTENSIBLE:
+        found.append(f"extend_vocabulary: {_WHY_NOT_EXTENDED[config.family]}; remove it")
     if config.family in OWN_LENGTH:
         found += [
             f"{name}: {value} speaks of Whisper's 30 s, and {config.family} sees each clip in its own length: remove it"
@@ -38,7 +46,7 @@ def family_conflicts(config: TrainConfig) -> list[str]:
         found += [
             f"{name}: speaks of Whisper's windows, and {config.family} sees each clip in its own length: remove it"
             for name in _ONLY_WHISPER
-            if config.given(name) and getattr(config.window, name) != _OWN_LENGTH_VALUES.get(name)
+            if config.changed(name) and getattr(config.window, name) != _OWN_LENGTH_VALUES.get(name)
         ]
         if config.model.cache_encoder is not False:
             found.append(f"cache_encoder: is for Whisper so far, and the family is {config.family}: remove it")

@@ -57,6 +57,9 @@ class ModelSection(Section):
     """With a frozen encoder: keep what it says about each clip after the first epoch, so that later ones only run the
     decoder, many times faster. true: in memory if it fits in half of what is free, else on the disk, where other runs
     on the same speech find it too."""
+    extend_vocabulary: bool = False
+    """Parakeet: give each character of the training texts that the tokenizer lacks a token of its own, behind those it
+    has, which stay as they are. The modules with a row for each token are then trained in full, whatever the method."""
     debug_linear: Annotated[int, Field(ge=0), Harmless()] = 0
     """Before training, list the first so many modules that have adapters, with shape and rank, and as many of the
     parameters that are trained in full."""

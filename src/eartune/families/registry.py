@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
 from eartune.base_model import BaseModel, model_type
+from eartune.config.family import EXTENSIBLE
 from eartune.config.train_config import FAMILIES
 from eartune.errors import InputError, nearest
+from eartune.manifest import Utterance
 from eartune.speech_model import SpeechModel
 
 
@@ -39,6 +41,23 @@ def nemo_writer(name: str) -> Callable[[SpeechModel, Path, Path], None]:
     return cast(
         Callable[[SpeechModel, Path, Path], None], importlib.import_module(f"eartune.families.{name}.load").write_nemo
     )
+
+
+class VocabularyDoor(Protocol):
+    """What a family's module `vocabulary` offers, where its models can be given more tokens."""
+
+    def lacking(self, speech: SpeechModel, utterances: Sequence[Utterance]) -> str:
+        """Return the characters of texts to learn that no token stands for, the most frequent first."""
+
+    def extend(self, speech: SpeechModel, characters: str) -> None:
+        """Give a model just loaded tokens for characters, in place."""
+
+
+def vocabulary(name: str) -> VocabularyDoor:
+    """Return what gives a family's models tokens for characters that they lack."""
+    if name not in EXTENSIBLE:
+        raise InputError(f"tokens are added to models of {' and '.join(EXTENSIBLE)} only, and this is a {name}")
+    return cast(VocabularyDoor, importlib.import_module(f"eartune.families.{name}.vocabulary"))
 
 
 def family_of(spec: str) -> str | None:

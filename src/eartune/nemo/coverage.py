@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
 from eartune.errors import InputError
 from eartune.manifest import Utterance
+from eartune.nemo.tokenizer import SPACE
 
 # of the letters and signs, how many the tokenizer may lack: beyond it the model is for another language
 MOST_UNKNOWN = 0.02
@@ -39,7 +40,7 @@ class Coverage:
 
 def measure(tokenizer: PreTrainedTokenizerBase, utterances: Sequence[Utterance]) -> Coverage:
     """Count what a tokenizer makes of the texts."""
-    counts = Counter(character for u in utterances for character in u.text if not character.isspace())
+    counts = characters_of(tokenizer, (u.text for u in utterances))
     tokens = list(tokenizer([u.text for u in utterances], add_special_tokens=False).input_ids) if utterances else []
     return Coverage(
         characters=counts.total(),
@@ -47,6 +48,13 @@ def measure(tokenizer: PreTrainedTokenizerBase, utterances: Sequence[Utterance])
         tokens=sum(map(len, tokens)),
         seconds=sum(u.duration_s for u in utterances),
     )
+
+
+def characters_of(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> Counter[str]:
+    """Count characters without white space, as the tokenizer normalises them."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    normalise = normalizer.normalize_str if normalizer is not None else str
+    return Counter(c for text in texts for c in normalise(text) if not c.isspace() and c != SPACE)
 
 
 def unknown_characters(tokenizer: PreTrainedTokenizerBase, characters: Sequence[str] | Counter[str]) -> list[str]:
@@ -57,20 +65,22 @@ def unknown_characters(tokenizer: PreTrainedTokenizerBase, characters: Sequence[
     return [c for c, found in zip(characters, tokens, strict=True) if tokenizer.unk_token_id in found]
 
 
-def unknown_finding(tokenizer: PreTrainedTokenizerBase, utterance: Utterance) -> str:
-    """Say of an utterance with unknown characters which they are."""
-    characters = "".join(unknown_characters(tokenizer, sorted(set(utterance.text))))
-    return f"text {utterance.text[:60]!r} has characters that the model has no token for: {characters[:40]!r}"
+def unknown_finding(tokenizer: PreTrainedTokenizerBase, utterance: Utterance, *, advice: str = "") -> str:
+    """Say of an utterance with unknown characters which they are; `advice` says what to do."""
+    characters = "".join(unknown_characters(tokenizer, sorted(characters_of(tokenizer, [utterance.text]))))
+    return f"text {utterance.text[:60]!r} has characters that the model has no token for: {characters[:40]!r}{advice}"
 
 
-def require_covered(tokenizer: PreTrainedTokenizerBase, utterances: Sequence[Utterance]) -> Coverage:
-    """Measure, and raise InputError where the tokenizer is of another language or script."""
+def require_covered(
+    tokenizer: PreTrainedTokenizerBase, utterances: Sequence[Utterance], *, advice: str = ""
+) -> Coverage:
+    """Measure, and raise InputError where the tokenizer is of another language or script; `advice` ends its message."""
     coverage = measure(tokenizer, utterances)
     if coverage.unknown_rate > MOST_UNKNOWN:
         shown = " ".join(character for character, _ in coverage.unknown.most_common(NUM_SHOWN))
         raise InputError(
             f"the model's tokenizer has no token for {100 * coverage.unknown_rate:.0f} % of the characters of the "
             f"texts ({len(coverage.unknown)} different ones: {shown}), so it cannot learn to write them: take a model "
-            "of this language, such as a multilingual one"
+            f"of this language, such as a multilingual one{advice}"
         )
     return coverage

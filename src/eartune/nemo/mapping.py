@@ -11,6 +11,7 @@ from eartune.errors import InputError
 from eartune.nemo.archive import WEIGHTS, NemoArchive
 from eartune.nemo.encoder_weights import is_of_features
 from eartune.nemo.features import require_same_features
+from eartune.nemo.write_archive import NO_ROWS, grown
 from eartune.speech_model import Network
 
 # NeMo's name -> transformers', or None for what is no weight of the network and stays as the archive has it
@@ -82,9 +83,17 @@ def _require_fitting(state: Mapping[str, torch.Tensor], network_class: Any, conf
 
 
 def weights_for_nemo(
-    state: Mapping[str, torch.Tensor], archive: NemoArchive, name_here: NameHere, *, rearranged: Rearranged = _as_it_is
+    state: Mapping[str, torch.Tensor],
+    archive: NemoArchive,
+    name_here: NameHere,
+    *,
+    rearranged: Rearranged = _as_it_is,
+    more_rows: Mapping[str, int] = NO_ROWS,
 ) -> dict[str, torch.Tensor]:
-    """Return a network's weights under the archive's names, in its order and precision; what is no weight is kept."""
+    """Return a network's weights under the archive's names, in its order and precision; what is no weight is kept.
+
+    `more_rows` says which of the archive's weights have more rows in the network, and how many.
+    """
     converted: dict[str, torch.Tensor] = {}
     result: dict[str, torch.Tensor] = {}
     originals = archive.weights()
@@ -94,7 +103,8 @@ def weights_for_nemo(
         if here is None:
             result[name] = original
             continue
-        if here not in state or state[here].shape != _shape_here(here, original, rearranged):
+        expected = grown(rearranged(here, original).shape, more_rows.get(name, 0))
+        if here not in state or state[here].shape != expected:
             raise InputError(
                 f"{archive.path}: the network has no {here} of the shape of {name}; it came from another model"
             )
@@ -111,7 +121,3 @@ def weights_for_nemo(
 
 def _name_here(name: str, name_here: NameHere) -> str | None:
     return None if is_of_features(name) else name_here(name)
-
-
-def _shape_here(here: str, original: torch.Tensor, rearranged: Rearranged) -> torch.Size:
-    return rearranged(here, original).shape

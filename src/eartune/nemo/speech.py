@@ -40,6 +40,8 @@ class NemoSpeech:
     max_duration_s = MAX_DURATION_S
     timestamp_step_s = POSITION_S
     time_axis = 1
+    # what else to do where the tokenizer lacks characters
+    advice_on_lacking = ""
 
     def __init__(self, network: Network, tokenizer: PreTrainedTokenizerBase, log_mel: LogMel) -> None:
         self.network: Network = network
@@ -50,7 +52,7 @@ class NemoSpeech:
         return int(self.tokenizer.pad_token_id or 0)
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
-        return str(require_covered(self.tokenizer, utterances))
+        return str(require_covered(self.tokenizer, utterances, advice=self.advice_on_lacking))
 
     def shown_s(self, longest_s: float, window: WindowKind) -> float:  # noqa: ARG002  there is no other window
         return widened_s(longest_s, step_s=WIDTH_STEP_S, most_s=MAX_DURATION_S)

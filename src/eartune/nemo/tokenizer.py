@@ -24,7 +24,7 @@ SPACE = "▁"
 UNKNOWN_TEXT = " ⁇ "
 # of sentencepiece_model.proto
 _UNIGRAM, _BPE = 1, 2
-_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
+NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
 
 
 def tokenizer_model(archive: NemoArchive) -> bytes:
@@ -40,7 +40,7 @@ def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> PreTr
     Special tokens in a text are text to it, as for SentencePiece. Raises InputError, beginning with `where`, for bytes
     that are no such model and for kinds of models that NeMo's recipes do not make.
     """
-    proto = _parse(model, where)
+    proto = parse_model(model, where)
     tokenizer = Tokenizer(_model(proto))
     tokenizer.normalizer = normalizers.Sequence(_normalizers(proto.normalizer_spec))
     whole = [piece.piece for piece in proto.pieces if piece.type == _USER_DEFINED]
@@ -67,10 +67,14 @@ def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> PreTr
 
 def piece_ids(model: bytes, *, where: str) -> dict[str, int]:
     """Return the tokens of a tokenizer.model by their pieces."""
-    return {piece.piece: number for number, piece in enumerate(_parse(model, where).pieces)}
+    return {piece.piece: number for number, piece in enumerate(parse_model(model, where).pieces)}
 
 
-def _parse(model: bytes, where: str) -> Any:
+def parse_model(model: bytes, where: str) -> Any:
+    """Return the bytes of a tokenizer.model as sentencepiece_model.proto describes them.
+
+    Raises InputError, beginning with `where`, for what is no such model and for kinds that NeMo's recipes do not make.
+    """
     proto = import_protobuf().ModelProto()
     try:
         proto.ParseFromString(model)
@@ -79,7 +83,7 @@ def _parse(model: bytes, where: str) -> Any:
     kinds = {piece.type for piece in proto.pieces}
     if proto.trainer_spec.model_type not in (_UNIGRAM, _BPE) or _UNKNOWN not in kinds:
         raise InputError(f"{where}: is no SentencePiece model of the types unigram and bpe; tune it with NeMo")
-    if kinds - {_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED}:
+    if kinds - {NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED}:
         raise InputError(f"{where}: falls back to bytes or has unused pieces: not supported; tune it with NeMo")
     spec = proto.normalizer_spec
     if not (spec.add_dummy_prefix and spec.escape_whitespaces and spec.remove_extra_whitespaces):
@@ -98,7 +102,7 @@ def _model(proto: Any) -> BPE | Unigram:
     if proto.trainer_spec.model_type == _UNIGRAM:
         return Unigram(pieces, unk_id=unknown, byte_fallback=False)
     vocabulary = {piece: number for number, (piece, _) in enumerate(pieces)}
-    atoms = {piece.piece for piece in proto.pieces if piece.type != _NORMAL}
+    atoms = {piece.piece for piece in proto.pieces if piece.type != NORMAL}
     return BPE(
         vocabulary,
         generate_merges(vocabulary, pieces, skip_tokens=atoms),

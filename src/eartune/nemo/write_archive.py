@@ -1,4 +1,4 @@
-"""A .nemo file with other weights: everything else in it stays, byte for byte.
+"""A .nemo file with other weights, and other files where they are named: the rest of it stays, byte for byte.
 
 NeMo's own save_to drops what it does not know, such as the timestamps model that comes inside canary-1b-v2.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import torch
@@ -20,16 +22,27 @@ from eartune.files import new_file
 from eartune.nemo.archive import CONFIG, WEIGHTS, NemoArchive, read_archive
 
 _CHUNK_BYTES = 2**20
+NO_ROWS: Mapping[str, int] = MappingProxyType({})
+NOTHING_REPLACED: Mapping[str, bytes] = MappingProxyType({})
 
 
-def write_archive(original: NemoArchive, out: str | Path, weights: Mapping[str, torch.Tensor]) -> None:
+def write_archive(
+    original: NemoArchive,
+    out: str | Path,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    replaced: Mapping[str, bytes] = NOTHING_REPLACED,
+    more_rows: Mapping[str, int] = NO_ROWS,
+) -> None:
     """Write an uncompressed copy of `original` to `out` with `weights` in place of its own, and read it back.
 
-    The new weights must have the names, shapes and precisions of the original ones. While it is written, the weights
-    lie on the disk a second time, beside `out`. Raises InputError, and leaves nothing, where anything does not fit.
+    The new weights must have the names, shapes and precisions of the original ones, but those in `more_rows` have so
+    many rows more; `replaced` are other members that get new content. While it is written, the weights lie on the disk
+    a second time, beside `out`. Raises InputError, and leaves nothing, where anything does not fit.
     """
     out = Path(out)
-    _require_alike(original, weights)
+    assert replaced.keys() <= original.members.keys() - {WEIGHTS}, "only what is there is replaced"
+    _require_alike(original, weights, more_rows)
     with new_file(out) as aside, tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         checkpoint = Path(folder) / WEIGHTS
         # one tensor under two names, such as a head that is the embedding, is written once
@@ -37,12 +50,20 @@ def write_archive(original: NemoArchive, out: str | Path, weights: Mapping[str, 
         torch.save({name: whole[id(value)] for name, value in weights.items()}, checkpoint)
         del whole
         _require_equal(checkpoint, weights)
-        _swap(original, aside, checkpoint)
-        _require_same_bytes(original, aside, checkpoint)
+        _swap(original, aside, checkpoint, replaced)
+        _require_same_bytes(original, aside, checkpoint, replaced)
 
 
-def _require_alike(original: NemoArchive, weights: Mapping[str, torch.Tensor]) -> None:
-    expected = {name: (value.shape, value.dtype) for name, value in original.weight_shapes().items()}
+def grown(shape: torch.Size, more_rows: int) -> torch.Size:
+    """Return the shape of a weight that has been given rows."""
+    return torch.Size((shape[0] + more_rows, *shape[1:])) if more_rows else shape
+
+
+def _require_alike(original: NemoArchive, weights: Mapping[str, torch.Tensor], more_rows: Mapping[str, int]) -> None:
+    expected = {
+        name: (grown(value.shape, more_rows.get(name, 0)), value.dtype)
+        for name, value in original.weight_shapes().items()
+    }
     missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     for what, names in {"lack": missing, "have more than the archive:": extra}.items():
         if names:
@@ -73,7 +94,7 @@ def _require_equal(checkpoint: Path, weights: Mapping[str, torch.Tensor]) -> Non
         raise InputError(f"{different[0]!r} is not written as it is, or is not a number; do not use this model")
 
 
-def _swap(original: NemoArchive, out: Path, checkpoint: Path) -> None:
+def _swap(original: NemoArchive, out: Path, checkpoint: Path, replaced: Mapping[str, bytes]) -> None:
     with tarfile.open(out, "w", format=tarfile.GNU_FORMAT) as tar:
         for name, member in original.members.items():
             info = copy.copy(member)
@@ -83,12 +104,15 @@ def _swap(original: NemoArchive, out: Path, checkpoint: Path) -> None:
                 info.size = checkpoint.stat().st_size
                 with checkpoint.open("rb") as file:
                     tar.addfile(info, file)
+            elif name in replaced:
+                info.size = len(replaced[name])
+                tar.addfile(info, io.BytesIO(replaced[name]))
             else:
                 with original.open_member(name) as file:
                     tar.addfile(info, file)
 
 
-def _require_same_bytes(original: NemoArchive, out: Path, checkpoint: Path) -> None:
+def _require_same_bytes(original: NemoArchive, out: Path, checkpoint: Path, replaced: Mapping[str, bytes]) -> None:
     written = read_archive(out)
     assert list(written.members) == list(original.members), "members in another order"
     for name in original.members:
@@ -97,12 +121,14 @@ def _require_same_bytes(original: NemoArchive, out: Path, checkpoint: Path) -> N
         if name == WEIGHTS:
             with checkpoint.open("rb") as file:
                 expected = _digest(file)
+        elif name in replaced:
+            expected = _digest(io.BytesIO(replaced[name]))
         else:
             with original.open_member(name) as file:
                 expected = _digest(file)
         if found != expected:
             raise InputError(f"{out}: {name!r} is not read back as it was written; check the disk")
-    assert written.config == original.config, f"{CONFIG} has the same bytes"
+    assert CONFIG in replaced or written.config == original.config, f"{CONFIG} has the same bytes"
 
 
 def _digest(file: IO[bytes]) -> bytes:

@@ -11,7 +11,8 @@ from peft import PeftModel
 
 from eartune.errors import EartuneError, InputError
 from eartune.families.registry import nemo_writer
-from eartune.files import new_directory
+from eartune.files import new_directory, new_file
+from eartune.nemo.certify import certify
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import write_origin
 from eartune.speech_model import SpeechModel
@@ -67,10 +68,7 @@ def export(
     if isinstance(speech.network, PeftModel):
         speech.network = merge_adapter(adapted_network(speech))
     if to == "nemo":
-        nemo_writer(located.family)(speech, archive, out)
-        difference = _difference(locate(str(out)), probe, expected)
-        if difference > MERGE_TOLERANCE:
-            out.unlink()
+        difference = _write_nemo(located, speech, archive, out, probe, expected, report)
     else:
         difference = _write_folder(located, speech, out, probe, expected, replace=replace)
     _refuse_difference(difference)
@@ -92,6 +90,31 @@ def _original_archive(located: Located) -> Path:
     )
 
 
+def _write_nemo(
+    located: Located,
+    speech: SpeechModel,
+    archive: Path,
+    out: Path,
+    probe: dict[str, torch.Tensor],
+    expected: torch.Tensor,
+    report: Reporter,
+) -> float:
+    with new_file(out) as aside:
+        # NeMo goes by the ending
+        written = aside.with_name(f"{aside.name}.nemo")
+        try:
+            nemo_writer(located.family)(speech, archive, written)
+            difference = _difference(locate(str(written)), probe, expected)
+            _refuse_difference(difference)
+            in_nemo = certify(written, speech)
+            written.replace(aside)
+        finally:
+            written.unlink(missing_ok=True)
+    if in_nemo is not None:
+        report.line(f"NeMo restores {out}, and its encoder agrees within {in_nemo:.1g}")
+    return difference
+
+
 def _write_folder(
     located: Located,
     speech: SpeechModel,
@@ -105,11 +128,14 @@ def _write_folder(
         speech.save(aside)
         difference = _difference(locate(str(aside), family_name=located.family), probe, expected)
         _refuse_difference(difference)
-        inherited = {n: located.origin.get(n) for n in ("method", "task", "language", "data", "config", "metrics")}
+        known = ("method", "data", "config", "metrics")
+        inherited = {name: located.origin[name] for name in known if name in located.origin}
         write_origin(
             aside,
             kind="model",
             family=located.family,
+            task=located.task,
+            language=located.language,
             base_model=located.base.to_json(),
             parent=str(located.folder or located.spec),
             **inherited,

@@ -11,7 +11,7 @@ from peft import PeftModel
 
 from eartune.base_model import BaseModel
 from eartune.errors import InputError
-from eartune.families.registry import family, family_of
+from eartune.families.registry import family, family_of, vocabulary
 from eartune.run_dir import RunDir, read_origin
 from eartune.speech_model import SpeechModel
 from eartune.training.adaptation.adapter_files import ADAPTER_CONFIG, load_adapter
@@ -76,6 +76,8 @@ def open_located(located: Located) -> SpeechModel:
     speech = family(located.family).load(located.base, task=located.task, language=located.language)
     if located.is_adapter:
         assert located.folder is not None
+        if located.origin.get("added_characters"):
+            vocabulary(located.family).extend(speech, located.origin["added_characters"])
         speech.network = load_adapter(speech.network, located.folder)
     speech.network.eval()
     return speech

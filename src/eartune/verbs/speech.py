@@ -8,10 +8,14 @@ from typing import Any
 
 from eartune.config.sections import DataSection
 from eartune.errors import InputError, raise_findings
+from eartune.families.registry import vocabulary
 from eartune.manifest import Manifest, Utterance, read_manifest
 from eartune.reporting import Reporter, clock
 from eartune.run_dir import describe_data
 from eartune.speech_model import SpeechModel
+
+# of the characters that were added
+NUM_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,19 @@ def check_speech(
     for name, facts in description.items():
         report.line(f"{name}: {facts['utterances']} utterances, {clock(facts['seconds'])} of speech")
     return TrainingSpeech(kept[0], kept[1], description)
+
+
+def extend_vocabulary(speech: SpeechModel, utterances: Sequence[Utterance], report: Reporter) -> str:
+    """Give the model tokens for the characters of texts to learn that it lacks, and return these characters."""
+    door = vocabulary(speech.family)
+    added = door.lacking(speech, utterances)
+    if not added:
+        report.line("extend_vocabulary: the tokenizer has a token for every character, so none is added")
+        return added
+    door.extend(speech, added)
+    shown = " ".join(added[:NUM_SHOWN]) + (" ..." if len(added) > NUM_SHOWN else "")
+    report.line(f"extend_vocabulary: {len(added)} characters get tokens of their own: {shown}")
+    return added
 
 
 def _skipped(manifest: Manifest, kept: tuple[Utterance, ...]) -> int:

@@ -39,7 +39,7 @@ from eartune.training.validation import Validation
 from eartune.verbs import continuing
 from eartune.verbs.quiet import quieten_libraries
 from eartune.verbs.run_model import refuse_target, write_model
-from eartune.verbs.speech import check_speech, read_speech
+from eartune.verbs.speech import check_speech, extend_vocabulary, read_speech
 
 Watch = Callable[[SpeechTrainer], Iterable[TrainerCallback]]
 
@@ -88,8 +88,9 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     base = door.find(config.model.base_model, revision=config.model.revision, cache=config.model.model_cache)
     _require_archive(config.run.export, base)
     speech = door.load(base, task=config.data.task, language=config.data.language)
+    added = extend_vocabulary(speech, manifests[0].utterances, report) if config.model.extend_vocabulary else ""
     data = check_speech(config.data, speech, manifests, report)
-    facts = _facts(config, base, data.description)
+    facts = _facts(config, base, data.description, added)
     state = continuing.compare(run, facts, overwrite=config.run.overwrite)
     if state.finished is not None:
         report.line(f"{run.root}: this run is finished; nothing to do (--overwrite trains it again)")
@@ -160,13 +161,15 @@ def _require_archive(target: Path | None, base: BaseModel) -> None:
         )
 
 
-def _facts(config: TrainConfig, base: BaseModel, data: dict[str, Any]) -> dict[str, Any]:
+def _facts(config: TrainConfig, base: BaseModel, data: dict[str, Any], added: str) -> dict[str, Any]:
     return {
         "family": config.family,
         "method": config.model.method,
         "task": config.data.task,
         "language": config.data.language,
         "base_model": base.to_json(),
+        # an adapter applies to the base model with tokens for these
+        "added_characters": added,
         "data": data,
         "config": config.values(),
         "provenance": dict(config.provenance),
@@ -192,7 +195,7 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
     def write_companions(folder: Path, state: dict[str, Any]) -> None:
         prepared.forward.speech.save_companions(folder)
         kind = "adapter" if config.has_adapter() else "model"
-        names = ("family", "method", "task", "language", "base_model", "data", "config")
+        names = ("family", "method", "task", "language", "base_model", "added_characters", "data", "config")
         known = {name: prepared.facts[name] for name in names}
         write_origin(folder, kind=kind, **known, parent=str(run.root), **state)
 

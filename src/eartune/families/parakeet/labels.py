@@ -13,6 +13,8 @@ from eartune.nemo.coverage import unknown_finding
 from eartune.nemo.speech import MAX_DURATION_S
 from eartune.speech_model import Labels, Spoken
 
+ADVICE_ON_LACKING = "; extend_vocabulary adds tokens for those of the training texts (--extend-vocabulary)"
+
 
 @dataclass(frozen=True)
 class EncodedTranscripts:
@@ -66,7 +68,7 @@ class LabelEncoder:
             return f"duration {utterance.duration_s:.1f} s exceeds {MAX_DURATION_S:.0f} s; cut the clip"
         unknown = self.tokenizer.unk_token_id
         if unknown is not None and unknown in text:
-            return unknown_finding(self.tokenizer, utterance)
+            return unknown_finding(self.tokenizer, utterance, advice=ADVICE_ON_LACKING)
         frames, repeated = self.num_frames(utterance.duration_s), sum(a == b for a, b in itertools.pairwise(text))
         if not text or len(text) + repeated > frames:
             return (

@@ -8,8 +8,10 @@ from eartune.base_model import BaseModel, find_base_model
 from eartune.errors import InputError
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import network_class, prepare_network
-from eartune.families.parakeet.weights import from_nemo, to_nemo
+from eartune.families.parakeet.vocabulary import added_since
+from eartune.families.parakeet.weights import from_nemo, rows_for_more_tokens, to_nemo
 from eartune.nemo.archive import read_archive
+from eartune.nemo.extended_archive import extended_members
 from eartune.nemo.folder import load_folder
 from eartune.nemo.speech import parts_of
 from eartune.nemo.write_archive import write_archive
@@ -38,6 +40,15 @@ def load(base: BaseModel, *, task: str = "transcribe", language: str | None = No
 
 
 def write_nemo(speech: SpeechModel, original: Path, out: Path) -> None:
-    """Write a copy of the archive `original` with the model's weights. Raises InputError where they do not fit."""
+    """Write a copy of the archive `original` with the model's weights, and the tokens that it was given since.
+
+    Raises InputError where they do not fit.
+    """
+    assert isinstance(speech, ParakeetModel)
     archive = read_archive(original)
-    write_archive(archive, out, to_nemo(speech.network.state_dict(), archive))
+    added = added_since(speech, archive)
+    more_rows = rows_for_more_tokens(archive, len(added))
+    weights = to_nemo(speech.network.state_dict(), archive, more_rows=more_rows)
+    write_archive(
+        archive, out, weights, replaced=extended_members(archive, added) if added else {}, more_rows=more_rows
+    )

@@ -11,9 +11,9 @@ from transformers import ParakeetForCTC, ParakeetForRNNT, PreTrainedTokenizerBas
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer
-from eartune.families.parakeet.labels import EncodedTranscripts, LabelEncoder
+from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder
 from eartune.families.parakeet.loss import parakeet_of, summed_loss
-from eartune.families.parakeet.segments import segments_of
+from eartune.families.parakeet.segments import segments_of, text_of
 from eartune.manifest import Utterance
 from eartune.nemo.features import LogMel
 from eartune.nemo.long_form import cut_at_silences
@@ -57,6 +57,7 @@ class ParakeetModel(NemoSpeech):
     """A Parakeet network with tokenizer and features."""
 
     family = "parakeet"
+    advice_on_lacking = ADVICE_ON_LACKING
 
     def __init__(
         self,
@@ -112,7 +113,7 @@ class ParakeetModel(NemoSpeech):
     ) -> list[str]:
         if options.num_beams > 1:
             raise InputError("num_beams: Parakeet is decoded greedily here: leave it at 1")
-        return [self._text(decoded) for decoded in self._decode(waveforms)]
+        return [text_of(self.tokenizer, decoded.tokens) for decoded in self._decode(waveforms)]
 
     def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:  # noqa: ARG002
         """Decode the clips of a recording, cut where it is quiet; segments end at pauses and at ends of sentences."""
@@ -130,10 +131,6 @@ class ParakeetModel(NemoSpeech):
             if isinstance(network, ParakeetForCTC):
                 return decode_ctc(network.ctc_head(states_BTD), frames_B, blank=network.config.pad_token_id)
             return decode_transducer(network, network.encoder_projector(states_BTD), frames_B)
-
-    def _text(self, decoded: Decoded) -> str:
-        text: str = self.tokenizer.decode(decoded.tokens, skip_special_tokens=True)
-        return text.strip()
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:
         features = self.probe_features()

@@ -12,6 +12,9 @@ from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderCTCHea
 from eartune.nemo.dropouts import attach_dropouts
 from eartune.speech_model import Network
 
+# the modules that have a row for each token: the input of the prediction network, and heads
+WITH_TOKENS = ("decoder.embedding", "joint.head", "ctc_head", "aux_ctc_head")
+
 
 class ParakeetForRNNTWithCTC(ParakeetForRNNT):  # type: ignore[misc]  # transformers describes no types
     """An RNN-T whose encoder also feeds a CTC head; forward is that of the RNN-T."""
@@ -50,11 +53,29 @@ def prepare_network(network: Network) -> None:
     a transducer's decoding never answers with a duration.
     """
     attach_dropouts(network)
-    blank = getattr(network.config, "blank_token_id", None)
-    if blank is None:
-        return
-    network.decoder.embedding.padding_idx = blank
-    network.decoder.lstm.dropout = getattr(network.config, "prediction_dropout", 0.0)
+    if hasattr(network, "joint"):
+        network.decoder.lstm.dropout = getattr(network.config, "prediction_dropout", 0.0)
+        _read_blank(network)
+
+
+def set_blank(network: Network, blank: int) -> None:
+    """Tell a network that its blank, the last of its tokens, is another one than before."""
+    config = network.config
+    for name in ("blank_token_id", "pad_token_id"):
+        # labels may be filled with a token that is no blank, and that one stays
+        if getattr(config, name, None) == config.vocab_size - 1:
+            setattr(config, name, blank)
+    config.vocab_size = blank + 1
+    if hasattr(network, "joint"):
+        _read_blank(network)
+    elif network.can_generate():
+        network.generation_config.pad_token_id = blank
+
+
+def _read_blank(network: Network) -> None:
+    blank = network.config.blank_token_id
+    network.decoder.blank_token_id = network.decoder.embedding.padding_idx = blank
+    network.joint.vocab_size = network.config.vocab_size
     durations = getattr(network.config, "durations", ())
     network.generation_config = GenerationConfig(
         decoder_start_token_id=blank,

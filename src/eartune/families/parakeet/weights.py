@@ -19,7 +19,12 @@ from transformers import (
 )
 
 from eartune.errors import InputError
-from eartune.families.parakeet.network import ParakeetForRNNTWithCTC, ParakeetForTDTWithCTC, prepare_network
+from eartune.families.parakeet.network import (
+    WITH_TOKENS,
+    ParakeetForRNNTWithCTC,
+    ParakeetForTDTWithCTC,
+    prepare_network,
+)
 from eartune.nemo.architecture import (
     encoder_config,
     encoder_output_dropouts,
@@ -30,6 +35,7 @@ from eartune.nemo.archive import NemoArchive
 from eartune.nemo.encoder_weights import encoder_name, renamed
 from eartune.nemo.mapping import build_network, weights_for_nemo
 from eartune.nemo.tokenizer import piece_ids, tokenizer_model
+from eartune.nemo.write_archive import NO_ROWS
 from eartune.speech_model import Network
 
 _CTC = {"decoder.decoder_layers.0": "ctc_head"}
@@ -62,9 +68,20 @@ def from_nemo(archive: NemoArchive) -> Network:
     return network
 
 
-def to_nemo(state: Mapping[str, torch.Tensor], archive: NemoArchive) -> dict[str, torch.Tensor]:
-    """Return the weights of a network that came from `archive` under NeMo's names, in the archive's precision."""
-    return weights_for_nemo(state, archive, _name)
+def to_nemo(
+    state: Mapping[str, torch.Tensor], archive: NemoArchive, *, more_rows: Mapping[str, int] = NO_ROWS
+) -> dict[str, torch.Tensor]:
+    """Return the weights of a network that came from `archive` under NeMo's names, in the archive's precision.
+
+    `more_rows` are those of weights that were extended since.
+    """
+    return weights_for_nemo(state, archive, _name, more_rows=more_rows)
+
+
+def rows_for_more_tokens(archive: NemoArchive, num_more: int) -> dict[str, int]:
+    """Return NeMo's names of the weights that have a row for each token, and `num_more` for each."""
+    names = {name: _name(name) or "" for name in archive.weight_shapes()}
+    return {name: num_more for name, here in names.items() if here.rpartition(".")[0] in WITH_TOKENS}
 
 
 def _name(name: str) -> str | None:

@@ -19,7 +19,7 @@ from eartune.training.adaptation.batch_norm import fixed_batch_norms
 from eartune.training.adaptation.fast_lora import keep_frozen_weights
 from eartune.training.adaptation.listing import count_norms, count_parameters, list_trained
 from eartune.training.adaptation.targets import resolve_targets
-from eartune.training.adaptation.unfreezing import Unfrozen, select_unfrozen
+from eartune.training.adaptation.unfreezing import Unfrozen, select_unfrozen, with_modules
 from eartune.training.batching.batches import SpeechDataset, answers, encoder_inputs, in_order
 from eartune.training.device import Precision, compute_dtype
 
@@ -59,6 +59,11 @@ def make_trainable(
         unfrozen = select_unfrozen(speech.network, config.partial, speech.blocks, freeze_encoder=model.freeze_encoder)
         for note in unfrozen.notes:
             report.line(note)
+    extended = speech.blocks.extended if model.method != "full" else ()
+    if extended:
+        unfrozen = with_modules(unfrozen, speech.network, extended)
+        report.line(f"trained in full, as tokens were added: {', '.join(extended)}")
+    if model.method == "partial":
         speech.network.requires_grad_(False)
     if config.has_adapter():
         initial = _adapt(speech, config, utterances, unfrozen, base_spec, report)

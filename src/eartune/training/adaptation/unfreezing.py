@@ -60,6 +60,15 @@ def select_unfrozen(network: nn.Module, partial: PartialSection, blocks: Blocks,
     return Unfrozen(tuple(modules), tuple(parameters), tuple(notes))
 
 
+def with_modules(unfrozen: Unfrozen, network: nn.Module, modules: Sequence[str]) -> Unfrozen:
+    """Add whole modules, but those that lie within what is trained in full already."""
+    more = [name for name in modules if not is_within(name, unfrozen.modules)]
+    chosen = {id(parameter) for parameter in unfrozen.parameters}
+    chosen |= {id(parameter) for name in more for parameter in network.get_submodule(name).parameters()}
+    parameters = tuple(parameter for parameter in network.parameters() if id(parameter) in chosen)
+    return Unfrozen((*unfrozen.modules, *more), parameters, unfrozen.notes)
+
+
 def is_within(name: str, modules: Collection[str]) -> bool:
     """Tell whether a module or parameter is one of these modules or lies within one."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)

@@ -1,0 +1,112 @@
+"""Tokens for characters that a Parakeet lacks: new rows between its old tokens and the blank, in network and tokenizer.
+
+V tokens with the blank, N new ones, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import ParakeetForCTC
+
+from eartune.errors import InputError
+from eartune.families.parakeet.model import ParakeetModel
+from eartune.families.parakeet.network import WITH_TOKENS, set_blank
+from eartune.manifest import Utterance
+from eartune.nemo.archive import NemoArchive
+from eartune.nemo.more_tokens import add_to_tokenizer, lacking_characters
+from eartune.nemo.speech import parts_of
+from eartune.speech_model import Network, SpeechModel
+
+
+def lacking(speech: SpeechModel, utterances: Sequence[Utterance]) -> str:
+    """Return the characters of texts to learn that no token stands for, the most frequent first."""
+    assert isinstance(speech, ParakeetModel)
+    return "".join(lacking_characters(speech.tokenizer, (utterance.text for utterance in utterances)))
+
+
+def extend(speech: SpeechModel, characters: str) -> None:
+    """Give a model tokens for characters, in place. What it says of its old tokens stays as it is, bit by bit.
+
+    New rows are the same each time, so that an adapter finds the base that it was trained on.
+    Raises InputError where a character has a token already, or network and tokenizer do not belong together.
+    """
+    assert isinstance(speech, ParakeetModel)
+    old = _blank_of(speech.network)
+    speech.tokenizer = add_to_tokenizer(speech.tokenizer, characters, first=old)
+    speech.encoder = replace(speech.encoder, tokenizer=speech.tokenizer)
+    extend_network(speech.network, len(characters))
+    speech.blocks = replace(speech.blocks, extended=_extended_modules(speech.network))
+
+
+def added_since(speech: ParakeetModel, archive: NemoArchive) -> str:
+    """Return the characters that a model has tokens for behind those of the archive that it began as.
+
+    Raises InputError where its other tokens are not those of the archive.
+    """
+    before, blank = parts_of(archive)[0].get_vocab(), _blank_of(speech.network)
+    if len(before) == blank:
+        return ""
+    now = {piece: number for piece, number in speech.tokenizer.get_vocab().items() if number < blank}
+    added = sorted((number, piece) for piece, number in now.items() if number >= len(before))
+    if before.items() <= now.items() and all(len(piece) == 1 for _, piece in added):
+        return "".join(piece for _, piece in added)
+    raise InputError(
+        f"{archive.path}: has other tokens than this model, which did not begin as this archive; name another one"
+    )
+
+
+def _blank_of(network: Network) -> int:
+    config = network.config
+    blank = config.pad_token_id if isinstance(network, ParakeetForCTC) else config.blank_token_id
+    if blank != config.vocab_size - 1:
+        raise InputError(
+            f"extend_vocabulary: the blank is token {blank} of {config.vocab_size}, and only one that is the last can "
+            "be moved: leave it out"
+        )
+    return int(blank)
+
+
+def _extended_modules(network: Network) -> tuple[str, ...]:
+    there = {name for name, _ in network.named_modules()}
+    return tuple(name for name in WITH_TOKENS if name in there)
+
+
+def extend_network(network: Network, num_more: int) -> None:
+    """Insert rows before the blank's in each module that has one for each token."""
+    blank, generator = _blank_of(network), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name in _extended_modules(network):
+            _insert_rows(network.get_submodule(name), blank, num_more, generator)
+    set_blank(network, blank + num_more)
+
+
+def _insert_rows(module: Any, at: int, num_more: int, generator: torch.Generator) -> None:
+    module.weight = _inserted(module.weight, at, _new_weight(module, num_more, generator))
+    if getattr(module, "bias", None) is not None:
+        # far below the others a new token hardly occurs in any path, and learns slowly: docs/methods.md has figures
+        module.bias = _inserted(module.bias, at, module.bias[:at].mean().expand(num_more))
+    for size in ("num_embeddings", "out_features", "out_channels"):
+        if hasattr(module, size):
+            setattr(module, size, getattr(module, size) + num_more)
+
+
+def _new_weight(module: nn.Module, num_more: int, generator: torch.Generator) -> torch.Tensor:
+    """Return rows as NeMo initialises them: normal, uniform as torch's linear layers, or Xavier's in a CTC head."""
+    old: Any = module.weight
+    if isinstance(module, nn.Embedding):
+        return nn.init.normal_(old.new_empty(num_more, *old.shape[1:]), generator=generator)
+    if isinstance(module, nn.Conv1d):
+        # its spread follows from all rows
+        return nn.init.xavier_uniform_(old.new_empty(len(old) + num_more, *old.shape[1:]), generator=generator)[
+            :num_more
+        ]
+    return nn.init.kaiming_uniform_(old.new_empty(num_more, *old.shape[1:]), a=5**0.5, generator=generator)
+
+
+def _inserted(old: nn.Parameter, at: int, new: torch.Tensor) -> nn.Parameter:
+    return nn.Parameter(torch.cat([old[:at], new, old[at:]]), requires_grad=old.requires_grad)

@@ -1,0 +1,86 @@
+"""Tokens for more characters, behind those that a tokenizer has: text it knew is cut into the same tokens as before.
+
+A new token is one character, and the worst choice of all: SentencePiece's unigram models take an unknown character at
+10 below the score of their worst piece, and there the new ones stand; BPE makes single characters by no merge.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase
+
+from eartune.errors import InputError
+from eartune.nemo.coverage import characters_of, unknown_characters
+from eartune.nemo.tokenizer import NORMAL, parse_model
+
+# kUnkPenalty of sentencepiece's src/unigram_model.cc
+UNKNOWN_PENALTY = 10.0
+
+
+def lacking_characters(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> Counter[str]:
+    """Count the characters that no token stands for, the most frequent first, after the tokenizer's normalisation.
+
+    White space is none of them. Of equally frequent ones the lower code point comes first.
+    """
+    counts = characters_of(tokenizer, texts)
+    lacking = unknown_characters(tokenizer, counts)
+    return Counter({c: counts[c] for c in sorted(lacking, key=lambda c: (-counts[c], c))})
+
+
+def add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, characters: str, *, first: int) -> PreTrainedTokenizerBase:
+    """Return a tokenizer in which the tokens from `first` on are `characters`.
+
+    What stood there, such as a blank that the network has as its last token, moves behind them. Raises InputError where
+    a character has a token already, or the tokenizer has not `first` tokens.
+    """
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    model, more = state["model"], len(characters)
+    if model["type"] not in ("BPE", "Unigram"):
+        raise InputError(f"extend_vocabulary: a tokenizer of type {model['type']} cannot be extended: leave it out")
+    known = tokenizer.get_vocab()
+    if sorted(number for number in known.values() if number < first) != list(range(first)):
+        raise InputError(f"extend_vocabulary: the tokenizer has not one token for each of the network's {first}")
+    _require_new(characters, known)
+    if model["type"] == "Unigram":
+        score = _worst_score(score for _, score in model["vocab"])
+        model["vocab"][first:first] = [[character, score] for character in characters]
+    else:
+        moved = {piece: number + more * (number >= first) for piece, number in model["vocab"].items()}
+        model["vocab"] = moved | {character: first + place for place, character in enumerate(characters)}
+    for token in state["added_tokens"]:
+        token["id"] += more * (token["id"] >= first)
+    extended = copy.deepcopy(tokenizer)
+    extended._tokenizer = Tokenizer.from_str(json.dumps(state))
+    return extended
+
+
+def add_to_sentencepiece(model: bytes, characters: str, *, where: str) -> bytes:
+    """Return the bytes of a tokenizer.model with `characters` as its last pieces.
+
+    Raises InputError, beginning with `where`, for what is no such model.
+    """
+    proto = parse_model(model, where)
+    _require_new(characters, {piece.piece for piece in proto.pieces})
+    score = _worst_score(piece.score for piece in proto.pieces if piece.type == NORMAL)
+    for character in characters:
+        proto.pieces.add(piece=character, score=score, type=NORMAL)
+    proto.trainer_spec.vocab_size = len(proto.pieces)
+    extended: bytes = proto.SerializeToString()
+    return extended
+
+
+def _worst_score(scores: Iterable[Any]) -> float:
+    return float(np.float32(min(scores)) - np.float32(UNKNOWN_PENALTY))
+
+
+def _require_new(characters: str, known: Iterable[str]) -> None:
+    twice = sorted((Counter(characters) - Counter(set(characters))).keys() | (set(characters) & set(known)))
+    if twice:
+        raise InputError(f"extend_vocabulary: {twice[0]!r} has a token already")

@@ -1,0 +1,52 @@
+"""Segments of decoded tokens: where they are cut, and their times."""
+
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from eartune.families.parakeet.greedy import Decoded
+from eartune.families.parakeet.load import find, load
+from eartune.families.parakeet.segments import segments_of
+from eartune.speech_model import Segment
+
+
+def decoded(tokenizer: PreTrainedTokenizerBase, *words: tuple[str, int]) -> Decoded:
+    """Words that begin at frames, each of their tokens one frame after the other."""
+    tokens: list[int] = []
+    starts: list[int] = []
+    for word, first in words:
+        ids = tokenizer(word, add_special_tokens=False).input_ids
+        tokens += ids
+        starts += range(first, first + len(ids))
+    return Decoded(tokens, starts, [1] * len(tokens))
+
+
+def test_pauses_and_ends_of_sentences_end_segments(tiny_nemo: dict[str, Path]) -> None:
+    tokenizer = load(find(str(tiny_nemo["tdt"]))).tokenizer
+    length = {
+        word: len(tokenizer(word, add_special_tokens=False).input_ids) for word in ("check", "oil", "Why", "late.")
+    }
+    near, far = 2 + length["check"] + 3, 40
+    after = far + length["late."] + 1
+    found = segments_of(
+        tokenizer,
+        decoded(tokenizer, ("check", 2), ("oil", near), ("late.", far), ("Why", after)),
+        start_s=10.0,
+        end_s=20.0,
+    )
+    assert found == [
+        Segment(10.16, round(10 + 0.08 * (near + length["oil"]), 2), "check oil"),
+        Segment(13.2, round(10 + 0.08 * (far + length["late."]), 2), "late."),
+        Segment(round(10 + 0.08 * after, 2), round(10 + 0.08 * (after + length["Why"]), 2), "Why"),
+    ]
+
+
+def test_nothing_decoded_is_no_segment(tiny_nemo: dict[str, Path]) -> None:
+    tokenizer = load(find(str(tiny_nemo["ctc"]))).tokenizer
+    assert segments_of(tokenizer, Decoded([], [], []), start_s=0.0, end_s=1.0) == []
+
+
+def test_times_end_with_the_clip(tiny_nemo: dict[str, Path]) -> None:
+    tokenizer = load(find(str(tiny_nemo["ctc"]))).tokenizer
+    (segment,) = segments_of(tokenizer, decoded(tokenizer, ("oil", 100)), start_s=0.0, end_s=1.0)
+    assert (segment.start_s, segment.end_s) == (1.0, 1.0)
