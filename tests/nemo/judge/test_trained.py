@@ -39,7 +39,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def options_of(kind: str, method: str) -> dict[str, Any]:
-    options = METHODS[method] | (WIDE[kind] if method == "wide" else {})
+    options = METHODS[method] | (WIDE[kind.removeprefix("parakeet-")] if method == "wide" else {})
     if kind == "canary" and "unfreeze_head" in options:
         options |= {"unfreeze_decoder_last": 1}
     return options
