@@ -105,6 +105,14 @@ def block_of(network: Network, name: str) -> nn.Module:
     return found
 
 
+def pad_waveforms(waveforms: Sequence[Waveform]) -> torch.Tensor:
+    """Stack waveforms into [B, S], zeros after the shorter ones."""
+    padded_BS = torch.zeros(len(waveforms), max(len(waveform) for waveform in waveforms))
+    for row_S, waveform in zip(padded_BS, waveforms, strict=True):
+        row_S[: len(waveform)] = torch.from_numpy(np.ascontiguousarray(waveform))
+    return padded_BS
+
+
 class SpeechModel(Protocol):
     """A loaded model of some family, with its tokenizer and its features."""
 

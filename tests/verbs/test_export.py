@@ -1,5 +1,6 @@
 """Exports of runs and models: what is written answers as what was tuned."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from eartune.errors import EartuneError, InputError
 from eartune.families.registry import family_of
 from eartune.nemo.archive import read_archive
 from eartune.training.adaptation.adapter_files import logits
-from eartune.verbs import export as export_module
 from eartune.verbs.export import export
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train
+
+# the verbs have the names of their modules
+merging = importlib.import_module("eartune.verbs.merge")
 
 
 def tuned(base: Path, speech: Path, out: Path, **options: Any) -> Path:
@@ -67,7 +70,7 @@ def test_places_and_originals_are_checked_before_anything_is_loaded(
 ) -> None:
     folder = tmp_path / "folder"
     export(str(tiny_nemo["ctc"]), to="hf", out=folder)
-    monkeypatch.setattr(export_module, "open_located", None)
+    monkeypatch.setattr(merging, "open_located", None)
     (tmp_path / "taken.nemo").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"taken\.nemo: is there already"):
         export(str(tiny_nemo["ctc"]), to="nemo", out=tmp_path / "taken.nemo")
@@ -90,10 +93,21 @@ def test_an_archive_of_another_model_is_refused(tiny_nemo: dict[str, Path], tmp_
 def test_what_answers_otherwise_is_not_left_behind(
     form: Any, name: str, tiny_nemo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_module, "_difference", lambda *_: 0.5)
+    monkeypatch.setattr(merging, "_difference", lambda *_: 0.5)
     with pytest.raises(EartuneError, match=r"logits differ by 0\.5"):
         export(str(tiny_nemo["tdt"]), to=form, out=tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("form", "name"), [("nemo", "x.nemo"), ("hf", "x")])
+def test_rounding_of_float32_alone_does_not_refuse_an_export(
+    form: Any, name: str, tiny_nemo: dict[str, Path], tiny_speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a deep model: a limit below what float32 can do, and far above the difference of the weights."""
+    run = tuned(tiny_nemo["tdt"], tiny_speech, tmp_path / "run", method="lora")
+    difference = export(str(run), to=form, out=tmp_path / f"usual-{name}").largest_difference
+    monkeypatch.setattr(merging, "MERGE_TOLERANCE", difference * 0.9)
+    assert export(str(run), to=form, out=tmp_path / name).largest_difference < difference * 0.9
 
 
 def test_the_family_is_told_by_what_lies_there(tiny_nemo: dict[str, Path], tmp_path: Path) -> None:

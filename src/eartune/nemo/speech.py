@@ -17,7 +17,7 @@ from eartune.nemo.archive import NemoArchive
 from eartune.nemo.coverage import require_covered
 from eartune.nemo.features import LogMel, feature_settings
 from eartune.nemo.tokenizer import build_tokenizer, tokenizer_model
-from eartune.speech_model import Network, Waveform, WindowKind
+from eartune.speech_model import Network, Waveform, WindowKind, pad_waveforms
 from eartune.training.batching.windows import widened_s
 
 # short windows come in so many seconds, so that few shapes occur
@@ -26,6 +26,16 @@ WIDTH_STEP_S = 0.32
 POSITION_S = 0.08
 # what the released models were trained on at most; attention's memory grows with the square
 MAX_DURATION_S = 40.0
+# what adapters go into in the encoder by default, and NeMo's names for it
+ENCODER_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2")
+ENCODER_ALIASES = {
+    "linear_q": "q_proj",
+    "linear_k": "k_proj",
+    "linear_v": "v_proj",
+    "linear_out": "o_proj",
+    "linear_pos": "relative_k_proj",
+    "out_proj": "o_proj",
+}
 
 
 def parts_of(archive: NemoArchive) -> tuple[PreTrainedTokenizerBase, LogMel]:
@@ -69,11 +79,8 @@ class NemoSpeech:
     def features_of(self, waveforms: Sequence[Waveform]) -> dict[str, torch.Tensor]:
         """Compute the features of clips of some lengths, on the network's device, in its type."""
         samples_B = torch.tensor([len(waveform) for waveform in waveforms])
-        padded_BS = torch.zeros(len(waveforms), int(samples_B.max()))
-        for row_S, waveform in zip(padded_BS, waveforms, strict=True):
-            row_S[: len(waveform)] = torch.from_numpy(np.ascontiguousarray(waveform))
         weight = next(self.network.parameters())
-        inputs = self.features(padded_BS.to(weight.device), samples_B.to(weight.device))
+        inputs = self.features(pad_waveforms(waveforms).to(weight.device), samples_B.to(weight.device))
         return inputs | {"input_features": inputs["input_features"].to(weight.dtype)}
 
     def probe_features(self) -> dict[str, torch.Tensor]:

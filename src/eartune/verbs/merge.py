@@ -14,6 +14,7 @@ from eartune.families.registry import family
 from eartune.files import new_directory
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import write_origin
+from eartune.speech_model import SpeechModel
 from eartune.training.adaptation.adapter_files import MERGE_TOLERANCE, logits
 from eartune.training.adaptation.adapter_files import merge as merge_adapter
 from eartune.verbs.open_model import Checkpoint, Located, adapted_network, locate, open_located
@@ -48,44 +49,74 @@ def merge(
     if not located.is_adapter or located.folder is None:
         where = located.folder or run
         raise InputError(f"{run}: has no adapter to merge; {where} is a whole model already, use it as it is")
-    with new_directory(out, replace=replace) as aside:
-        speech = open_located(located)
-        probe = speech.probe_inputs()
-        expected = logits(speech.network, probe, dtype=torch.float32)
-        speech.network = merge_adapter(adapted_network(speech))
-        speech.save(aside)
-        difference = _prove(located, aside, probe, expected)
-        inherited = {n: located.origin.get(n) for n in ("method", "task", "language", "data", "config", "metrics")}
-        write_origin(
-            aside,
-            kind="model",
-            family=located.family,
-            base_model=located.base.to_json(),
-            parent=str(located.folder),
-            merge_difference=difference,
-            **inherited,
-        )
+    difference = write_folder(located, out, replace=replace)
     report.line(f"merged {located.folder} into {located.base.spec}: logits agree within {difference:.1g}")
     return Merged(path=out, source=located.folder, largest_difference=difference)
 
 
-def _prove(located: Located, written: Path, probe: Mapping[str, torch.Tensor], expected: torch.Tensor) -> float:
-    """Compare what was written, read back from disk, with the adapted model; return the largest difference.
+@dataclass(frozen=True)
+class Answers:
+    """What a located model answers to a fixed batch, in float32, before it is merged and written."""
 
-    Compared in float32. In deep models the rounding of float32 alone can exceed the limit (each side strays from its
-    own exact answer), so a difference beyond it is measured again in float64, where only the weights' own remains.
-    """
-    merged = BaseModel(str(written), "folder", written, sha256="")
-    found = logits(family(located.family).load(merged).network, probe, dtype=torch.float32)
-    difference = float((expected - found).abs().max())
-    if difference <= MERGE_TOLERANCE:
+    located: Located
+    probe: Mapping[str, torch.Tensor]
+    logits: torch.Tensor
+
+    def prove(self, written: BaseModel) -> float:
+        """Compare what was written, read back from disk; return the largest difference. Raises EartuneError.
+
+        Compared in float32. In deep models the rounding of float32 alone can exceed the limit (each side strays from
+        its own exact answer), so a difference beyond it is measured again in float64, where only the weights' remains.
+        """
+        difference = _difference(self.logits, written, self.located, self.probe, torch.float32)
+        if difference <= MERGE_TOLERANCE:
+            return difference
+        expected = logits(open_located(self.located).network, self.probe, dtype=torch.float64)
+        difference = _difference(expected, written, self.located, self.probe, torch.float64)
+        if not difference <= MERGE_TOLERANCE:
+            raise EartuneError(
+                f"the written model answers differently from {self.located.spec}: logits differ by {difference:.2g}, "
+                f"and {MERGE_TOLERANCE:g} is allowed; nothing was written"
+            )
         return difference
-    expected = logits(open_located(located).network, probe, dtype=torch.float64)
-    found = logits(family(located.family).load(merged).network, probe, dtype=torch.float64)
-    difference = float((expected - found).abs().max())
-    if not difference <= MERGE_TOLERANCE:
-        raise EartuneError(
-            f"the merged model answers differently from the adapted one: logits differ by {difference:.2g}, "
-            f"and {MERGE_TOLERANCE:g} is allowed; nothing was written"
+
+
+def open_merged(located: Located) -> tuple[SpeechModel, Answers]:
+    """Load what was located, with an adapter merged, and what it answered before that."""
+    speech = open_located(located)
+    probe = speech.probe_inputs()
+    answers = Answers(located, probe, logits(speech.network, probe, dtype=torch.float32))
+    if located.is_adapter:
+        speech.network = merge_adapter(adapted_network(speech))
+    return speech, answers
+
+
+def write_folder(located: Located, out: Path, *, replace: bool) -> float:
+    """Write a located model as a plain folder, adapters merged; return how far its logits are from the model's.
+
+    Raises InputError, before anything is loaded, where `out` is taken, and EartuneError as `Answers.prove`.
+    """
+    with new_directory(out, replace=replace) as aside:
+        speech, answers = open_merged(located)
+        speech.save(aside)
+        difference = answers.prove(BaseModel(str(aside), "folder", aside, sha256=""))
+        known = ("method", "data", "config", "metrics")
+        write_origin(
+            aside,
+            kind="model",
+            family=located.family,
+            task=located.task,
+            language=located.language,
+            base_model=located.base.to_json(),
+            parent=str(located.folder or located.spec),
+            merge_difference=difference,
+            **{name: located.origin[name] for name in known if name in located.origin},
         )
     return difference
+
+
+def _difference(
+    expected: torch.Tensor, written: BaseModel, located: Located, probe: Mapping[str, torch.Tensor], dtype: torch.dtype
+) -> float:
+    found = logits(family(located.family).load(written).network, probe, dtype=dtype)
+    return float((expected - found).abs().max())

@@ -94,8 +94,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     state = continuing.compare(run, facts, overwrite=config.run.overwrite)
     if state.finished is not None:
         report.line(f"{run.root}: this run is finished; nothing to do (--overwrite trains it again)")
-        if config.run.export is not None:
-            write_model(run, config.run.export, takes_best=config.run_takes_best(), report=report)
+        _write_models(config, run, report, config.run.export)
         return _finished_run(config, run, state.finished)
     report.line(f"device: {describe_device(device)}, {precision}")
     dataset = SpeechDataset(data.train, speech)
@@ -132,8 +131,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     try:
         trained = _run_trainer(config, prepared, report, watch)
     except Interrupted:
-        if config.run.export is not None:
-            write_model(run, config.run.export, takes_best=config.run_takes_best(), report=report)
+        _write_models(config, run, report, config.run.export)
         raise
     return _finish(config, run, trained, report)
 
@@ -281,10 +279,14 @@ def _best(history: list[dict[str, Any]], metric: str) -> dict[str, float]:
     return min(measured, key=lambda entry: entry[f"eval_{metric}"]) if measured else {}
 
 
+def _write_models(config: TrainConfig, run: RunDir, report: Reporter, *targets: Path | None) -> None:
+    for target in filter(None, targets):
+        write_model(run, target, takes_best=config.run_takes_best(), report=report)
+
+
 def _finish(config: TrainConfig, run: RunDir, trained: TrainedRun, report: Reporter) -> TrainedRun:
     merged = run.merged if config.run.merge_lora else None
-    for target in filter(None, (merged, config.run.export)):
-        write_model(run, target, takes_best=config.run_takes_best(), report=report)
+    _write_models(config, run, report, merged, config.run.export)
     trained = dataclasses.replace(trained, merged=merged, exported=config.run.export)
     summary = dataclasses.asdict(trained) | {"path": None, "merged": "merged" if merged else None, "exported": None}
     write_json_atomic(run.finished, summary)

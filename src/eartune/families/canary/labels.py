@@ -48,6 +48,11 @@ class LabelEncoder:
     max_duration_s: float
 
     @cached_property
+    def _known_prompts(self) -> dict[str, list[int]]:
+        # a corpus has few different prompts
+        return {}
+
+    @cached_property
     def languages(self) -> frozenset[str]:
         tokens = (token for token in self.tokenizer.get_vocab() if token.startswith("<|") and token.endswith("|>"))
         return frozenset(name for name in (token[2:-2] for token in tokens) if len(name) == 2 and name.isalpha())
@@ -58,7 +63,10 @@ class LabelEncoder:
 
     def prompt(self, utterance: Utterance) -> list[int]:
         """Return the prompt's tokens; the first is the mark of a word's beginning, as NeMo's tokenizer writes it."""
-        return list(self.tokenizer(self.prompts.write(utterance), add_special_tokens=False).input_ids)
+        text = self.prompts.write(utterance)
+        if text not in self._known_prompts:
+            self._known_prompts[text] = list(self.tokenizer(text, add_special_tokens=False).input_ids)
+        return self._known_prompts[text]
 
     def encode(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
         return EncodedTranscripts(

@@ -16,7 +16,7 @@ from eartune.families.canary.prompt import Prompts
 from eartune.manifest import Utterance
 from eartune.nemo.features import LogMel
 from eartune.nemo.long_form import cut_at_silences
-from eartune.nemo.speech import MAX_DURATION_S, NemoSpeech
+from eartune.nemo.speech import ENCODER_ALIASES, ENCODER_TARGETS, MAX_DURATION_S, NemoSpeech
 from eartune.speech_model import Blocks, DecodeOptions, Segment, Waveform
 
 BLOCKS = Blocks(
@@ -25,25 +25,18 @@ BLOCKS = Blocks(
     encoder_layers="model.encoder.layers",
     decoder_layers="model.decoder.layers",
     head=("proj_out",),
-    default_targets=("q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2", "fc1", "fc2"),
-    target_aliases={
-        "linear_q": "q_proj",
-        "linear_k": "k_proj",
-        "linear_v": "v_proj",
-        "linear_out": "o_proj",
-        "linear_pos": "relative_k_proj",
+    default_targets=(*ENCODER_TARGETS, "fc1", "fc2"),
+    target_aliases=ENCODER_ALIASES
+    | {
         "query_net": "q_proj",
         "key_net": "k_proj",
         "value_net": "v_proj",
         "out_projection": "o_proj",
         "dense_in": "fc1",
         "dense_out": "fc2",
-        "out_proj": "o_proj",
     },
     forbidden_targets={"proj_out": "it shares its weights with the token embedding, so a merge would change both"},
 )
-# long recordings are cut into clips of at most this length
-CLIP_S = 30.0
 
 
 class CanaryModel(NemoSpeech):
@@ -105,7 +98,7 @@ class CanaryModel(NemoSpeech):
 
     def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
         """Decode the clips of a recording, cut where it is quiet; each is a segment."""
-        clips = cut_at_silences(waveform, most_s=CLIP_S)
+        clips = cut_at_silences(waveform)
         options = DecodeOptions(max_length=self.max_window_tokens)
         texts = [self.transcribe_batch([waveform[first:last]], [utterance], options)[0] for first, last in clips]
         return [

@@ -17,26 +17,17 @@ from eartune.families.parakeet.segments import segments_of, text_of
 from eartune.manifest import Utterance
 from eartune.nemo.features import LogMel
 from eartune.nemo.long_form import cut_at_silences
-from eartune.nemo.speech import NemoSpeech
+from eartune.nemo.speech import ENCODER_ALIASES, ENCODER_TARGETS, NemoSpeech
 from eartune.speech_model import Blocks, DecodeOptions, Segment, Waveform
 
-_ALIASES = {
-    "linear_q": "q_proj",
-    "linear_k": "k_proj",
-    "linear_v": "v_proj",
-    "linear_out": "o_proj",
-    "linear_pos": "relative_k_proj",
-    "out_proj": "o_proj",
-}
-_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2")
 CTC_BLOCKS = Blocks(
     encoder="encoder",
     decoder=None,
     encoder_layers="encoder.layers",
     decoder_layers=None,
     head=("ctc_head",),
-    default_targets=_TARGETS,
-    target_aliases=_ALIASES | {"decoder_layers": "ctc_head"},
+    default_targets=ENCODER_TARGETS,
+    target_aliases=ENCODER_ALIASES | {"decoder_layers": "ctc_head"},
     forbidden_targets={},
 )
 TRANSDUCER_BLOCKS = Blocks(
@@ -45,12 +36,10 @@ TRANSDUCER_BLOCKS = Blocks(
     encoder_layers="encoder.layers",
     decoder_layers=None,
     head=("encoder_projector", "joint"),
-    default_targets=(*_TARGETS, "encoder_projector", "decoder_projector"),
-    target_aliases=_ALIASES | {"enc": "encoder_projector", "pred": "decoder_projector", "joint_net": "head"},
+    default_targets=(*ENCODER_TARGETS, "encoder_projector", "decoder_projector"),
+    target_aliases=ENCODER_ALIASES | {"enc": "encoder_projector", "pred": "decoder_projector", "joint_net": "head"},
     forbidden_targets={},
 )
-# long recordings are cut into clips of at most this length
-CLIP_S = 30.0
 
 
 class ParakeetModel(NemoSpeech):
@@ -118,7 +107,7 @@ class ParakeetModel(NemoSpeech):
     def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:  # noqa: ARG002
         """Decode the clips of a recording, cut where it is quiet; segments end at pauses and at ends of sentences."""
         found: list[Segment] = []
-        for first, last in cut_at_silences(waveform, most_s=CLIP_S):
+        for first, last in cut_at_silences(waveform):
             (decoded,) = self._decode([waveform[first:last]])
             found += segments_of(self.tokenizer, decoded, start_s=first / SAMPLE_RATE_HZ, end_s=last / SAMPLE_RATE_HZ)
         return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 from transformers.modeling_outputs import BaseModelOutput
@@ -14,7 +13,7 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.families.whisper.features import WINDOW_S, LogMel
 from eartune.families.whisper.greedy import complete_languages, decode, is_plain, prompts
 from eartune.families.whisper.loss import whisper_of
-from eartune.speech_model import DecodeOptions, Network, Segment, Waveform, WindowKind
+from eartune.speech_model import DecodeOptions, Network, Segment, Waveform, WindowKind, pad_waveforms
 from eartune.training.batching.windows import widened_s
 
 # Whisper's own thresholds for trying a window again at a higher temperature (openai/whisper transcribe.py);
@@ -31,14 +30,6 @@ LONG_FORM: dict[str, Any] = {
 # in steps, so that there are few different lengths.
 SILENCE_S = 1.28
 WINDOW_STEP_S = 0.32
-
-
-def pad_waveforms(waveforms: Sequence[Waveform]) -> torch.Tensor:
-    """Stack waveforms into [B, S], zeros after the shorter ones."""
-    padded_BS = torch.zeros(len(waveforms), max(len(waveform) for waveform in waveforms))
-    for row_S, waveform in zip(padded_BS, waveforms, strict=True):
-        row_S[: len(waveform)] = torch.from_numpy(np.ascontiguousarray(waveform))
-    return padded_BS
 
 
 def transcribe_clips(
