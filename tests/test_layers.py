@@ -14,7 +14,7 @@ LAYERS = [
     {"verbs"},
     {"families"},
     {"nemo"},
-    {"training", "prepare"},
+    {"training", "prepare", "runtimes"},
     {"speech_model"},
     {"run_dir", "base_model"},
     {"config", "manifest", "scoring"},

@@ -8,6 +8,7 @@ Layers, each importing only those below it:
     families                one folder per model family
     nemo                    what the families of NVIDIA's NeMo share
     training                the Trainer, adapters, batches; knows a family by its contract only
+    runtimes                other programs that run an exported model
     config, manifest, audio, text, scoring, run_dir, ...
     errors
 

@@ -107,7 +107,9 @@ def network_config(sizes: Mapping[str, int], tokenizer: WhisperTokenizer) -> Whi
 
 
 def _fill(network: WhisperForConditionalGeneration, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    renamed: dict[str, torch.Tensor] = {f"model.{_rename(name)}": value.float() for name, value in weights.items()}
+    renamed: dict[str, torch.Tensor] = {
+        f"model.{transformers_name(name)}": value.float() for name, value in weights.items()
+    }
     renamed["proj_out.weight"] = renamed.get("model.decoder.embed_tokens.weight", torch.empty(0))
     try:
         network.load_state_dict(renamed, strict=True)
@@ -115,7 +117,8 @@ def _fill(network: WhisperForConditionalGeneration, weights: Mapping[str, torch.
         raise InputError(f"{path}: its weights do not fit its dims: {str(error).splitlines()[-1].strip()}") from None
 
 
-def _rename(name: str) -> str:
+def transformers_name(name: str) -> str:
+    """Return what transformers calls one of OpenAI's weights, within its `model`."""
     dotted = f".{name}."
     for old, new in _RENAMES.items():
         dotted = dotted.replace(f".{old}.", f".{new}.")

@@ -1,0 +1,84 @@
+"""A tokenizer as whisper.cpp sees it: the bytes of its text tokens, and special tokens that follow from their count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transformers import WhisperTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from eartune.errors import InputError
+from eartune.families.whisper.model import WhisperModel
+from eartune.families.whisper.tokenizer import special_tokens
+
+# whisper_vocab in whisper.cpp: the number of <|endoftext|>, and the languages between its neighbours
+_ENGLISH_END, _MULTILINGUAL_END = 50256, 50257
+_ENGLISH_LANGUAGES = 99
+_FEWEST_LANGUAGES = 99
+# names of one token in different tokenizers
+_SAME = {"<|nocaptions|>": "<|nospeech|>"}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The bytes of all text tokens in the order of their ids, and how many tokens there are with the special ones."""
+
+    tokens: tuple[bytes, ...]
+    size: int
+
+
+def vocabulary_of(speech: WhisperModel) -> Vocabulary:
+    """Return the vocabulary of a model; raise InputError where whisper.cpp would number its tokens differently.
+
+    whisper.cpp knows no special token by name: it derives all of them from the number of tokens.
+    """
+    multilingual = bool(speech.network.generation_config.is_multilingual)
+    ids: dict[str, int] = speech.tokenizer.get_vocab()
+    end = _MULTILINGUAL_END if multilingual else _ENGLISH_END
+    num_languages = _num_languages(speech.tokenizer, end) if multilingual else _ENGLISH_LANGUAGES
+    expected = {token: end + number for number, token in enumerate(special_tokens(num_languages=num_languages))}
+    strange = sorted(
+        (number, token)
+        for token, number in ids.items()
+        if number >= end and expected.get(_SAME.get(token, token)) != number
+    )
+    if strange:
+        number, token = strange[0]
+        raise InputError(
+            f"the model cannot be written for whisper.cpp: its token {number} is {token!r} "
+            f"({len(strange)} such in all), and whisper.cpp takes all numbers after the text tokens from OpenAI's order; tokens cannot be added there"
+        )
+    size = end + len(expected)
+    rows = speech.network.get_input_embeddings().weight.shape[0]
+    if rows < size:
+        raise InputError(
+            f"the model cannot be written for whisper.cpp: it knows {rows} tokens, and OpenAI's order needs {size}"
+        )
+    # English-only vocabularies, GPT-2's, hold <|endoftext|> themselves, and so do the published ggml files
+    return Vocabulary(_text_tokens(ids, end if multilingual else end + 1), size)
+
+
+def _num_languages(tokenizer: WhisperTokenizer, end: int) -> int:
+    # <|endoftext|>, <|startoftranscript|>, the languages, <|translate|>
+    found = int(tokenizer.convert_tokens_to_ids("<|translate|>")) - end - 2
+    if found < _FEWEST_LANGUAGES:
+        raise InputError(
+            f"the model cannot be written for whisper.cpp: its tokenizer has {max(found, 0)} languages before "
+            f"<|translate|>, and whisper.cpp needs at least {_FEWEST_LANGUAGES}"
+        )
+    return found
+
+
+def _text_tokens(ids: dict[str, int], count: int) -> tuple[bytes, ...]:
+    byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
+    texts = {number: token for token, number in ids.items() if number < count}
+    if len(texts) < count:
+        raise InputError(
+            f"the model cannot be written for whisper.cpp: its tokenizer has {len(texts)} text tokens of {count}"
+        )
+    try:
+        return tuple(bytes(byte_of[character] for character in texts[number]) for number in range(count))
+    except KeyError as error:
+        raise InputError(
+            f"the model cannot be written for whisper.cpp: a text token holds {error.args[0]!r}, which is no byte's letter"
+        ) from None
