@@ -1,7 +1,7 @@
 """The process in which whisper.cpp runs: `python whisper_cpp_worker.py MODEL NUM_THREADS`.
 
 It answers in lines of JSON: one when the model is loaded, and one for each request, which is a line of JSON and the
-samples of a recording as float32 (B bytes: 4 for each of `samples`).
+samples of a recording as float32 (`samples` of them).
 """
 
 import json
@@ -26,15 +26,21 @@ def main(path: str, num_threads: int) -> None:
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)
         samples = np.frombuffer(sys.stdin.buffer.read(4 * request["samples"]), dtype="<f4")
-        params = _greedy(num_threads, request["language"], timestamps=request["timestamps"])
-        failure = whisper_cpp.whisper_full(context, params, samples, samples.size)
-        if failure:
-            _send(answers, {"error": f"cannot decode a recording of {samples.size} samples (code {failure})"})
-        else:
-            _send(answers, {"segments": _segments(context)})
+        _send(answers, _transcribe(context, samples, request["language"], num_threads, request["timestamps"]))
 
 
 # Any: the types of the extension module are not described
+def _transcribe(context: Any, samples: Any, language: str, num_threads: int, timestamps: bool) -> dict[str, Any]:
+    # it would go on without a word, and without a language
+    if language != "auto" and whisper_cpp.whisper_lang_id(language) < 0:
+        return {"error": f"does not know the language {language!r}"}
+    params = _greedy(num_threads, language, timestamps=timestamps)
+    failure = whisper_cpp.whisper_full(context, params, samples, samples.size)
+    if failure:
+        return {"error": f"cannot decode a recording of {samples.size} samples (code {failure})"}
+    return {"segments": _segments(context)}
+
+
 def _greedy(num_threads: int, language: str, *, timestamps: bool) -> Any:
     """Return the settings under which whisper.cpp decodes as Whisper does: no second attempt, nothing skipped."""
     params = whisper_cpp.whisper_full_default_params(whisper_cpp.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from transformers import WhisperTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from eartune.errors import InputError
@@ -35,7 +34,7 @@ def vocabulary_of(speech: WhisperModel) -> Vocabulary:
     multilingual = bool(speech.network.generation_config.is_multilingual)
     ids: dict[str, int] = speech.tokenizer.get_vocab()
     end = _MULTILINGUAL_END if multilingual else _ENGLISH_END
-    num_languages = _num_languages(speech.tokenizer, end) if multilingual else _ENGLISH_LANGUAGES
+    num_languages = _num_languages(ids, end) if multilingual else _ENGLISH_LANGUAGES
     expected = {token: end + number for number, token in enumerate(special_tokens(num_languages=num_languages))}
     strange = sorted(
         (number, token)
@@ -45,8 +44,8 @@ def vocabulary_of(speech: WhisperModel) -> Vocabulary:
     if strange:
         number, token = strange[0]
         raise InputError(
-            f"the model cannot be written for whisper.cpp: its token {number} is {token!r} "
-            f"({len(strange)} such in all), and whisper.cpp takes all numbers after the text tokens from OpenAI's order; tokens cannot be added there"
+            f"the model cannot be written for whisper.cpp: its token {number} is {token!r}, one of {len(strange)} that "
+            "are not in OpenAI's order, from which whisper.cpp takes all numbers after the text; no token can be added there"
         )
     size = end + len(expected)
     rows = speech.network.get_input_embeddings().weight.shape[0]
@@ -58,9 +57,9 @@ def vocabulary_of(speech: WhisperModel) -> Vocabulary:
     return Vocabulary(_text_tokens(ids, end if multilingual else end + 1), size)
 
 
-def _num_languages(tokenizer: WhisperTokenizer, end: int) -> int:
+def _num_languages(ids: dict[str, int], end: int) -> int:
     # <|endoftext|>, <|startoftranscript|>, the languages, <|translate|>
-    found = int(tokenizer.convert_tokens_to_ids("<|translate|>")) - end - 2
+    found = ids.get("<|translate|>", 0) - end - 2
     if found < _FEWEST_LANGUAGES:
         raise InputError(
             f"the model cannot be written for whisper.cpp: its tokenizer has {max(found, 0)} languages before "
@@ -80,5 +79,5 @@ def _text_tokens(ids: dict[str, int], count: int) -> tuple[bytes, ...]:
         return tuple(bytes(byte_of[character] for character in texts[number]) for number in range(count))
     except KeyError as error:
         raise InputError(
-            f"the model cannot be written for whisper.cpp: a text token holds {error.args[0]!r}, which is no byte's letter"
+            f"the model cannot be written for whisper.cpp: a text token holds {error.args[0]!r}, which is no byte"
         ) from None

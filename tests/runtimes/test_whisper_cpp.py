@@ -1,0 +1,156 @@
+"""whisper.cpp on our files: eartune's words, other words for a broken file, and an error where C++ gives up."""
+
+import importlib.util
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eartune.audio import decode
+from eartune.errors import EartuneError, InputError
+from eartune.families.whisper.ggml import GgmlKind, write_ggml
+from eartune.families.whisper.load import find, load
+from eartune.manifest import read_manifest
+from eartune.runtimes.whisper_cpp import WhisperCpp, open_runtime
+from eartune.scoring import score
+from eartune.speech_model import DecodeOptions, Waveform
+from tests.families.whisper.ggml_reader import read_ggml
+from tests.tiny import clips_in
+
+
+def words(runtime: WhisperCpp, waveforms: list[Waveform]) -> list[str]:
+    found = runtime.transcribe(waveforms, "en", timestamps=False)
+    return [" ".join(segment.text for segment in segments) for segments in found]
+
+
+def disagreement(model: Path, ggml: Path, kind: GgmlKind, waveforms: list[Waveform]) -> float:
+    """Return the word error rate, without case and points, of whisper.cpp's words against eartune's own."""
+    speech = load(find(str(model)))
+    write_ggml(speech, ggml, kind=kind)
+    expected = speech.transcribe_batch(waveforms, clips_in(*["en"] * len(waveforms)), DecodeOptions())
+    with open_runtime(ggml, num_threads=1) as runtime:
+        found = words(runtime, waveforms)
+    assert all(expected)
+    return score(expected, found, languages=["en"] * len(found)).words.rate
+
+
+# invented names, of which the demo's sentences have several each, are where a hair's breadth changes a word
+@pytest.mark.parametrize(("kind", "most"), [("f16", 0.1), ("q8_0", 0.15), ("q5_0", 0.3)])
+def test_words_of_the_demo_are_eartunes(
+    kind: GgmlKind, most: float, real_tiny_en: Path, demo_clips: list[tuple[Path, str]], tmp_path: Path
+) -> None:
+    waveforms = [decode(path) for path, _ in demo_clips[:6]]
+    assert disagreement(real_tiny_en, tmp_path / "model.bin", kind, waveforms) <= most
+
+
+@pytest.mark.real_speech
+@pytest.mark.parametrize(("kind", "most"), [("f16", 0.0), ("q8_0", 0.0), ("q5_0", 0.2)])
+def test_words_of_real_prompts_are_eartunes(kind: GgmlKind, most: float, shared_dir: Path, tmp_path: Path) -> None:
+    prompts = read_manifest([shared_dir / "data" / "prompts-en" / "test.jsonl"]).utterances[:6]
+    waveforms = [decode(utterance.audio) for utterance in prompts]
+    model = shared_dir / "models" / "whisper-tiny"
+    assert disagreement(model, tmp_path / "model.bin", kind, waveforms) <= most
+
+
+@pytest.fixture(scope="module")
+def tiny_en(real_tiny_en: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ggml") / "tiny.en.bin"
+    write_ggml(load(find(str(real_tiny_en))), path, kind="f16")
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(demo_clips: list[tuple[Path, str]]) -> Waveform:
+    return decode(demo_clips[0][0])
+
+
+@pytest.fixture(scope="module")
+def true_words(tiny_en: Path, clip: Waveform) -> list[str]:
+    with open_runtime(tiny_en, num_threads=1) as runtime:
+        return words(runtime, [clip])
+
+
+def test_segments_have_times_within_the_recording(tiny_en: Path, clip: Waveform, true_words: list[str]) -> None:
+    twice = np.concatenate([clip, np.zeros(16_000, np.float32), clip])
+    with open_runtime(tiny_en, num_threads=1) as runtime:
+        (segments,) = runtime.transcribe([twice], None, timestamps=True)
+    assert len(segments) >= 2
+    assert segments[0].start_s < 1 < segments[-1].end_s <= len(twice) / 16_000 + 1
+    assert all(segment.start_s < segment.end_s for segment in segments)
+    assert score(true_words * 2, [segments[0].text, segments[-1].text], languages=["en"] * 2).words.rate < 0.5
+
+
+def broken(tiny_en: Path, folder: Path, name: str) -> Path:
+    """Write a file that is broken in one way; all but the first two have the length of a sound one."""
+    raw, written = bytearray(tiny_en.read_bytes()), read_ggml(tiny_en)
+    if name == "cut short":
+        raw = raw[: len(raw) // 2]
+    elif name == "a token too many":
+        (count,) = struct.unpack_from("<i", raw, written.tokens_offset)
+        struct.pack_into("<i", raw, written.tokens_offset, count + 1)
+        raw[written.tokens_offset + 4 : written.tokens_offset + 4] = struct.pack("<i", 1) + b"x"
+    elif name == "a matrix transposed":
+        tensor = written.tensors["decoder.blocks.0.cross_attn.query.weight"]
+        turned = np.ascontiguousarray(tensor.values.T).astype("<f2").tobytes()
+        raw[tensor.offset : tensor.offset + tensor.num_bytes] = turned
+    elif name == "mel bins":
+        struct.pack_into("<i", raw, 40, 128)
+    elif name == "tokens shifted":
+        tensor = written.tensors["decoder.token_embedding.weight"]
+        turned = np.roll(tensor.values, 1, axis=0).astype("<f2").tobytes()
+        raw[tensor.offset : tensor.offset + tensor.num_bytes] = turned
+    elif name == "kind":
+        struct.pack_into("<i", raw, 44, 99)
+    else:
+        assert name == "layers"
+        struct.pack_into("<i", raw, 20, 100_000_000)
+    path = folder / "broken.bin"
+    path.write_bytes(raw)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a token too many", "a matrix transposed", "tokens shifted"])
+def test_a_file_that_loads_and_is_wrong_has_other_words(
+    name: str, tiny_en: Path, tmp_path: Path, clip: Waveform, true_words: list[str]
+) -> None:
+    with open_runtime(broken(tiny_en, tmp_path, name), num_threads=1) as runtime:
+        found = words(runtime, [clip])
+    assert score(true_words, found, languages=["en"]).words.rate > 0.5
+
+
+@pytest.mark.parametrize("name", ["cut short", "mel bins", "kind", "layers"])
+def test_a_file_that_whisper_cpp_refuses_or_dies_of_is_an_error(name: str, tiny_en: Path, tmp_path: Path) -> None:
+    path = broken(tiny_en, tmp_path, name)
+    with pytest.raises(EartuneError, match=r"broken\.bin: whisper\.cpp (ended|cannot load)") as caught:
+        open_runtime(path, num_threads=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_process_that_dies_between_two_clips_is_an_error(tiny_en: Path, clip: Waveform) -> None:
+    with open_runtime(tiny_en, num_threads=1) as runtime:
+        runtime._process.kill()
+        runtime._process.wait()
+        with pytest.raises(EartuneError, match="whisper.cpp ended by SIGKILL"):
+            runtime.transcribe([clip], "en", timestamps=False)
+
+
+def test_a_language_that_it_does_not_know_is_an_error(tiny_model: Path, tmp_path: Path, clip: Waveform) -> None:
+    write_ggml(load(find(str(tiny_model))), tmp_path / "model.bin", kind="f16")
+    with open_runtime(tmp_path / "model.bin", num_threads=1) as runtime:
+        with pytest.raises(EartuneError, match="does not know the language 'xx'"):
+            runtime.transcribe([clip], "xx", timestamps=False)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"GGUF and something")
+    with pytest.raises(InputError, match="is no ggml file"):
+        open_runtime(tmp_path / "model.bin")
+    with pytest.raises(InputError, match="cannot be read"):
+        open_runtime(tmp_path / "missing.bin")
+
+
+def test_without_pywhispercpp_it_says_what_to_install(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install eartune\[whisper-cpp\]"):
+        open_runtime(tiny_en)
