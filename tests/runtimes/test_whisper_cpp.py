@@ -36,7 +36,7 @@ def disagreement(model: Path, ggml: Path, kind: GgmlKind, waveforms: list[Wavefo
 
 
 # invented names, of which the demo's sentences have several each, are where a hair's breadth changes a word
-@pytest.mark.parametrize(("kind", "most"), [("f16", 0.1), ("q8_0", 0.15), ("q5_0", 0.3)])
+@pytest.mark.parametrize(("kind", "most"), [("f16", 0.05), ("q8_0", 0.1), ("q5_0", 0.15)])
 def test_words_of_the_demo_are_eartunes(
     kind: GgmlKind, most: float, real_tiny_en: Path, demo_clips: list[tuple[Path, str]], tmp_path: Path
 ) -> None:
@@ -119,11 +119,22 @@ def test_a_file_that_loads_and_is_wrong_has_other_words(
     assert score(true_words, found, languages=["en"]).words.rate > 0.5
 
 
-@pytest.mark.parametrize("name", ["cut short", "mel bins", "kind", "layers"])
-def test_a_file_that_whisper_cpp_refuses_or_dies_of_is_an_error(name: str, tiny_en: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("cut short", "not all tensors loaded"),
+        ("mel bins", "tensor 'encoder.conv1.weight' has wrong size"),
+        ("kind", "GGML_ASSERT"),
+        ("layers", "GGML_ASSERT"),
+    ],
+)
+def test_a_file_that_whisper_cpp_refuses_or_dies_of_is_an_error(
+    name: str, reason: str, tiny_en: Path, tmp_path: Path
+) -> None:
     path = broken(tiny_en, tmp_path, name)
-    with pytest.raises(EartuneError, match=r"broken\.bin: whisper\.cpp (ended|cannot load)") as caught:
+    with pytest.raises(EartuneError, match=r"broken\.bin: whisper\.cpp ended .*; the file is broken") as caught:
         open_runtime(path, num_threads=1)
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -131,15 +142,17 @@ def test_a_process_that_dies_between_two_clips_is_an_error(tiny_en: Path, clip: 
     with open_runtime(tiny_en, num_threads=1) as runtime:
         runtime._process.kill()
         runtime._process.wait()
-        with pytest.raises(EartuneError, match="whisper.cpp ended by SIGKILL"):
+        with pytest.raises(EartuneError, match=r"whisper\.cpp ended by SIGKILL"):
             runtime.transcribe([clip], "en", timestamps=False)
 
 
 def test_a_language_that_it_does_not_know_is_an_error(tiny_model: Path, tmp_path: Path, clip: Waveform) -> None:
     write_ggml(load(find(str(tiny_model))), tmp_path / "model.bin", kind="f16")
-    with open_runtime(tmp_path / "model.bin", num_threads=1) as runtime:
-        with pytest.raises(EartuneError, match="does not know the language 'xx'"):
-            runtime.transcribe([clip], "xx", timestamps=False)
+    with (
+        open_runtime(tmp_path / "model.bin", num_threads=1) as runtime,
+        pytest.raises(EartuneError, match="does not know the language 'xx'"),
+    ):
+        runtime.transcribe([clip], "xx", timestamps=False)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -151,6 +164,6 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_pywhispercpp_it_says_what_to_install(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"pip install eartune\[whisper-cpp\]"):
         open_runtime(tiny_en)

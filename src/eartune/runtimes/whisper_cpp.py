@@ -27,6 +27,9 @@ MAGIC = 0x67676D6C
 FEWEST_MULTILINGUAL_TOKENS = 51865
 MOST_THREADS = 4
 
+# words in the log of C++ and Python that stand with a reason
+_COMPLAINTS = ("ERROR", "invalid", "wrong", "unknown tensor", "GGML_ASSERT", "what():", "Error")
+
 
 def open_runtime(path: Path, *, num_threads: int | None = None) -> WhisperCpp:
     """Load a ggml file into whisper.cpp; `num_threads` is by default that of the processors, four at most.
@@ -133,8 +136,8 @@ class WhisperCpp:
         return EartuneError(f"{self.path}: whisper.cpp ended {how}; the file is broken{self._last_words()}")
 
     def _last_words(self) -> str:
-        """Return the last thing that whisper.cpp wrote of itself, where it did."""
+        """Return what whisper.cpp first complained of, where it did."""
         self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()
-        told = [line.strip() for line in lines if "whisper_" in line or "GGML_ASSERT" in line or "Error" in line]
-        return f" ({told[-1][:200]})" if told else ""
+        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
+        complaints = [line for line in lines if any(word in line for word in _COMPLAINTS)]
+        return f" ({complaints[0][:200]})" if complaints else ""

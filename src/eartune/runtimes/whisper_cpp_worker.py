@@ -19,9 +19,9 @@ def main(path: str, num_threads: int) -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     context = whisper_cpp.whisper_init_from_file_with_params(path, whisper_cpp.whisper_context_default_params())
-    if context is None:
-        _send(answers, {"error": "cannot load the file"})
-        return
+    # where loading failed, this is a null pointer in a wrapper: reading from it ends the process here, with the reason
+    # in the log, instead of in the middle of a recording
+    whisper_cpp.whisper_n_vocab(context)
     _send(answers, {"loaded": True})
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)

@@ -65,7 +65,7 @@ def test_weights_halfway_between_two_codes_become_ggmls_blocks(ggml: Quantizer, 
 @pytest.mark.parametrize("kind", KINDS)
 def test_real_weights_become_ggmls_blocks(ggml: Quantizer, kind: QuantizedKind, real_tiny_en: Path) -> None:
     weights = torch.load(real_tiny_en, weights_only=True)["model_state_dict"]
-    matrices = [weight.float().numpy() for name, weight in weights.items() if weight.dim() == 2]
+    matrices = [np.ascontiguousarray(weight.float().numpy()) for weight in weights.values() if weight.dim() == 2]
     assert len(matrices) == 3 + 4 * 10 + 4 * 6
     for rows in matrices:
         assert quantize(rows, kind) == ggml(rows, kind)

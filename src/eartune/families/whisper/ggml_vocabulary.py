@@ -45,7 +45,7 @@ def vocabulary_of(speech: WhisperModel) -> Vocabulary:
         number, token = strange[0]
         raise InputError(
             f"the model cannot be written for whisper.cpp: its token {number} is {token!r}, one of {len(strange)} that "
-            "are not in OpenAI's order, from which whisper.cpp takes all numbers after the text; no token can be added there"
+            "are not in OpenAI's order, from which whisper.cpp takes all numbers after the text; none can be added"
         )
     size = end + len(expected)
     rows = speech.network.get_input_embeddings().weight.shape[0]
