@@ -7,8 +7,8 @@ Layers, each importing only those below it:
     verbs                   prepare, train, evaluate, merge, transcribe, demo
     families                one folder per model family
     nemo                    what the families of NVIDIA's NeMo share
-    training                the Trainer, adapters, batches; knows a family by its contract only
-    runtimes                other programs that run an exported model
+    training, export        the Trainer, adapters, batches; whether exports say the same; know families by contract only
+    runtimes                programs that run exported models
     config, manifest, audio, text, scoring, run_dir, ...
     errors
 

@@ -1,1 +1,1 @@
-"""Other programs that run an exported model, each asked for the words of some speech."""
+"""Programs that run exported models, each behind the same few functions."""

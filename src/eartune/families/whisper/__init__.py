@@ -1,14 +1,17 @@
 """OpenAI Whisper.
 
-load        hub id, folder or .pt -> WhisperModel
-openai      OpenAI's .pt checkpoints as Hugging Face networks
-tokenizer   OpenAI's vocabulary files as a Hugging Face tokenizer
-features    waveforms -> log-mel
-encoder     the encoder for windows shorter than 30 s
-attention   attention over short windows on a CPU
-labels      transcripts -> decoder inputs and targets
-loss        the decoder's states -> the loss of its answers
-decode      clips and long recordings -> text
-greedy      encoder states -> tokens, rows leaving as they end
-model       WhisperModel: the family's side of the contract
+load            hub id, folder or .pt -> WhisperModel
+openai          OpenAI's .pt checkpoints as Hugging Face networks
+openai_export   the same, written
+ctranslate2     folders for faster-whisper
+standard        what other programs take for granted of a network
+tokenizer       OpenAI's vocabulary files as a Hugging Face tokenizer
+features        waveforms -> log-mel
+encoder         the encoder for windows shorter than 30 s
+attention       attention over short windows on a CPU
+labels          transcripts -> decoder inputs and targets
+loss            the decoder's states -> the loss of its answers
+decode          clips and long recordings -> text
+greedy          encoder states -> tokens, rows leaving as they end
+model           WhisperModel: the family's side of the contract
 """

@@ -23,7 +23,7 @@ _ENGLISH_ONLY_VOCABULARY = 51864
 _LANGUAGES_AND_OTHERS = 51765
 
 # OpenAI's name -> Hugging Face's, applied in this order to whole dotted parts
-_RENAMES = {
+RENAMES = {
     "blocks": "layers",
     "mlp.0": "fc1",
     "mlp.2": "fc2",
@@ -120,7 +120,7 @@ def _fill(network: WhisperForConditionalGeneration, weights: Mapping[str, torch.
 def transformers_name(name: str) -> str:
     """Return what transformers calls one of OpenAI's weights, within its `model`."""
     dotted = f".{name}."
-    for old, new in _RENAMES.items():
+    for old, new in RENAMES.items():
         dotted = dotted.replace(f".{old}.", f".{new}.")
     return dotted.strip(".")
 

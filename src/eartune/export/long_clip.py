@@ -1,0 +1,128 @@
+"""A long recording, made of clips whose joins are known: does a runtime hear all of it, once, and when it was said?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.speech_model import Segment, Waveform
+
+# what Whisper's segments miss a pause by; its times are steps of 20 ms, but they are guesses of a decoder
+TOLERANCE_S = 1.0
+SKIPPED_S = 30.0
+LONGEST_PHRASE = 12
+REPEATS = 4
+# shorter ones are how people speak: no, no, no, no
+LOOP_WORDS = 6
+
+
+@dataclass(frozen=True)
+class LongClip:
+    """What was found: the share of joins with a segment's edge nearby, the farthest, and what is wrong."""
+
+    num_joins: int
+    share_near: float
+    farthest_s: float
+    disorder: tuple[str, ...]
+    loops: tuple[str, ...]
+    skipped: tuple[tuple[float, float], ...]
+    """Stretches of 30 s and more that no segment touches, as (start, end) in seconds."""
+
+    @property
+    def passes(self) -> bool:
+        return not (self.disorder or self.loops or self.skipped)
+
+    @property
+    def verdict(self) -> str:
+        """One line: whether all was heard once and in order, and how near the times are."""
+        found = [*self.disorder]
+        found += [f"a loop: {phrase!r}" for phrase in self.loops]
+        found += [f"nothing heard from {start_s:.0f} s to {end_s:.0f} s" for start_s, end_s in self.skipped]
+        times = f"{100 * self.share_near:.0f} % of {self.num_joins} joins within {TOLERANCE_S:g} s of a segment's edge"
+        return f"fails: {'; '.join(found)} ({times})" if found else f"passes: {times}, {self.farthest_s:.1f} s at most"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"passes": self.passes, "verdict": self.verdict} | asdict(self)
+
+
+def join_clips(waveforms: Sequence[Waveform], *, pause_s: float = 0.5) -> tuple[Waveform, list[float]]:
+    """Join clips with silence between them; return the recording and the middles of the pauses, in seconds."""
+    pause = np.zeros(round(pause_s * SAMPLE_RATE_HZ), dtype=np.float32)
+    pieces: list[Waveform] = []
+    joins_s: list[float] = []
+    num_samples = 0
+    for waveform in waveforms:
+        if pieces:
+            joins_s.append((num_samples + len(pause) / 2) / SAMPLE_RATE_HZ)
+            pieces.append(pause)
+            num_samples += len(pause)
+        pieces.append(waveform)
+        num_samples += len(waveform)
+    return np.concatenate(pieces), joins_s
+
+
+def check_long(segments: Sequence[Segment], *, joins_s: Sequence[float], duration_s: float) -> LongClip:
+    """Check the segments of a recording that is speech from beginning to end, whose joins are at `joins_s`."""
+    edges_s = np.array([edge for each in segments for edge in (each.start_s, each.end_s)] or [np.inf])
+    distances_s = [float(np.abs(edges_s - join_s).min()) for join_s in joins_s]
+    return LongClip(
+        num_joins=len(joins_s),
+        share_near=sum(distance <= TOLERANCE_S for distance in distances_s) / max(len(distances_s), 1),
+        # a number for JSON where nothing was heard at all
+        farthest_s=min(max(distances_s, default=0.0), duration_s),
+        disorder=tuple(_disorder(segments, duration_s)),
+        loops=tuple(loops(" ".join(segment.text for segment in segments))),
+        skipped=tuple(_skipped(segments, duration_s)),
+    )
+
+
+def loops(text: str) -> list[str]:
+    """Return the phrases that a text says REPEATS times in a row or more, and with LOOP_WORDS words or more in all."""
+    words = text.lower().split()
+    found = []
+    at = 0
+    while at < len(words):
+        phrase, length = _loop_at(words, at)
+        if phrase:
+            found.append(" ".join(phrase))
+        at += length
+    return found
+
+
+def _loop_at(words: Sequence[str], at: int) -> tuple[Sequence[str], int]:
+    """Return the shortest phrase that is repeated from a place on, and how many words its repetitions take."""
+    for length in range(1, LONGEST_PHRASE + 1):
+        phrase = words[at : at + length]
+        repeats = 1
+        while words[at + repeats * length : at + (repeats + 1) * length] == phrase:
+            repeats += 1
+        if repeats >= REPEATS and repeats * length >= LOOP_WORDS:
+            return phrase, repeats * length
+    return [], 1
+
+
+def _disorder(segments: Sequence[Segment], duration_s: float) -> list[str]:
+    found = []
+    # the last window is 30 s long wherever the recording ends, and its times may reach a little into the silence
+    if segments and segments[-1].end_s > duration_s + TOLERANCE_S:
+        found.append(f"the last segment ends at {segments[-1].end_s:.1f} s of {duration_s:.1f} s")
+    found += [f"a segment ends at {s.end_s:.1f} s before its start" for s in segments if s.end_s < s.start_s]
+    for before, after in pairwise(segments):
+        if after.start_s < before.start_s:
+            found.append(f"a segment at {after.start_s:.1f} s follows one at {before.start_s:.1f} s")
+    return found
+
+
+def _skipped(segments: Sequence[Segment], duration_s: float) -> list[tuple[float, float]]:
+    found = []
+    heard_s = 0.0
+    for start_s, end_s in [*sorted((s.start_s, s.end_s) for s in segments if s.text.strip()), (duration_s, duration_s)]:
+        if start_s - heard_s >= SKIPPED_S:
+            found.append((heard_s, start_s))
+        heard_s = max(heard_s, end_s)
+    return found

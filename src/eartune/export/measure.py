@@ -1,0 +1,80 @@
+"""A runtime on clips: what it says, and what that takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.export.parity import Cost
+from eartune.runtimes.runtime import Runtime
+from eartune.speech_model import Waveform
+
+SAMPLE_EVERY_S = 0.02
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a runtime said of some clips, and what it took."""
+
+    hypotheses: tuple[str, ...]
+    cost: Cost
+
+
+def measure(
+    open_runtime: Callable[[Path], Runtime],
+    artefact: Path,
+    waveforms: Sequence[Waveform],
+    languages: Sequence[str | None],
+) -> Heard:
+    """Open an artefact and decode clips one after another. Raises what the runtime raises."""
+    with _peak_memory() as peak:
+        began = time.perf_counter()
+        runtime = open_runtime(artefact)
+        opened = time.perf_counter()
+        hypotheses = tuple(runtime.transcribe(*clip) for clip in zip(waveforms, languages, strict=True))
+        ended = time.perf_counter()
+    cost = Cost(
+        load_s=opened - began,
+        decode_s=ended - opened,
+        speech_s=sum(map(len, waveforms)) / SAMPLE_RATE_HZ,
+        peak_memory_bytes=peak[0],
+        size_bytes=size_bytes(artefact),
+    )
+    return Heard(hypotheses, cost)
+
+
+def size_bytes(artefact: Path) -> int:
+    """Return the size of a file, or of all files in a folder."""
+    files = artefact.rglob("*") if artefact.is_dir() else [artefact]
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+@contextmanager
+def _peak_memory() -> Iterator[list[int]]:
+    """Yield a list of one number: the most memory the process had within the block beyond what it began with.
+
+    Looked at from time to time: what the system keeps is the peak of the whole process, from long before.
+    """
+    process = psutil.Process()
+    before = process.memory_info().rss
+    peak = [0]
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_EVERY_S):
+            peak[0] = max(peak[0], process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        watcher.join()

@@ -1,0 +1,57 @@
+"""A folder for faster-whisper, written by CTranslate2's own converter.
+
+The folder: model.bin, config.json, vocabulary.json (CTranslate2), tokenizer.json, preprocessor_config.json
+(faster-whisper reads the number of mel bins there).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from eartune.errors import InputError
+from eartune.families.whisper.model import WhisperModel
+from eartune.families.whisper.standard import require_standard
+from eartune.files import new_directory
+
+Quantization: TypeAlias = Literal[
+    "float32", "float16", "bfloat16", "int16", "int8", "int8_float32", "int8_float16", "int8_bfloat16"
+]
+COMPANIONS = ["tokenizer.json", "preprocessor_config.json"]
+
+
+def write_ctranslate2(
+    speech: WhisperModel, out: Path, *, quantization: Quantization = "float16", replace: bool = False
+) -> None:
+    """Write `speech`, its adapters merged, to the folder `out`.
+
+    Where the generation settings name no alignment heads (models that began as OpenAI's .pt), word times use all heads
+    of the upper half of the decoder, as in openai-whisper. Raises InputError where CTranslate2 is not installed, the
+    network is not as OpenAI's are, or `out` is taken and not to be replaced.
+    """
+    require_standard(speech.network, speech.tokenizer)
+    with tempfile.TemporaryDirectory() as settings, new_directory(out, replace=replace) as aside:
+        converter = _converter(speech, Path(settings))
+        converter.convert(str(aside), quantization=quantization, force=True)
+
+
+def _converter(speech: WhisperModel, settings: Path) -> Any:
+    """Return CTranslate2's converter, with the network that is loaded instead of one it loads from disk again."""
+    try:
+        from ctranslate2.converters import TransformersConverter  # noqa: PLC0415  an optional extra
+    except ImportError:
+        raise InputError(
+            "writing for faster-whisper needs CTranslate2, which is not installed; pip install 'eartune[ctranslate2]'"
+        ) from None
+
+    class LoadedConverter(TransformersConverter):  # type: ignore[misc]
+        def load_model(self, *_: Any, **__: Any) -> Any:
+            return speech.network
+
+        def load_tokenizer(self, *_: Any, **__: Any) -> Any:
+            return speech.tokenizer
+
+    speech.network.config.save_pretrained(settings)
+    speech.save_companions(settings)
+    return LoadedConverter(str(settings), copy_files=COMPANIONS)

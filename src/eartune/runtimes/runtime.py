@@ -1,0 +1,89 @@
+"""What is asked of a program that runs an exported model, whichever it is.
+
+S samples of 16 kHz mono.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.errors import InputError
+from eartune.speech_model import Segment, Waveform
+
+WINDOW_S = 30
+# the most that a clip is answered with: half of Whisper's text positions, as in openai-whisper
+MAX_TOKENS = 224
+
+
+@dataclass(frozen=True)
+class LongTranscript:
+    """The segments of a recording, and how many windows were decoded again at a higher temperature.
+
+    `num_fallbacks` is None where the runtime does not tell.
+    """
+
+    segments: tuple[Segment, ...]
+    num_fallbacks: int | None
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.text for segment in self.segments)
+
+
+class Runtime(Protocol):
+    """An exported model, opened."""
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
+        """Decode a clip of at most 30 s greedily, without timestamps, at temperature 0 only.
+
+        The language None has it detected. Raises InputError for longer clips and languages the model does not have.
+        """
+
+    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
+        """Decode a recording of any length with timestamps and with the runtime's usual temperatures."""
+
+
+@contextmanager
+def opening(path: Path, *, package: str, extra: str, program: str) -> Iterator[None]:
+    """Turn what a runtime says while it opens a file into one line. Raises InputError."""
+    if find_spec(package) is None:
+        raise InputError(f"{program} is not installed; pip install '{extra}'")
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; name what `eartune export` wrote")
+    try:
+        yield
+    except Exception as error:  # runtimes raise anything over files that are not theirs
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: {program} cannot open it: {reason[:200]}") from None
+
+
+def padded(waveform_S: Waveform) -> Waveform:
+    """Return a clip with silence up to 30 s, which Whisper was trained on. Raises InputError for longer ones."""
+    num_samples = WINDOW_S * SAMPLE_RATE_HZ
+    if len(waveform_S) > num_samples:
+        raise InputError(
+            f"a clip of {len(waveform_S) / SAMPLE_RATE_HZ:.1f} s exceeds Whisper's {WINDOW_S} s; decode it in segments"
+        )
+    return np.pad(waveform_S, (0, num_samples - len(waveform_S))).astype(np.float32, copy=False)
+
+
+def known_language(language: str | None, *, known: Iterable[str], multilingual: bool) -> str | None:
+    """Return the language to decode in. Raises InputError for one that the model does not have."""
+    names = set(known) if multilingual else {"en"}
+    if language is not None and language not in names:
+        what = "the model has no token for it" if multilingual else "the model is English-only"
+        raise InputError(f"language {language!r}: {what}")
+    return language if multilingual else "en"
+
+
+def count_fallbacks(segments: Iterable[tuple[Any, float]]) -> int:
+    """Count the windows, named by their place in the recording, that were not decoded at temperature 0."""
+    return len({window for window, temperature in segments if temperature > 0})
