@@ -56,6 +56,14 @@ def test_half_minutes_without_words_are_found(times: list, skipped: tuple) -> No
     json.dumps(found.to_json(), allow_nan=False)
 
 
+@pytest.mark.parametrize(("shift_s", "passes"), [(0.0, True), (0.9, True), (2.5, False), (-2.5, False)])
+def test_times_that_are_shifted_are_found(shift_s: float, passes: bool) -> None:
+    times = [(max(at + shift_s, 0), at + 5 + shift_s) for at in range(0, 40, 5)]
+    found = check_long(said(*times), joins_s=list(range(5, 40, 5)), duration_s=43)
+    assert found.passes is passes
+    assert ("times that are not those of the speech" in found.verdict) is not passes
+
+
 def test_a_segment_without_words_hears_nothing() -> None:
     assert check_long([Segment(0, 40, " ")], joins_s=[], duration_s=40).skipped == ((0, 40),)
 

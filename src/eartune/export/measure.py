@@ -33,7 +33,10 @@ def measure(
     waveforms: Sequence[Waveform],
     languages: Sequence[str | None],
 ) -> Heard:
-    """Open an artefact and decode clips one after another. Raises what the runtime raises."""
+    """Open an artefact and decode clips one after another. Raises what the runtime raises.
+
+    The first of a process also pays for the import of its runtime.
+    """
     with _peak_memory() as peak:
         began = time.perf_counter()
         runtime = open_runtime(artefact)
@@ -67,9 +70,12 @@ def _peak_memory() -> Iterator[list[int]]:
     peak = [0]
     ended = threading.Event()
 
+    def look() -> None:
+        peak[0] = max(peak[0], process.memory_info().rss - before)
+
     def watch() -> None:
         while not ended.wait(SAMPLE_EVERY_S):
-            peak[0] = max(peak[0], process.memory_info().rss - before)
+            look()
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -78,3 +84,4 @@ def _peak_memory() -> Iterator[list[int]]:
     finally:
         ended.set()
         watcher.join()
+        look()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from eartune.errors import InputError
 from eartune.families.whisper.ctranslate2 import write_ctranslate2
@@ -45,8 +46,20 @@ def test_every_kind_of_model_opens_in_faster_whisper(num_vocabulary: int, num_me
 
 @pytest.mark.parametrize("quantization", ["float16", "bfloat16", "int8_float16", "int8_float32", "int16"])
 def test_every_quantization_opens(quantization: str, tiny_model: Path, tmp_path: Path) -> None:
-    write_ctranslate2(load(find(str(tiny_model))), tmp_path / "out", quantization=quantization)
+    speech = load(find(str(tiny_model)))
+    before = {name: value.clone() for name, value in speech.network.state_dict().items()}
+    write_ctranslate2(speech, tmp_path / "out", quantization=quantization)
+    assert all(torch.equal(value, before[name]) for name, value in speech.network.state_dict().items())
     assert FasterWhisper(tmp_path / "out").arithmetic in ct2.get_supported_compute_types("cpu")
+
+
+def test_without_ctranslate2_it_says_what_to_install(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ctranslate2.converters", None)
+    with pytest.raises(InputError, match=r"pip install 'eartune\[ctranslate2\]'"):
+        write_ctranslate2(load(find(str(tiny_model))), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_taken_place_and_another_build_leave_nothing_behind(tiny_model: Path, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ def write_ctranslate2(
     network is not as OpenAI's are, or `out` is taken and not to be replaced.
     """
     require_standard(speech.network, speech.tokenizer)
+    # the converter reads weights at their addresses
+    assert next(speech.network.parameters()).device.type == "cpu", "exports are written from the CPU"
     with tempfile.TemporaryDirectory() as settings, new_directory(out, replace=replace) as aside:
         converter = _converter(speech, Path(settings))
         converter.convert(str(aside), quantization=quantization, force=True)
