@@ -44,8 +44,10 @@ def test_every_kind_of_model_opens_in_faster_whisper(num_vocabulary: int, num_me
     assert len(settings["lang_ids"]) == {51865: 99, 51864: 0, 51866: 100}[num_vocabulary]
 
 
-@pytest.mark.parametrize("quantization", ["float16", "bfloat16", "int8_float16", "int8_float32", "int16"])
-def test_every_quantization_opens(quantization: str, tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("quantization", ["float16", "bfloat16", "int8", "int8_float16", "int8_float32", "int16"])
+def test_every_quantization_opens_and_leaves_the_network_as_it_was(
+    quantization: str, tiny_model: Path, tmp_path: Path
+) -> None:
     speech = load(find(str(tiny_model)))
     before = {name: value.clone() for name, value in speech.network.state_dict().items()}
     write_ctranslate2(speech, tmp_path / "out", quantization=quantization)

@@ -6,6 +6,7 @@ The folder: model.bin, config.json, vocabulary.json (CTranslate2), tokenizer.jso
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -31,15 +32,13 @@ def write_ctranslate2(
     network is not as OpenAI's are, or `out` is taken and not to be replaced.
     """
     require_standard(speech.network, speech.tokenizer)
-    # the converter reads weights at their addresses
-    assert next(speech.network.parameters()).device.type == "cpu", "exports are written from the CPU"
     with tempfile.TemporaryDirectory() as settings, new_directory(out, replace=replace) as aside:
         converter = _converter(speech, Path(settings))
         converter.convert(str(aside), quantization=quantization, force=True)
 
 
 def _converter(speech: WhisperModel, settings: Path) -> Any:
-    """Return CTranslate2's converter, with the network that is loaded instead of one it loads from disk again."""
+    """Return CTranslate2's converter, given a copy of the network that is loaded instead of one on disk."""
     try:
         from ctranslate2.converters import TransformersConverter  # noqa: PLC0415  an optional extra
     except ImportError:
@@ -49,7 +48,8 @@ def _converter(speech: WhisperModel, settings: Path) -> Any:
 
     class LoadedConverter(TransformersConverter):  # type: ignore[misc]
         def load_model(self, *_: Any, **__: Any) -> Any:
-            return speech.network
+            # it quantises float32 weights where they lie, and reads them at their addresses
+            return copy.deepcopy(speech.network).cpu()
 
         def load_tokenizer(self, *_: Any, **__: Any) -> Any:
             return speech.tokenizer
