@@ -8,6 +8,7 @@ from eartune.errors import InputError
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
     LongTranscript,
+    Opened,
     count_fallbacks,
     known_language,
     opening,
@@ -18,7 +19,7 @@ from eartune.speech_model import Segment, Waveform
 FILES = ("model.bin", "config.json", "vocabulary.json", "tokenizer.json", "preprocessor_config.json")
 
 
-class FasterWhisper:
+class FasterWhisper(Opened):
     """A folder opened in faster-whisper, on a CPU with `num_threads`, or on a CUDA device."""
 
     def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1) -> None:

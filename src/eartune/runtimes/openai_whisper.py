@@ -9,6 +9,7 @@ import torch
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
     LongTranscript,
+    Opened,
     count_fallbacks,
     known_language,
     opening,
@@ -17,7 +18,7 @@ from eartune.runtimes.runtime import (
 from eartune.speech_model import Segment, Waveform
 
 
-class OpenAIWhisper:
+class OpenAIWhisper(Opened):
     """A .pt file opened in openai-whisper, in float32 on a CPU and in float16 on a CUDA device."""
 
     def __init__(self, path: Path, *, device: str = "cpu") -> None:

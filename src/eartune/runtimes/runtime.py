@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
@@ -39,16 +40,49 @@ class LongTranscript:
 
 
 class Runtime(Protocol):
-    """An exported model, opened."""
+    """An exported model, opened; close it, or use it in a `with` block."""
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
-        """Decode a clip of at most 30 s greedily, without timestamps, at temperature 0 only.
+        """Decode a clip that fits into one window greedily, without timestamps, at temperature 0 only.
 
         The language None has it detected. Raises InputError for longer clips and languages the model does not have.
         """
 
+    def close(self) -> None:
+        """Give back what was opened."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@runtime_checkable
+class HearsLong(Protocol):
+    """A runtime that decodes recordings of any length."""
+
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
-        """Decode a recording of any length with timestamps and with the runtime's usual temperatures."""
+        """Decode a recording with timestamps and with the runtime's usual temperatures."""
+
+
+@runtime_checkable
+class ShowsLogits(Protocol):
+    """A runtime whose numbers can be reached."""
+
+    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+        """Return the logits [V] of a clip's first token of text, no token suppressed, after the usual prompt."""
+
+
+class Opened:
+    """What every runtime can do: be used in a `with` block."""
+
+    def close(self) -> None:
+        return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 @contextmanager
