@@ -17,13 +17,17 @@ BENCH := $(BIN)/python benchmarks/whisper_training.py
 NEMO_VENV := .venv-nemo
 NEMO_PIP := $(NEMO_VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-nemo lint types docs check bench bench-gpu clean
+.PHONY: demo test test-exports test-nemo lint types docs check bench bench-gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/eartune demo
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not runtimes"
+
+# exports of real models in the programs they are for: whisper.cpp, faster-whisper, onnxruntime, sherpa-onnx, ...
+test-exports: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m runtimes
 
 # what we read and write of NeMo's models, compared with NeMo itself
 test-nemo: $(NEMO_VENV)/.installed
@@ -53,7 +57,7 @@ bench-gpu: $(VENV)/.installed-dev
 		--rounds 3 --evaluation-rounds 0 --out runs/bench/large_v3_gpu.json
 
 # what CI does; that the generated documentation is current is one of the tests
-check: lint types test
+check: lint types test test-exports
 
 $(VENV)/.torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -69,7 +73,8 @@ endif
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml
-	$(PIP) install --quiet -c constraints.txt -e .
+	@# the demonstration ends with exports, in the programs they are for
+	$(PIP) install --quiet -c constraints.txt -e '.[whisper-cpp,ctranslate2]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

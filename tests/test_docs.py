@@ -10,16 +10,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
+from eartune.audio import decode
 from eartune.cli import main
+from eartune.cli.export import build_parser as export_parser
 from eartune.config import resolve_config
 from eartune.config.refused import refusal
 from eartune.config.train_config import BY_NAME
+from eartune.manifest import read_manifest
+from eartune.verbs.demo import SPEECH
 from tests.tiny import TEXTS, write_speech
 
 ROOT = Path(__file__).resolve().parent.parent
 OTHER_SCRIPTS = "docs/commands-of-other-scripts.md"
 NEMO = "docs/canary-parakeet.md"
+EXPORTING = "docs/exporting.md"
 PAGES = ["README.md", "docs/quickstart.md", OTHER_SCRIPTS]
 CONFIGS = sorted([*ROOT.glob("configs/*.yaml"), ROOT / "src/eartune/demo_speech/demo.yaml"])
 # so that a tiny random model trains and decodes in seconds
@@ -87,6 +93,53 @@ def test_every_command_for_canary_and_parakeet_runs_in_its_order() -> None:
         words = shlex.split(command)
         assert words.pop(0) == "eartune"
         assert main([*words, *(QUICK if words[0] == "train" else [])]) == 0, command
+
+
+@pytest.fixture
+def exporting_workplace(
+    real_tiny_en: Path, tiny_nemo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder with a real Whisper and real sentences: what is exported is tried."""
+    for name in ("train", "val", "test"):
+        utterances = read_manifest([SPEECH / f"{name}.jsonl"]).utterances[:4]
+        rows = [{"audio_filepath": str(u.audio), "duration": u.duration_s, "text": u.text} for u in utterances]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    soundfile.write(tmp_path / "interview.wav", decode(utterances[0].audio), 16_000)
+    (tmp_path / "models").mkdir()
+    shutil.copy(tiny_nemo["tdt"], tmp_path / "models" / "parakeet.nemo")
+    shutil.copy(real_tiny_en, tmp_path / "tiny.pt")
+    write_speech(tmp_path / "simple", duration_s=3.0)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.runtimes
+@pytest.mark.usefixtures("exporting_workplace")
+def test_every_command_and_snippet_for_exports_runs_in_its_order() -> None:
+    for syntax, text in re.findall(r"```(bash|python)\n(.*?)```", (ROOT / EXPORTING).read_text(), flags=re.DOTALL):
+        if syntax == "python":
+            if "nemo.collections" in text and importlib.util.find_spec("nemo") is None:
+                continue
+            if "pipeline(" in text and shutil.which("ffmpeg") is None:
+                continue
+            done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{text}\n{done.stderr}"
+            continue
+        for command in text.replace("\\\n", " ").splitlines():
+            words = shlex.split(command.replace("openai/whisper-small", "tiny.pt"))
+            assert words.pop(0) == "eartune"
+            # the tiny Parakeet has few letters, and needs more time for them than people take
+            simple = "parakeet" in words
+            words = ["simple/speech.jsonl" if simple and word.endswith(".jsonl") else word for word in words]
+            assert main([*words, *(QUICK if words[0] == "train" else [])]) == 0, command
+    assert Path("runs/pumps/export/mimir/whisper-english-ggml.bin").is_file()
+    assert Path("runs/parakeet/export/mimir/parakeet_custom.nemo").is_file()
+
+
+def test_the_push_that_is_shown_is_one_that_is_understood() -> None:
+    (command,) = [line for block in blocks(EXPORTING, "sh") for line in block.splitlines() if line[:7] == "eartune"]
+    words = shlex.split(command)
+    assert words[:2] == ["eartune", "export"]
+    assert export_parser().parse_args(words[2:]).push == "you/pumps"
 
 
 @pytest.mark.usefixtures("workplace")

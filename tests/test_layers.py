@@ -16,6 +16,7 @@ LAYERS = [
     {"nemo"},
     {"training", "prepare", "export"},
     {"runtimes"},
+    {"long_form"},
     {"speech_model"},
     {"run_dir", "base_model"},
     {"config", "manifest", "scoring"},

@@ -9,6 +9,7 @@ Layers, each importing only those below it:
     nemo                    what the families of NVIDIA's NeMo share
     training, export        the Trainer, adapters, batches; whether exports say the same; know families by contract only
     runtimes                programs that run exported models
+    long_form               recordings of any length
     config, manifest, audio, text, scoring, run_dir, ...
     errors
 

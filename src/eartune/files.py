@@ -102,6 +102,30 @@ def new_directory(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def scratch_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty hidden directory beside `path`, on the same disk, which is removed when the block ends."""
+    path = _behind_link(Path(path))
+    aside = _aside(path)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(path.parent, name=path.name)
+        aside.mkdir()
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def put_file(source: str | Path, target: str | Path) -> None:
+    """Move a whole file to `target` on the same disk, in place of an earlier one."""
+    target = _behind_link(Path(target))
+    with _explained(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        _rename(Path(source), target)
+
+
 def _open_to_readers(folder: Path) -> None:
     """Give files the rights that the folder has: some libraries write theirs for their owner only."""
     usual = folder.stat().st_mode & 0o666

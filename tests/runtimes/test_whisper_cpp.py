@@ -1,6 +1,5 @@
 """whisper.cpp on our files: eartune's words, other words for a broken file, and an error where C++ gives up."""
 
-import importlib.util
 import struct
 from pathlib import Path
 
@@ -12,16 +11,13 @@ from eartune.errors import EartuneError, InputError
 from eartune.families.whisper.ggml import GgmlKind, write_ggml
 from eartune.families.whisper.load import find, load
 from eartune.manifest import read_manifest
-from eartune.runtimes.whisper_cpp import WhisperCpp, open_runtime
+from eartune.runtimes.whisper_cpp import WhisperCpp
 from eartune.scoring import score
 from eartune.speech_model import DecodeOptions, Waveform
 from tests.families.whisper.ggml_reader import read_ggml
 from tests.tiny import clips_in
 
-
-def words(runtime: WhisperCpp, waveforms: list[Waveform]) -> list[str]:
-    found = runtime.transcribe(waveforms, "en", timestamps=False)
-    return [" ".join(segment.text for segment in segments) for segments in found]
+pytestmark = pytest.mark.runtimes
 
 
 def disagreement(model: Path, ggml: Path, kind: GgmlKind, waveforms: list[Waveform]) -> float:
@@ -29,8 +25,8 @@ def disagreement(model: Path, ggml: Path, kind: GgmlKind, waveforms: list[Wavefo
     speech = load(find(str(model)))
     write_ggml(speech, ggml, kind=kind)
     expected = speech.transcribe_batch(waveforms, clips_in(*["en"] * len(waveforms)), DecodeOptions())
-    with open_runtime(ggml, num_threads=1) as runtime:
-        found = words(runtime, waveforms)
+    with WhisperCpp(ggml) as runtime:
+        found = [runtime.transcribe(waveform, "en") for waveform in waveforms]
     assert all(expected)
     return score(expected, found, languages=["en"] * len(found)).words.rate
 
@@ -66,19 +62,27 @@ def clip(demo_clips: list[tuple[Path, str]]) -> Waveform:
 
 
 @pytest.fixture(scope="module")
-def true_words(tiny_en: Path, clip: Waveform) -> list[str]:
-    with open_runtime(tiny_en, num_threads=1) as runtime:
-        return words(runtime, [clip])
+def true_words(tiny_en: Path, clip: Waveform) -> str:
+    with WhisperCpp(tiny_en) as runtime:
+        return runtime.transcribe(clip, "en")
 
 
-def test_segments_have_times_within_the_recording(tiny_en: Path, clip: Waveform, true_words: list[str]) -> None:
+def test_segments_have_times_within_the_recording(tiny_en: Path, clip: Waveform, true_words: str) -> None:
     twice = np.concatenate([clip, np.zeros(16_000, np.float32), clip])
-    with open_runtime(tiny_en, num_threads=1) as runtime:
-        (segments,) = runtime.transcribe([twice], None, timestamps=True)
-    assert len(segments) >= 2
-    assert segments[0].start_s < 1 < segments[-1].end_s <= len(twice) / 16_000 + 1
-    assert all(segment.start_s < segment.end_s for segment in segments)
-    assert score(true_words * 2, [segments[0].text, segments[-1].text], languages=["en"] * 2).words.rate < 0.5
+    with WhisperCpp(tiny_en) as runtime:
+        found = runtime.segments(twice, None)
+    assert len(found.segments) >= 2
+    assert found.num_fallbacks == 0
+    assert found.segments[0].start_s < 1 < found.segments[-1].end_s <= len(twice) / 16_000 + 1
+    assert all(segment.start_s < segment.end_s for segment in found.segments)
+    assert score([f"{true_words} {true_words}"], [found.text], languages=["en"]).words.rate < 0.2
+
+
+def test_windows_that_are_decoded_again_are_counted(tiny_en: Path, clip: Waveform) -> None:
+    stammer = np.tile(clip[8_000:20_000], 30)
+    with WhisperCpp(tiny_en) as runtime:
+        assert runtime.segments(stammer, None).num_fallbacks == 1
+        assert runtime.segments(clip, None).num_fallbacks == 0
 
 
 def broken(tiny_en: Path, folder: Path, name: str) -> Path:
@@ -112,11 +116,12 @@ def broken(tiny_en: Path, folder: Path, name: str) -> Path:
 
 @pytest.mark.parametrize("name", ["a token too many", "a matrix transposed", "tokens shifted"])
 def test_a_file_that_loads_and_is_wrong_has_other_words(
-    name: str, tiny_en: Path, tmp_path: Path, clip: Waveform, true_words: list[str]
+    name: str, tiny_en: Path, tmp_path: Path, clip: Waveform, true_words: str
 ) -> None:
-    with open_runtime(broken(tiny_en, tmp_path, name), num_threads=1) as runtime:
-        found = words(runtime, [clip])
-    assert score(true_words, found, languages=["en"]).words.rate > 0.5
+    with WhisperCpp(broken(tiny_en, tmp_path, name)) as runtime:
+        found = runtime.transcribe(clip, "en")
+    assert found
+    assert score([true_words], [found], languages=["en"]).words.rate > 0.5
 
 
 @pytest.mark.parametrize(
@@ -133,37 +138,44 @@ def test_a_file_that_whisper_cpp_refuses_or_dies_of_is_an_error(
 ) -> None:
     path = broken(tiny_en, tmp_path, name)
     with pytest.raises(EartuneError, match=r"broken\.bin: whisper\.cpp ended .*; the file is broken") as caught:
-        open_runtime(path, num_threads=1)
+        WhisperCpp(path)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_process_that_dies_between_two_clips_is_an_error(tiny_en: Path, clip: Waveform) -> None:
-    with open_runtime(tiny_en, num_threads=1) as runtime:
-        runtime._process.kill()
-        runtime._process.wait()
+    with WhisperCpp(tiny_en) as runtime:
+        runtime._worker._process.kill()
+        runtime._worker._process.wait()
         with pytest.raises(EartuneError, match=r"whisper\.cpp ended by SIGKILL"):
-            runtime.transcribe([clip], "en", timestamps=False)
+            runtime.transcribe(clip, "en")
 
 
-def test_a_language_that_it_does_not_know_is_an_error(tiny_model: Path, tmp_path: Path, clip: Waveform) -> None:
+@pytest.mark.parametrize("language", ["xx", "yue"])
+def test_a_language_that_the_model_does_not_have_is_an_error(language: str, tiny_model: Path, tmp_path: Path) -> None:
     write_ggml(load(find(str(tiny_model))), tmp_path / "model.bin", kind="f16")
     with (
-        open_runtime(tmp_path / "model.bin", num_threads=1) as runtime,
-        pytest.raises(EartuneError, match="does not know the language 'xx'"),
+        WhisperCpp(tmp_path / "model.bin") as runtime,
+        pytest.raises(InputError, match=f"language '{language}': the model has no token for it"),
     ):
-        runtime.transcribe([clip], "xx", timestamps=False)
+        runtime.transcribe(np.zeros(16_000, dtype=np.float32), language)
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_what_it_cannot_do_is_one_line(tiny_en: Path, tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"GGUF and something")
-    with pytest.raises(InputError, match="is no ggml file"):
-        open_runtime(tmp_path / "model.bin")
-    with pytest.raises(InputError, match="cannot be read"):
-        open_runtime(tmp_path / "missing.bin")
+    with pytest.raises(InputError, match="it does not begin as a ggml file"):
+        WhisperCpp(tmp_path / "model.bin")
+    with pytest.raises(InputError, match="does not exist"):
+        WhisperCpp(tmp_path / "missing.bin")
+    with pytest.raises(InputError, match=r"device 'cuda': whisper\.cpp .* leave it at cpu"):
+        WhisperCpp(tiny_en, device="cuda")
+    with pytest.raises(InputError, match="task 'translate': the model is English-only"):
+        WhisperCpp(tiny_en, task="translate")
+    with WhisperCpp(tiny_en) as runtime, pytest.raises(InputError, match=r"a clip of 30\.1 s exceeds"):
+        runtime.transcribe(np.zeros(481_600, dtype=np.float32), "en")
 
 
 def test_without_pywhispercpp_it_says_what_to_install(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"pip install eartune\[whisper-cpp\]"):
-        open_runtime(tiny_en)
+    monkeypatch.setattr("eartune.runtimes.runtime.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"whisper.cpp is not installed; pip install 'eartune\[whisper-cpp\]'"):
+        WhisperCpp(tiny_en)

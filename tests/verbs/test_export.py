@@ -14,9 +14,9 @@ from eartune.errors import EartuneError, InputError
 from eartune.families.registry import family_of
 from eartune.nemo.archive import read_archive
 from eartune.training.adaptation.adapter_files import logits
-from eartune.verbs.export import export
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train
+from tests.exports import export_one
 
 # the verbs have the names of their modules
 merging = importlib.import_module("eartune.verbs.merge")
@@ -42,16 +42,16 @@ def test_a_run_becomes_an_archive_a_folder_and_an_archive_again(
     kind: str, method: str, tiny_nemo: dict[str, Path], tiny_speech: Path, tmp_path: Path
 ) -> None:
     run = tuned(tiny_nemo[kind], tiny_speech, tmp_path / "run", method=method)
-    exported = export(str(run), to="nemo", out=tmp_path / "tuned.nemo")
+    exported = export_one(run, to="nemo", out=tmp_path / "tuned.nemo")
     assert exported.checkpoint == "last"
     assert exported.largest_difference <= 1e-4
     expected = answers(run)
     assert (answers(tiny_nemo[kind]) - expected).abs().max() > 1e-2, "training has changed it"
     torch.testing.assert_close(answers(tmp_path / "tuned.nemo"), expected, atol=1e-4, rtol=0)
-    export(str(run), to="hf", out=tmp_path / "folder")
+    export_one(run, to="hf", out=tmp_path / "folder")
     torch.testing.assert_close(answers(tmp_path / "folder"), expected, atol=1e-4, rtol=0)
     assert json.loads((tmp_path / "folder" / "origin.json").read_text())["family"] == family_of(str(tiny_nemo[kind]))
-    export(str(tmp_path / "folder"), to="nemo", out=tmp_path / "again.nemo", original=tiny_nemo[kind])
+    export_one(tmp_path / "folder", to="nemo", out=tmp_path / "again.nemo", original=tiny_nemo[kind])
     one, other = (read_archive(tmp_path / name) for name in ("tuned.nemo", "again.nemo"))
     assert one.config == other.config == read_archive(tiny_nemo[kind]).config
     for name, weight in one.weights().items():
@@ -59,9 +59,9 @@ def test_a_run_becomes_an_archive_a_folder_and_an_archive_again(
 
 
 def test_a_whisper_is_no_model_of_nemo(tiny_model: Path, tiny_nemo: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a Whisper is no model of NeMo"):
-        export(str(tiny_model), to="nemo", out=tmp_path / "x.nemo", original=tiny_nemo["ctc"])
-    export(str(tiny_model), to="hf", out=tmp_path / "whisper")
+    with pytest.raises(InputError, match="--to nemo: a whisper is not exported to it"):
+        export_one(tiny_model, to="nemo", out=tmp_path / "x.nemo", original=tiny_nemo["ctc"])
+    export_one(tiny_model, to="hf", out=tmp_path / "whisper")
     torch.testing.assert_close(answers(tmp_path / "whisper"), answers(tiny_model), atol=1e-5, rtol=0)
 
 
@@ -69,23 +69,23 @@ def test_places_and_originals_are_checked_before_anything_is_loaded(
     tiny_nemo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "folder"
-    export(str(tiny_nemo["ctc"]), to="hf", out=folder)
+    export_one(tiny_nemo["ctc"], to="hf", out=folder)
     monkeypatch.setattr(merging, "open_located", None)
     (tmp_path / "taken.nemo").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"taken\.nemo: is there already"):
-        export(str(tiny_nemo["ctc"]), to="nemo", out=tmp_path / "taken.nemo")
-    with pytest.raises(InputError, match=r"does not end in \.nemo"):
-        export(str(tiny_nemo["ctc"]), to="nemo", out=tmp_path / "model")
+        export_one(tiny_nemo["ctc"], to="nemo", out=tmp_path / "taken.nemo")
+    with pytest.raises(InputError, match=r"taken\.nemo: is a file; choose another place"):
+        export_one(tiny_nemo["ctc"], to="hf", out=tmp_path / "taken.nemo")
     with pytest.raises(InputError, match="is the original archive itself"):
-        export(str(tiny_nemo["ctc"]), to="nemo", out=tiny_nemo["ctc"], replace=True)
+        export_one(tiny_nemo["ctc"], to="nemo", out=tiny_nemo["ctc"], replace=True)
     (folder / "origin.json").unlink()
     with pytest.raises(InputError, match=r"did not begin as a \.nemo file here; name the one .* --original"):
-        export(str(folder), to="nemo", out=tmp_path / "new.nemo")
+        export_one(folder, to="nemo", out=tmp_path / "new.nemo")
 
 
 def test_an_archive_of_another_model_is_refused(tiny_nemo: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="came from another model"):
-        export(str(tiny_nemo["rnnt"]), to="nemo", out=tmp_path / "x.nemo", original=tiny_nemo["tdt"])
+        export_one(tiny_nemo["rnnt"], to="nemo", out=tmp_path / "x.nemo", original=tiny_nemo["tdt"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,7 +95,7 @@ def test_what_answers_otherwise_is_not_left_behind(
 ) -> None:
     monkeypatch.setattr(merging, "_difference", lambda *_: 0.5)
     with pytest.raises(EartuneError, match=r"logits differ by 0\.5"):
-        export(str(tiny_nemo["tdt"]), to=form, out=tmp_path / name)
+        export_one(tiny_nemo["tdt"], to=form, out=tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,16 +105,16 @@ def test_rounding_of_float32_alone_does_not_refuse_an_export(
 ) -> None:
     """As in a deep model: a limit below what float32 can do, and far above the difference of the weights."""
     run = tuned(tiny_nemo["tdt"], tiny_speech, tmp_path / "run", method="lora")
-    difference = export(str(run), to=form, out=tmp_path / f"usual-{name}").largest_difference
+    difference = export_one(run, to=form, out=tmp_path / f"usual-{name}").largest_difference
     monkeypatch.setattr(merging, "MERGE_TOLERANCE", difference * 0.9)
-    assert export(str(run), to=form, out=tmp_path / name).largest_difference < difference * 0.9
+    assert export_one(run, to=form, out=tmp_path / name).largest_difference < difference * 0.9
 
 
 def test_the_family_is_told_by_what_lies_there(tiny_nemo: dict[str, Path], tmp_path: Path) -> None:
     assert {kind: family_of(str(path)) for kind, path in tiny_nemo.items()} == {
         "ctc": "parakeet", "rnnt": "parakeet", "tdt": "parakeet", "hybrid": "parakeet", "canary": "canary",
     }  # fmt: skip
-    export(str(tiny_nemo["hybrid"]), to="hf", out=tmp_path / "model")
+    export_one(tiny_nemo["hybrid"], to="hf", out=tmp_path / "model")
     assert family_of(str(tmp_path / "model")) == "parakeet"
     assert family_of("nvidia/canary-1b-v2") == "canary"
     assert family_of("openai/whisper-small") == "whisper"

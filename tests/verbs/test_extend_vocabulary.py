@@ -24,11 +24,11 @@ from eartune.speech_model import SpeechModel
 from eartune.training.adaptation.adapter_files import ADAPTER_WEIGHTS, logits
 from eartune.training.adaptation.adapter_files import merge as merge_adapter
 from eartune.verbs.evaluate import evaluate
-from eartune.verbs.export import export
 from eartune.verbs.merge import merge
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train
 from eartune.verbs.transcribe import transcribe
+from tests.exports import export_one
 from tests.families.parakeet.test_vocabulary import EXTENDED
 from tests.families.parakeet.test_weights import KINDS
 from tests.verbs.test_methods import Lines
@@ -91,9 +91,9 @@ def test_a_run_with_adapters_is_found_again_by_every_later_verb(
     expected = logits(tuned.network, probe, dtype=torch.float32)
     merge(str(run.path), out=tmp_path / "merged")
     exported = tmp_path / "exported.nemo"
-    export(str(run.path), to="nemo", out=exported)
+    export_one(run.path, to="nemo", out=exported)
     # a merged model knows its tokenizer, and through it what to add to the archive it began as
-    export(str(tmp_path / "merged"), to="nemo", out=tmp_path / "again.nemo")
+    export_one(tmp_path / "merged", to="nemo", out=tmp_path / "again.nemo")
     utterances = read_manifest([russian]).utterances
     hypotheses: dict[str, list[str]] = {}
     for path in (tmp_path / "merged", exported, tmp_path / "again.nemo"):
@@ -132,7 +132,7 @@ def test_other_methods_train_the_new_rows_too(
     for name in EXTENDED["hybrid"]:
         assert before[f"{name}.weight"].shape == after[f"{name}.weight"].shape
         assert not torch.equal(before[f"{name}.weight"], after[f"{name}.weight"]), name
-    export(str(run.path), to="nemo", out=tmp_path / "tuned.nemo")
+    export_one(run.path, to="nemo", out=tmp_path / "tuned.nemo")
 
 
 def test_a_killed_run_ends_in_the_weights_of_an_unbroken_one(
@@ -182,7 +182,7 @@ def test_texts_that_lack_nothing_add_nothing(tiny_nemo: dict[str, Path], tiny_sp
     run = train(configure(tiny_nemo["ctc"], tiny_speech, tmp_path / "run", max_steps=1), reporter=said)
     assert "extend_vocabulary: the tokenizer has a token for every character, so none is added" in said.said
     assert not any("trained in full" in line for line in said.said)
-    export(str(run.path), to="nemo", out=tmp_path / "tuned.nemo")
+    export_one(run.path, to="nemo", out=tmp_path / "tuned.nemo")
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from eartune.errors import InputError, Interrupted
 from eartune.families.registry import family_of
 from eartune.nemo.archive import read_archive
 from eartune.training.adaptation.adapter_files import logits
-from eartune.verbs.export import export
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train
+from tests.exports import export_one
 from tests.tiny_nemo import MODELS
 
 PARTS = {"unfreeze_encoder_last": 1, "unfreeze_head": True, "train_norms": True, "train_bias": True}
@@ -69,7 +69,7 @@ def test_a_tuned_model_becomes_an_archive_that_answers_alike(
     options = METHODS[method] | (WIDE[kind] if method == "wide" else {})
     run = train(configured(tiny_nemo[kind], tiny_speech, tmp_path / "run", **options))
     out = tmp_path / "tuned.nemo"
-    written = export(str(run.path), to="nemo", out=out)
+    written = export_one(run.path, to="nemo", out=out)
     assert written.largest_difference <= 1e-4
     tuned, base = (open_located(locate(str(path))) for path in (run.path, tiny_nemo[kind]))
     probe = tuned.probe_inputs()

@@ -11,7 +11,9 @@ from eartune.cli.main import Parser, positive
 def build_parser() -> Parser:
     parser = Parser("evaluate")
     parser.add_argument(
-        "model", metavar="RUN_OR_MODEL", help="a run, an adapter, a model folder, a hub id, a .pt or a .nemo file"
+        "model",
+        metavar="RUN_OR_MODEL",
+        help="a run, an adapter, a model folder, a hub id, a .pt or a .nemo file, or an export",
     )
     parser.add_argument("--data", nargs="+", type=Path, required=True, help="manifests to measure on")
     parser.add_argument(

@@ -21,7 +21,7 @@ VERBS = {
     "train": "tune a model on your speech",
     "evaluate": "measure a model (and its base) on a manifest: WER, CER, the worst utterances",
     "merge": "merge an adapter into its base model, with proof",
-    "export": "write a tuned model as a .nemo file or a Hugging Face folder, read back before it counts",
+    "export": "write a tuned model for whisper.cpp, faster-whisper, ONNX, NeMo, ..., and try it there",
     "transcribe": "write down what is said in recordings",
     "demo": "show the whole way on bundled speech, in minutes on a CPU",
 }

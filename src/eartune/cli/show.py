@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eartune.export.record import program_of
 from eartune.reporting import clock
 from eartune.scoring import differences
+from eartune.verbs.artefact import Exported
 from eartune.verbs.demo import Demonstration
 from eartune.verbs.evaluate import Evaluation, Measured
 from eartune.verbs.train import TrainedRun
@@ -97,6 +99,33 @@ def sentence(evaluation: Evaluation, index: int) -> Text:
     return text
 
 
+def export_table(exports: Sequence[Exported]) -> Table:
+    """Make the table of exports: what each says beside the model, and what it takes."""
+    table = Table(
+        title="Exports, each decoded by the program it is for",
+        caption="WER of the model and of the export; times faster than real time",
+    )
+    table.add_column("")
+    for name in ("model", "export", "sentences differ", "long recording", "speed", "MiB"):
+        table.add_column(name, justify="right")
+    for exported in exports:
+        name, gate = f"{exported.format} {exported.quantization}", exported.gate
+        if gate is None:
+            table.add_row(name, f"not tried: {exported.skipped}")
+            continue
+        parity = gate.parity
+        table.add_row(
+            name,
+            _percent(parity.model.rate),
+            _percent(parity.artefact.rate),
+            f"{parity.num_differing} of {parity.num_utterances}",
+            "" if gate.long is None else "heard whole" if gate.long.check.passes else "fails",
+            f"{1 / max(parity.cost.real_time_factor, 1e-9):.1f}",
+            f"{parity.cost.size_bytes / 2**20:.0f}",
+        )
+    return table
+
+
 def _marked(model: Measured, index: int) -> Text:
     scored = model.scores.utterances[index]
     words = Text()
@@ -142,11 +171,13 @@ def show_demonstration(found: Demonstration, *, console: Console | None = None) 
     for index in gained[:NUM_SENTENCES]:
         console.print(sentence(evaluation, index), soft_wrap=True)
     console.print(f"{found.clip.name}, transcribed by the merged model:\n  {found.clip_heard}\n", soft_wrap=True)
+    console.print(export_table(found.exported))
     times = ", ".join(f"{name} {clock(value)}" for name, value in found.seconds.items())
     console.print(f"Times: {times}")
     places = {
         "run, with the adapter": found.trained.path,
         "merged model, ready to use": found.merged.path,
+        **{f"for {program_of(each.format)['program']}": each.path for each in found.exported},
         "hypotheses and scores": evaluation.out,
         "summary": found.out / "summary.json",
     }

@@ -13,7 +13,9 @@ from eartune.cli.main import Parser, positive
 def build_parser() -> Parser:
     parser = Parser("transcribe")
     parser.add_argument(
-        "model", metavar="RUN_OR_MODEL", help="a run, an adapter, a model folder, a hub id, a .pt or a .nemo file"
+        "model",
+        metavar="RUN_OR_MODEL",
+        help="a run, an adapter, a model folder, a hub id, a .pt or a .nemo file, or an export",
     )
     parser.add_argument("recordings", nargs="+", type=Path, metavar="AUDIO", help="recordings of any length")
     parser.add_argument("--format", choices=("text", "json", "srt", "vtt"), default="text", help="default text")

@@ -33,16 +33,16 @@ def measure(
     waveforms: Sequence[Waveform],
     languages: Sequence[str | None],
 ) -> Heard:
-    """Open an artefact and decode clips one after another. Raises what the runtime raises.
+    """Open an artefact, decode clips one after another, and close it. Raises what the runtime raises.
 
     The first of a process also pays for the import of its runtime.
     """
     with _peak_memory() as peak:
         began = time.perf_counter()
-        runtime = open_runtime(artefact)
-        opened = time.perf_counter()
-        hypotheses = tuple(runtime.transcribe(*clip) for clip in zip(waveforms, languages, strict=True))
-        ended = time.perf_counter()
+        with open_runtime(artefact) as runtime:
+            opened = time.perf_counter()
+            hypotheses = tuple(runtime.transcribe(*clip) for clip in zip(waveforms, languages, strict=True))
+            ended = time.perf_counter()
     cost = Cost(
         load_s=opened - began,
         decode_s=ended - opened,
@@ -61,17 +61,16 @@ def size_bytes(artefact: Path) -> int:
 
 @contextmanager
 def _peak_memory() -> Iterator[list[int]]:
-    """Yield a list of one number: the most memory the process had within the block beyond what it began with.
+    """Yield a list of one number: the most memory the process and its children had in the block beyond the beginning.
 
     Looked at from time to time: what the system keeps is the peak of the whole process, from long before.
     """
-    process = psutil.Process()
-    before = process.memory_info().rss
+    before = _memory_bytes()
     peak = [0]
     ended = threading.Event()
 
     def look() -> None:
-        peak[0] = max(peak[0], process.memory_info().rss - before)
+        peak[0] = max(peak[0], _memory_bytes() - before)
 
     def watch() -> None:
         while not ended.wait(SAMPLE_EVERY_S):
@@ -85,3 +84,16 @@ def _peak_memory() -> Iterator[list[int]]:
         ended.set()
         watcher.join()
         look()
+
+
+def _memory_bytes() -> int:
+    """Return what the process holds, with its children: some runtimes compute in one."""
+    process = psutil.Process()
+    found = int(process.memory_info().rss)
+    for child in process.children(recursive=True):
+        try:
+            found += child.memory_info().rss
+        except psutil.NoSuchProcess:
+            # it ended between the two looks
+            continue
+    return found

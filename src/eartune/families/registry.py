@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -11,6 +11,7 @@ from eartune.base_model import BaseModel, model_type
 from eartune.config.family import EXTENSIBLE
 from eartune.config.train_config import FAMILIES
 from eartune.errors import InputError, nearest
+from eartune.export.exporter import FamilyExports
 from eartune.manifest import Utterance
 from eartune.speech_model import SpeechModel
 
@@ -34,13 +35,9 @@ def family(name: str) -> FamilyDoor:
     return cast(FamilyDoor, importlib.import_module(f"eartune.families.{name}.load"))
 
 
-def nemo_writer(name: str) -> Callable[[SpeechModel, Path, Path], None]:
-    """Return what writes a family's models as .nemo: (speech, the original archive, the file to write)."""
-    if name == "whisper":
-        raise InputError("a Whisper is no model of NeMo: .nemo is for canary and parakeet; export it to hf")
-    return cast(
-        Callable[[SpeechModel, Path, Path], None], importlib.import_module(f"eartune.families.{name}.load").write_nemo
-    )
+def exports_of(name: str) -> FamilyExports:
+    """Return what a family's models are exported to."""
+    return cast(FamilyExports, importlib.import_module(f"eartune.families.{name}.exports").EXPORTS)
 
 
 class VocabularyDoor(Protocol):

@@ -5,12 +5,13 @@ Defaults are those of NeMo's classes (nemo/collections/asr/modules/conformer_enc
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from transformers import ParakeetEncoderConfig
 
 from eartune.errors import InputError
-from eartune.nemo.archive import CONFIG, NemoArchive
+from eartune.nemo.archive import CONFIG, NemoArchive, read_archive
 from eartune.nemo.features import feature_settings
 
 Kind: TypeAlias = Literal["ctc", "transducer", "hybrid", "canary"]
@@ -36,6 +37,13 @@ def model_kind(archive: NemoArchive) -> Kind:
             "tune this model with NeMo itself"
         )
     return KINDS[name]
+
+
+def known_config(path: Path) -> dict[str, Any]:
+    """Return the configuration of a .nemo file. Raises InputError for what is no Parakeet and no Canary."""
+    archive = read_archive(path)
+    model_kind(archive)
+    return archive.config
 
 
 def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from transformers import ParakeetFeatureExtractor, PreTrainedTokenizerBase
+from transformers import ParakeetFeatureExtractor, PreTrainedTokenizerBase, ProcessorMixin
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.manifest import Utterance
@@ -44,7 +45,7 @@ def parts_of(archive: NemoArchive) -> tuple[PreTrainedTokenizerBase, LogMel]:
     return tokenizer, LogMel(feature_settings(archive))
 
 
-class NemoSpeech:
+class NemoSpeech(ABC):
     """A network of NeMo's with its tokenizer and features; each clip is seen in its own length."""
 
     max_duration_s = MAX_DURATION_S
@@ -93,8 +94,13 @@ class NemoSpeech:
         self.save_companions(folder)
 
     def save_companions(self, folder: Path) -> None:
-        self.tokenizer.save_pretrained(folder)
-        ParakeetFeatureExtractor(**asdict(self.log_mel.settings)).save_pretrained(folder)
+        extractor = ParakeetFeatureExtractor(**asdict(self.log_mel.settings))
+        extractor.save_pretrained(folder)
+        self.processor(extractor).save_pretrained(folder)
+
+    @abstractmethod
+    def processor(self, extractor: ParakeetFeatureExtractor) -> ProcessorMixin:
+        """Return what transformers runs the model with: the tokenizer completed, and how to ask and decode."""
 
 
 def feature_inputs(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import islice
 from pathlib import Path
 
-from eartune.errors import InputError
+import numpy as np
+import numpy.typing as npt
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.errors import EartuneError, InputError
 from eartune.runtimes.runtime import (
-    MAX_TOKENS,
     LongTranscript,
     Opened,
+    Task,
     count_fallbacks,
     known_language,
+    known_task,
     opening,
     padded,
 )
@@ -18,11 +25,15 @@ from eartune.speech_model import Segment, Waveform
 
 FILES = ("model.bin", "config.json", "vocabulary.json", "tokenizer.json", "preprocessor_config.json")
 
+# people do not speak in shorter ones; a file with broken times has no end
+MOST_SEGMENTS_PER_S, MOST_SEGMENTS_MORE = 4, 40
+
 
 class FasterWhisper(Opened):
     """A folder opened in faster-whisper, on a CPU with `num_threads`, or on a CUDA device."""
 
-    def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1) -> None:
+    def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
+        self._folder = folder
         if folder.is_file():
             raise InputError(f"{folder}: is not a folder; faster-whisper runs folders of CTranslate2")
         # faster-whisper asks the hub for a tokenizer that is missing, and takes 80 mel bins where nothing is said
@@ -30,14 +41,18 @@ class FasterWhisper(Opened):
         if missing:
             raise InputError(f"{folder}: has no {missing[0]}, which faster-whisper needs; export the model again")
         with opening(folder, package="faster_whisper", extra="eartune[ctranslate2]", program="faster-whisper"):
-            from faster_whisper import WhisperModel  # noqa: PLC0415  an optional extra
+            import ctranslate2  # noqa: PLC0415  optional extras
+            from faster_whisper import WhisperModel  # noqa: PLC0415
 
+            # it warns that a CPU computes float16 in float32
+            ctranslate2.set_log_level(logging.ERROR)
             self._model = WhisperModel(str(folder), device=device, cpu_threads=num_threads, local_files_only=True)
         needed, made = self._model.model.n_mels, len(self._model.feature_extractor.mel_filters)
         if needed != made:
             raise InputError(
                 f"{folder}: preprocessor_config.json asks for {made} mel bins, its network for {needed}; export again"
             )
+        self._task = known_task(task, multilingual=self._model.model.is_multilingual)
 
     @property
     def arithmetic(self) -> str:
@@ -46,13 +61,14 @@ class FasterWhisper(Opened):
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         # faster-whisper fills a window with zeros in the features, which is no silence but a noise: tiny models then
-        # write other words. Silence in the samples gives the features of all other programs.
+        # write other words. Silence in the samples gives the features of all other programs. No max_new_tokens:
+        # CTranslate2 writes half as many; without, it writes half of the model's 448 positions.
         segments, _ = self._model.transcribe(
             padded(waveform_S),
             language=self._known(language),
+            task=self._task,
             beam_size=1,
             temperature=0.0,
-            max_new_tokens=MAX_TOKENS,
             without_timestamps=True,
             condition_on_previous_text=False,
             no_speech_threshold=None,
@@ -67,13 +83,46 @@ class FasterWhisper(Opened):
         # windows that are decoded again draw their words: the same ones each time
         ctranslate2.set_random_seed(0)
         found, _ = self._model.transcribe(
-            waveform_S, language=self._known(language), beam_size=1, best_of=1, condition_on_previous_text=False
+            waveform_S,
+            language=self._known(language),
+            task=self._task,
+            beam_size=1,
+            best_of=1,
+            condition_on_previous_text=False,
         )
-        heard = list(found)
+        most = MOST_SEGMENTS_PER_S * len(waveform_S) / SAMPLE_RATE_HZ + MOST_SEGMENTS_MORE
+        heard = list(islice(found, round(most)))
+        if len(heard) == round(most):
+            raise EartuneError(
+                f"{self._folder}: moves ahead by {1 / MOST_SEGMENTS_PER_S:g} s or less with each segment"
+            )
         return LongTranscript(
             tuple(Segment(round(each.start, 2), round(each.end, 2), each.text.strip()) for each in heard),
             count_fallbacks((each.seek, each.temperature) for each in heard),
         )
+
+    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+        from faster_whisper.tokenizer import Tokenizer  # noqa: PLC0415  an optional extra
+
+        extractor, multilingual = self._model.feature_extractor, self._model.model.is_multilingual
+        features_MT = extractor(padded(waveform_S))[:, : extractor.nb_max_frames]
+        spoken = self._known(language) or self._model.detect_language(features=features_MT)[0]
+        tokenizer = Tokenizer(self._model.hf_tokenizer, multilingual, task=self._task, language=spoken)
+        prompt = self._model.get_prompt(tokenizer, [], without_timestamps=True)
+        (found,) = self._model.model.generate(
+            self._model.encode(features_MT),
+            [prompt],
+            beam_size=1,
+            max_length=len(prompt),
+            suppress_blank=False,
+            suppress_tokens=[],
+            return_logits_vocab=True,
+        )
+        import ctranslate2  # noqa: PLC0415  an optional extra
+
+        # on a CUDA device they are there, and in float16
+        first_V = found.logits[0][0].to_device(ctranslate2.Device.cpu).to(ctranslate2.DataType.float32)
+        return np.array(first_V)
 
     def _known(self, language: str | None) -> str | None:
         tokens = self._model.hf_tokenizer.get_vocab()

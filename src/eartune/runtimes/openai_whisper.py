@@ -4,51 +4,58 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
     LongTranscript,
     Opened,
+    Task,
     count_fallbacks,
     known_language,
+    known_task,
     opening,
     padded,
 )
+from eartune.runtimes.torch_threads import torch_threads
 from eartune.speech_model import Segment, Waveform
 
 
 class OpenAIWhisper(Opened):
-    """A .pt file opened in openai-whisper, in float32 on a CPU and in float16 on a CUDA device."""
+    """A .pt file opened in openai-whisper: float32 on a CPU with `num_threads`, float16 on a CUDA device."""
 
-    def __init__(self, path: Path, *, device: str = "cpu") -> None:
+    def __init__(self, path: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
         with opening(path, package="whisper", extra="openai-whisper", program="openai-whisper"):
             import whisper  # noqa: PLC0415  an optional package
 
             self._whisper = whisper
             self._model = whisper.load_model(str(path.resolve()), device=device)
+        self._task = known_task(task, multilingual=self._model.is_multilingual)
+        self._num_threads = num_threads
         self._fp16 = device != "cpu"
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
-        mel_MT = self._whisper.log_mel_spectrogram(
-            padded(waveform_S), n_mels=self._model.dims.n_mels, device=self._model.device
-        )
         options = self._whisper.DecodingOptions(
             language=self._known(language),
+            task=self._task,
             temperature=0.0,
             sample_len=MAX_TOKENS,
             without_timestamps=True,
             fp16=self._fp16,
         )
-        return str(self._whisper.decode(self._model, mel_MT.to(self._model.device), options).text).strip()
+        with torch_threads(self._num_threads):
+            return str(self._whisper.decode(self._model, self._mel(waveform_S), options).text).strip()
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
         # windows that are decoded again draw their words: the same ones each time
-        with torch.random.fork_rng():
+        with torch_threads(self._num_threads), torch.random.fork_rng():
             torch.manual_seed(0)
             found = self._model.transcribe(
                 waveform_S,
                 language=self._known(language),
+                task=self._task,
                 condition_on_previous_text=False,
                 fp16=self._fp16,
                 verbose=None,
@@ -57,6 +64,30 @@ class OpenAIWhisper(Opened):
             tuple(Segment(round(each["start"], 2), round(each["end"], 2), each["text"].strip()) for each in found),
             count_fallbacks((each["seek"], each["temperature"]) for each in found),
         )
+
+    @torch.no_grad()
+    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+        mel_MT, spoken = self._mel(waveform_S), self._known(language)
+        with torch_threads(self._num_threads):
+            if spoken is None:
+                _, chances = self._model.detect_language(mel_MT)
+                spoken = max(chances, key=chances.__getitem__)
+            tokenizer = self._whisper.tokenizer.get_tokenizer(
+                self._model.is_multilingual,
+                num_languages=self._model.num_languages,
+                language=spoken,
+                task=self._task,
+            )
+            prompt_1U = torch.tensor([tokenizer.sot_sequence_including_notimestamps], device=mel_MT.device)
+            logits_1UV = self._model.logits(prompt_1U, self._model.embed_audio(mel_MT[None]))
+        found_V: npt.NDArray[np.float32] = logits_1UV[0, -1].float().cpu().numpy()
+        return found_V
+
+    def _mel(self, waveform_S: Waveform) -> torch.Tensor:
+        mel_MT: torch.Tensor = self._whisper.log_mel_spectrogram(
+            padded(waveform_S), n_mels=self._model.dims.n_mels, device=self._model.device
+        )
+        return mel_MT.half() if self._fp16 else mel_MT
 
     def _known(self, language: str | None) -> str | None:
         names = list(self._whisper.tokenizer.LANGUAGES)[: self._model.num_languages]

@@ -10,18 +10,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from eartune.audio import SAMPLE_RATE_HZ
-from eartune.errors import InputError
+from eartune.errors import EartuneError, InputError
 from eartune.speech_model import Segment, Waveform
+
+Task: TypeAlias = Literal["transcribe", "translate"]
 
 WINDOW_S = 30
 # the most that a clip is answered with: half of Whisper's text positions, as in openai-whisper
 MAX_TOKENS = 224
+
+
+class CannotRun(InputError):  # noqa: N818  what is wrong is the machine
+    """An artefact cannot be run here, whole or not: its program is not installed, or does not do that."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,9 @@ class LongTranscript:
 
 class Runtime(Protocol):
     """An exported model, opened; close it, or use it in a `with` block."""
+
+    max_duration_s: float
+    """The longest clip it decodes at once."""
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         """Decode a clip that fits into one window greedily, without timestamps, at temperature 0 only.
@@ -73,7 +82,9 @@ class ShowsLogits(Protocol):
 
 
 class Opened:
-    """What every runtime can do: be used in a `with` block."""
+    """What every runtime can do: be used in a `with` block. The longest clip is Whisper's."""
+
+    max_duration_s: float = WINDOW_S
 
     def close(self) -> None:
         return
@@ -89,14 +100,32 @@ class Opened:
 def opening(path: Path, *, package: str, extra: str, program: str) -> Iterator[None]:
     """Turn what a runtime says while it opens a file into one line. Raises InputError."""
     if find_spec(package) is None:
-        raise InputError(f"{program} is not installed; pip install '{extra}'")
+        raise CannotRun(f"{program} is not installed; pip install '{extra}'")
     if not path.exists():
         raise InputError(f"{path}: does not exist; name what `eartune export` wrote")
     try:
         yield
+    except EartuneError:
+        raise
     except Exception as error:  # runtimes raise anything over files that are not theirs
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: {program} cannot open it: {reason[:200]}") from None
+        raise InputError(f"{path}: {program} cannot open it: {_reason(error)}") from None
+
+
+@contextmanager
+def decoding(path: Path, *, program: str) -> Iterator[None]:
+    """Turn what a runtime raises over a file that it could open into one line. Raises EartuneError."""
+    try:
+        yield
+    except EartuneError:
+        raise
+    except Exception as error:  # of files that do not belong together
+        raise EartuneError(
+            f"{path}: {program} cannot decode with it: {_reason(error)}; export the model again"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def padded(waveform_S: Waveform) -> Waveform:
@@ -116,6 +145,13 @@ def known_language(language: str | None, *, known: Iterable[str], multilingual: 
         what = "the model has no token for it" if multilingual else "the model is English-only"
         raise InputError(f"language {language!r}: {what}")
     return language if multilingual else "en"
+
+
+def known_task(task: Task, *, multilingual: bool) -> Task:
+    """Return the task. Raises InputError for a translation by a model that cannot."""
+    if task == "translate" and not multilingual:
+        raise InputError("task 'translate': the model is English-only; leave it at transcribe")
+    return task
 
 
 def count_fallbacks(segments: Iterable[tuple[Any, float]]) -> int:

@@ -1,85 +1,193 @@
-"""The process in which whisper.cpp runs: `python whisper_cpp_worker.py MODEL NUM_THREADS`.
+"""The process in which whisper.cpp runs: `python whisper_cpp_worker.py MODEL NUM_THREADS TASK`."""
 
-It answers in lines of JSON: one when the model is loaded, and one for each request, which is a line of JSON and the
-samples of a recording as float32 (`samples` of them).
-"""
-
-import json
-import os
+import ctypes
+import re
 import sys
-from typing import Any, BinaryIO
+from functools import partial
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import _pywhispercpp as whisper_cpp
 import numpy as np
 
+from eartune.runtimes.worker_loop import Decode, answer_requests
 
-def main(path: str, num_threads: int) -> None:
-    """Load a model and answer requests until there are no more."""
-    # whatever C++ prints must not come between the answers
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    context = whisper_cpp.whisper_init_from_file_with_params(path, whisper_cpp.whisper_context_default_params())
-    # where loading failed, this is a null pointer in a wrapper: reading from it ends the process here, with the reason
-    # in the log, instead of in the middle of a recording
-    whisper_cpp.whisper_n_vocab(context)
-    _send(answers, {"loaded": True})
-    while line := sys.stdin.buffer.readline():
-        request = json.loads(line)
-        samples = np.frombuffer(sys.stdin.buffer.read(4 * request["samples"]), dtype="<f4")
-        _send(answers, _transcribe(context, samples, request["language"], num_threads, request["timestamps"]))
+# whisper.cpp takes for languages what a multilingual vocabulary has beyond so many tokens
+FIRST_LANGUAGES = 51766
+FALLBACKS = re.compile(r"fallbacks = *(\d+) p / *(\d+) h")
+
+
+def load(path: str, num_threads: int, task: str) -> tuple[dict[str, Any], Decode]:
+    """Load a model; requests say what is `wanted` (text, segments or logits) and the `language`."""
+    model = Model(path, num_threads, task)
+    answers = {"text": model.text, "segments": model.segments, "logits": model.logits}
+    facts = {"multilingual": model.multilingual, "languages": model.languages}
+    return facts, lambda samples, request: answers[request["wanted"]](samples, request["language"])
 
 
 # Any: the types of the extension module are not described
-def _transcribe(context: Any, samples: Any, language: str, num_threads: int, timestamps: bool) -> dict[str, Any]:
-    # it would go on without a word, and without a language
-    if language != "auto" and whisper_cpp.whisper_lang_id(language) < 0:
-        return {"error": f"does not know the language {language!r}"}
-    params = _greedy(num_threads, language, timestamps=timestamps)
-    failure = whisper_cpp.whisper_full(context, params, samples, samples.size)
-    if failure:
-        return {"error": f"cannot decode a recording of {samples.size} samples (code {failure})"}
-    return {"segments": _segments(context)}
+class Model:
+    """A ggml file in whisper.cpp; languages are codes, or auto."""
+
+    def __init__(self, path: str, num_threads: int, task: str) -> None:
+        self._path, self._num_threads, self._task = path, num_threads, task
+        self._context = whisper_cpp.whisper_init_from_file_with_params(
+            path, whisper_cpp.whisper_context_default_params()
+        )
+        # where loading failed, this is a null pointer in a wrapper: reading from it ends the process here, with the
+        # reason in the log, instead of in the middle of a recording
+        num_vocabulary = whisper_cpp.whisper_n_vocab(self._context)
+        self.multilingual = bool(whisper_cpp.whisper_is_multilingual(self._context))
+        num_languages = min(num_vocabulary - FIRST_LANGUAGES, whisper_cpp.whisper_lang_max_id() + 1)
+        self.languages = [whisper_cpp.whisper_lang_str(number) for number in range(max(0, num_languages))]
+        self._for_logits: ForLogits | None = None
+
+    def text(self, samples: Any, language: str) -> dict[str, Any]:
+        """Decode a clip as Whisper does: no second attempt, nothing skipped."""
+        settings = {
+            "no_timestamps": True,
+            "temperature_inc": 0.0,
+            "suppress_nst": True,
+            # a probability above 1: no window is taken for silence
+            "no_speech_thold": 2.0,
+            # its own limit, at which it takes a text for a loop and gives none
+            "max_tokens": whisper_cpp.whisper_n_text_ctx(self._context) // 2 - 5,
+        }
+        return self._decode(samples, self._params(language, settings)) or {
+            "text": "".join(text for _, _, text in self._found()).strip()
+        }
+
+    def segments(self, samples: Any, language: str) -> dict[str, Any]:
+        """Decode a recording as whisper.cpp does by itself."""
+        params = self._params(language, {})
+        failures: list[int | None] = []
+
+        def window_begins(*_: Any) -> bool:
+            failures.append(self._failures())
+            return True
+
+        whisper_cpp.assign_encoder_begin_callback(params, window_begins)
+        if failed := self._decode(samples, params):
+            return failed
+        failures.append(self._failures())
+        told = [each for each in failures if each is not None]
+        again = sum(after > before for before, after in pairwise(told))
+        return {
+            "segments": [(start_s, end_s, text.strip()) for start_s, end_s, text in self._found()],
+            "num_fallbacks": again if len(told) == len(failures) else None,
+        }
+
+    def logits(self, samples: Any, language: str) -> dict[str, Any]:
+        """Return the logits of the first token of text."""
+        context = self._for_logits = self._for_logits or ForLogits(self._path, self._num_threads)
+        context.hear(samples)
+        prompt = [whisper_cpp.whisper_token_sot(self._context)]
+        if self.multilingual:
+            number = context.language() if language == "auto" else whisper_cpp.whisper_lang_id(language)
+            ask = getattr(whisper_cpp, f"whisper_token_{self._task}")
+            prompt += [whisper_cpp.whisper_token_lang(self._context, number), ask(self._context)]
+        prompt.append(whisper_cpp.whisper_token_not(self._context))
+        return {"logits": context.logits(prompt).tolist()}
+
+    def _params(self, language: str, settings: dict[str, Any]) -> Any:
+        params = whisper_cpp.whisper_full_default_params(whisper_cpp.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
+        settings = settings | {
+            "n_threads": self._num_threads,
+            "language": language,
+            "translate": self._task == "translate",
+            "no_context": True,
+            "print_progress": False,
+            "print_realtime": False,
+            "print_timestamps": False,
+        }
+        for name, value in settings.items():
+            setattr(params, name, value)
+        return params
+
+    def _decode(self, samples: Any, params: Any) -> dict[str, Any] | None:
+        failure = whisper_cpp.whisper_full(self._context, params, samples, samples.size)
+        return {"error": f"cannot decode a recording of {samples.size} samples (code {failure})"} if failure else None
+
+    def _found(self) -> list[tuple[float, float, str]]:
+        """Return start and end in seconds, and text; whisper.cpp counts hundredths."""
+        return [
+            (
+                whisper_cpp.whisper_full_get_segment_t0(self._context, number) / 100,
+                whisper_cpp.whisper_full_get_segment_t1(self._context, number) / 100,
+                whisper_cpp.whisper_full_get_segment_text(self._context, number).decode(errors="replace"),
+            )
+            for number in range(whisper_cpp.whisper_full_n_segments(self._context))
+        ]
+
+    def _failures(self) -> int | None:
+        """Return how many attempts at windows have failed so far, as its report on times says; it has no other word."""
+        lines: list[str] = []
+        whisper_cpp.whisper_log_set(lambda _level, line, *_: lines.append(line))
+        whisper_cpp.whisper_print_timings(self._context)
+        whisper_cpp.whisper_log_set(None)
+        told = FALLBACKS.search("".join(lines))
+        return int(told[1]) + int(told[2]) if told else None
 
 
-def _greedy(num_threads: int, language: str, *, timestamps: bool) -> Any:
-    """Return the settings under which whisper.cpp decodes as Whisper does: no second attempt, nothing skipped."""
-    params = whisper_cpp.whisper_full_default_params(whisper_cpp.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
-    settings = {
-        "n_threads": num_threads,
-        "language": language,
-        "no_timestamps": not timestamps,
-        "single_segment": False,
-        "no_context": True,
-        "temperature": 0.0,
-        "temperature_inc": 0.0,
-        "suppress_blank": True,
-        "suppress_nst": True,
-        # a probability above 1: no window is taken for silence
-        "no_speech_thold": 2.0,
-        "print_progress": False,
-        "print_realtime": False,
-        "print_timestamps": False,
-    }
-    for name, value in settings.items():
-        setattr(params, name, value)
-    return params
+class ContextParams(ctypes.Structure):
+    """whisper.h's whisper_context_params."""
+
+    _fields_: ClassVar = [
+        ("use_gpu", ctypes.c_bool),
+        ("flash_attn", ctypes.c_bool),
+        ("gpu_device", ctypes.c_int),
+        ("dtw_token_timestamps", ctypes.c_bool),
+        ("dtw_aheads_preset", ctypes.c_int),
+        ("dtw_n_top", ctypes.c_int),
+        ("num_dtw_aheads", ctypes.c_size_t),
+        ("dtw_aheads", ctypes.c_void_p),
+        ("dtw_mem_size", ctypes.c_size_t),
+    ]
 
 
-def _segments(context: Any) -> list[tuple[float, float, str]]:
-    """Return start and end in seconds, and text; whisper.cpp counts hundredths."""
-    segments = []
-    for number in range(whisper_cpp.whisper_full_n_segments(context)):
-        start_s = whisper_cpp.whisper_full_get_segment_t0(context, number) / 100
-        end_s = whisper_cpp.whisper_full_get_segment_t1(context, number) / 100
-        text = whisper_cpp.whisper_full_get_segment_text(context, number).decode(errors="replace").strip()
-        segments.append((start_s, end_s, text))
-    return segments
+class ForLogits:
+    """A ggml file opened by whisper.cpp's C functions: the extension module shows one logit only.
+
+    Without flash attention, which whisper.cpp computes by default, and so coarsely that it hides a slightly wrong file.
+    """
+
+    def __init__(self, path: str, num_threads: int) -> None:
+        self._c, self._num_threads = ctypes.CDLL(whisper_cpp.__file__), num_threads
+        self._c.whisper_context_default_params.restype = ContextParams
+        self._c.whisper_init_from_file_with_params.argtypes = [ctypes.c_char_p, ContextParams]
+        self._c.whisper_init_from_file_with_params.restype = ctypes.c_void_p
+        self._c.whisper_get_logits.restype = ctypes.POINTER(ctypes.c_float)
+        params, same = self._c.whisper_context_default_params(), whisper_cpp.whisper_context_default_params()
+        for name in ("use_gpu", "flash_attn", "gpu_device", "dtw_n_top", "dtw_mem_size"):
+            if getattr(params, name) != getattr(same, name):
+                raise RuntimeError(f"Error: this whisper.cpp has other settings of a context ({name})")
+        params.flash_attn = False
+        self._context = ctypes.c_void_p(self._c.whisper_init_from_file_with_params(path.encode(), params))
+
+    def hear(self, samples: Any) -> None:
+        values = samples.ctypes.data_as(ctypes.c_void_p)
+        _require(self._c.whisper_pcm_to_mel(self._context, values, samples.size, self._num_threads) == 0)
+
+    def language(self) -> int:
+        found: int = self._c.whisper_lang_auto_detect(self._context, 0, self._num_threads, None)
+        _require(found >= 0)
+        return found
+
+    def logits(self, prompt: list[int]) -> Any:
+        """Return the logits [V] of what follows a prompt."""
+        tokens = (ctypes.c_int32 * len(prompt))(*prompt)
+        _require(self._c.whisper_encode(self._context, 0, self._num_threads) == 0)
+        _require(self._c.whisper_decode(self._context, tokens, len(prompt), 0, self._num_threads) == 0)
+        logits_UV = np.ctypeslib.as_array(
+            self._c.whisper_get_logits(self._context), (len(prompt), self._c.whisper_n_vocab(self._context))
+        )
+        return logits_UV[-1]
 
 
-def _send(answers: BinaryIO, answer: dict[str, Any]) -> None:
-    answers.write(json.dumps(answer).encode() + b"\n")
-    answers.flush()
+def _require(done: bool) -> None:
+    if not done:
+        raise RuntimeError("Error: whisper.cpp failed")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    answer_requests(partial(load, sys.argv[1], int(sys.argv[2]), sys.argv[3]))

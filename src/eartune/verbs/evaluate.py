@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +18,15 @@ from eartune.manifest import Utterance, read_manifest
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import describe_data
 from eartune.scoring import PairedDifference, Scores, paired_bootstrap, score, worst
-from eartune.speech_model import DecodeOptions, SpeechModel, WindowKind
-from eartune.training.decoding import decode_utterances
+from eartune.speech_model import DecodeOptions, WindowKind
 from eartune.training.device import best_device, choose_gpu, resolve_precision
-from eartune.verbs.open_model import Checkpoint, Located, locate, open_located, original_base
+from eartune.verbs.listen import Artefact, Listener, find_artefact, listen, refuse_for_artefacts
+from eartune.verbs.open_model import Checkpoint, Located, locate, original_base
 from eartune.verbs.quiet import quieten_libraries
 from eartune.verbs.speech import tell_left_out
 
 NUM_WORST = 20
+SCORES = "scores.json"
 # what scores.json says of each window
 WINDOWS: dict[WindowKind, str] = {
     "padded": "padded to 30 s",
@@ -77,6 +79,8 @@ def evaluate(
 ) -> Evaluation:
     """Decode the speech of `data` with `model` (and its base model where it is a tuned one) and score it.
 
+    An exported artefact is decoded in its own runtime, greedily, and alone.
+
     `base` is a measurement of the base model on the same speech, where there is one already; `against_base=False`
     leaves it out. Every clip is seen in a stock 30 s window unless `options` says otherwise. Writes
     `out`/hypotheses.jsonl and `out`/scores.json.
@@ -86,45 +90,46 @@ def evaluate(
     chosen = options or DecodeOptions()
     quieten_libraries()
     require_writable(out)
-    located = locate(model, checkpoint=checkpoint, base_model=base_model, language=language)
-    manifest = read_manifest(data, default_language=located.language, skip_bad=skip_bad)
+    found = find_artefact(model, language=language) or locate(
+        model, checkpoint=checkpoint, base_model=base_model, language=language
+    )
+    if isinstance(found, Artefact):
+        refuse_for_artefacts(
+            found,
+            checkpoint=checkpoint is not None,
+            base_model=base_model is not None,
+            num_beams=chosen.num_beams != 1,
+            window=chosen.window != "padded",
+            precision=precision != "fp32",
+            gpu=gpu is not None,
+        )
+    manifest = read_manifest(data, default_language=found.language, skip_bad=skip_bad)
     choose_gpu(gpu)
-    device = best_device()
-    arithmetic = resolve_precision(precision, device)
-    speech = open_located(located)
-    utterances = _within_limits(manifest.utterances, speech, skip_bad=skip_bad, report=report)
-    tell_left_out("rows that cannot be used", manifest.skipped, report)
-
-    def measure(what: str, opened: SpeechModel) -> Measured:
-        opened.network.to(device)
-        began = time.monotonic()
-        with report.task(f"decoding with {what}", len(utterances)) as task:
-            hypotheses = decode_utterances(
-                opened,
-                utterances,
-                batch_size=batch_size,
-                options=chosen,
-                precision=arithmetic,
-                task=task,
-            )
-        seconds = time.monotonic() - began
-        references = [utterance.text for utterance in utterances]
-        languages = [opened.language_of(utterance) for utterance in utterances]
-        return Measured(what, tuple(hypotheses), score(references, hypotheses, languages=languages), seconds)
-
-    tuned = measure(_name(located), speech)
-    before = original_base(located) if against_base and base is None else None
+    listening = partial(
+        listen, batch_size=batch_size, options=chosen, precision=resolve_precision(precision, best_device())
+    )
+    with listening(found) as listener:
+        utterances = _within_limits(manifest.utterances, listener, skip_bad=skip_bad, report=report)
+        tell_left_out("rows that cannot be used", manifest.skipped, report)
+        tuned = _measure(listener, utterances, report)
+    before = original_base(found) if isinstance(found, Located) and against_base and base is None else None
     if before is not None:
-        del speech
-        base = measure(before.spec, open_located(before))
+        with listening(before) as listener:
+            base = _measure(listener, utterances, report)
     difference = paired_bootstrap(_words(base), _words(tuned)) if base is not None else None
     evaluation = Evaluation(out, tuned, base, difference, utterances, chosen.window)
     _write(evaluation, data, skipped=len(manifest.skipped) + len(manifest.utterances) - len(utterances))
     return evaluation
 
 
-def _name(located: Located) -> str:
-    return f"{located.spec} ({located.checkpoint}/)" if located.checkpoint else located.spec
+def _measure(listener: Listener, utterances: Sequence[Utterance], report: Reporter) -> Measured:
+    began = time.monotonic()
+    with report.task(f"decoding with {listener.name}", len(utterances)) as task:
+        hypotheses = listener.decode(utterances, task)
+    seconds = time.monotonic() - began
+    references = [utterance.text for utterance in utterances]
+    languages = [listener.language_of(utterance) for utterance in utterances]
+    return Measured(listener.name, tuple(hypotheses), score(references, hypotheses, languages=languages), seconds)
 
 
 def _words(measured: Measured) -> list[Any]:
@@ -132,14 +137,14 @@ def _words(measured: Measured) -> list[Any]:
 
 
 def _within_limits(
-    utterances: tuple[Utterance, ...], speech: SpeechModel, *, skip_bad: bool, report: Reporter
+    utterances: tuple[Utterance, ...], listener: Listener, *, skip_bad: bool, report: Reporter
 ) -> tuple[Utterance, ...]:
     findings = [
-        f"{u.source}: duration {u.duration_s:.1f} s exceeds the model's {speech.max_duration_s:.0f} s; cut the clip"
+        f"{u.source}: duration {u.duration_s:.1f} s exceeds the model's {listener.max_duration_s:.0f} s; cut the clip"
         for u in utterances
-        if u.duration_s > speech.max_duration_s
+        if u.duration_s > listener.max_duration_s
     ]
-    kept = tuple(u for u in utterances if u.duration_s <= speech.max_duration_s)
+    kept = tuple(u for u in utterances if u.duration_s <= listener.max_duration_s)
     if not skip_bad or not kept:
         raise_findings(findings, advice="--skip-bad leaves them out.")
     tell_left_out("utterances that do not fit the model", findings, report)
@@ -151,7 +156,7 @@ def _write(evaluation: Evaluation, data: Sequence[Path], *, skipped: int) -> Non
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     write_text_atomic(evaluation.out / "hypotheses.jsonl", "\n".join(lines) + "\n")
     write_json_atomic(
-        evaluation.out / "scores.json",
+        evaluation.out / SCORES,
         {
             "model": evaluation.tuned.model,
             "window": WINDOWS[evaluation.window],

@@ -1,68 +1,108 @@
-"""export: a run or a model -> a file or folder for where it is to run, read back before it counts."""
+"""export: a run or a model -> what its runtime reads; it counts when that runtime has heard what the model hears.
+
+DIR/                    where one thing is exported; of several, DIR/FORMAT-QUANTIZATION/ each
+    the artefact        one file (ggml, OpenAI, .nemo), or the files of the folder
+    parity.json         what its runtime made of speech, beside the model itself
+    README.md           the model card
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from eartune.base_model import BaseModel
-from eartune.errors import InputError
-from eartune.families.registry import nemo_writer
-from eartune.files import new_file
-from eartune.nemo.certify import certify
+from eartune.errors import EartuneError, InputError
+from eartune.export.exporter import Target, for_app, plan
+from eartune.export.gate import HeardLong
+from eartune.export.hub import push, require_account
+from eartune.export.mimir import NOTES, hand_over
+from eartune.families.registry import exports_of
+from eartune.files import write_text_atomic
 from eartune.reporting import Reporter, Silent
-from eartune.verbs.merge import open_merged, write_folder
-from eartune.verbs.open_model import Checkpoint, Located, locate
+from eartune.verbs.artefact import CardNotes, Exported, Judge, Work, write_artefact
+from eartune.verbs.merge import open_merged
+from eartune.verbs.open_model import Checkpoint, Located, locate, open_located, original_base
+from eartune.verbs.places import choose_place, refuse_taken
 from eartune.verbs.quiet import quieten_libraries
+from eartune.verbs.sample import ask_model, choose_sample, hear_long_itself
 
-Format = Literal["nemo", "hf"]
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What was written, from which checkpoint of a run, and the largest difference of its logits."""
-
-    path: Path
-    format: Format
-    checkpoint: str | None
-    largest_difference: float
+NUM_UTTERANCES = 40
 
 
 def export(
     model: str,
     *,
-    to: Format,
-    out: Path,
+    to: Sequence[str] = (),
+    for_mimir: bool = False,
+    quantize: Sequence[str] = (),
+    out: Path | None = None,
+    data: Sequence[Path] = (),
+    num_utterances: int = NUM_UTTERANCES,
+    limit_points: float | None = None,
+    against_base: bool = True,
     checkpoint: Checkpoint | None = None,
     base_model: str | None = None,
     original: Path | None = None,
     replace: bool = False,
+    judged: bool = True,
+    card_notes: CardNotes | None = None,
+    push_to: str | None = None,
+    public: bool = False,
     reporter: Reporter | None = None,
-) -> Exported:
-    """Write a run (its best checkpoint), an adapter or a model to `out`, with adapters merged.
+) -> list[Exported]:
+    """Write a run (its best checkpoint), an adapter or a model in each of the formats `to`, with adapters merged.
 
-    `original` is the .nemo file whose configuration and tokenizer a .nemo takes over; by default the base model's own.
-    Raises InputError where something is missing or `out` is taken (unless `replace`), and EartuneError where what was
-    written answers differently by more than 1e-4 in any logit; then nothing is left at `out`.
+    Each artefact then decodes `num_utterances` of `data` (by default of the run's validation speech) and a long
+    recording in its own runtime, and is put in place only if it says what the model says; `limit_points` is how far
+    the WER may move, by default what is usual for its quantisation. `judged=False` leaves that out. `original` is the
+    .nemo file whose configuration and tokenizer a .nemo takes over; by default the base model's own.
+    Raises InputError where something is missing or a place is taken (unless `replace`), and EartuneError, after all
+    other formats, where an artefact is not what the model is; nothing is left of it but what was found.
     """
     report = reporter or Silent()
     quieten_libraries()
     located = locate(model, checkpoint=checkpoint, base_model=base_model)
-    if to == "nemo":
-        archive = original or _original_archive(located)
-        if out.suffix != ".nemo":
-            raise InputError(f"--out: {out} does not end in .nemo, which NeMo expects; name a file such as model.nemo")
-        if out.exists() and not replace:
-            raise InputError(f"{out}: is there already; name another file, or delete it")
-        if out.resolve() == archive.resolve():
-            raise InputError(f"{out}: is the original archive itself; name another file")
-        difference = _write_nemo(located, archive, out, report)
-    else:
-        difference = write_folder(located, out, replace=replace)
-    told = f"{located.spec} ({located.checkpoint}/)" if located.checkpoint else located.spec
-    report.line(f"wrote {told} to {out}: read back, its logits agree within {difference:.1g}")
-    return Exported(out, to, located.checkpoint, difference)
+    exports = exports_of(located.family)
+    handed = hand_over(located.family, located.language) if for_mimir else None
+    targets = plan([handed.format] if handed else to, quantize, family=located.family, exporters=exports.formats)
+    if handed:
+        targets = [for_app(target, "mimir", handed.file_name) for target in targets]
+    if push_to is not None:
+        _require_pushable(targets, push_to, out)
+    places = [choose_place(target, model, out, alone=len(targets) == 1) for target in targets]
+    archive = (original or _original_archive(located)) if any(t.exporter.needs_original for t in targets) else None
+    for place in places:
+        refuse_taken(place, archive, replace=replace)
+    if located.checkpoint:
+        report.line(f"exporting {located.checkpoint}/ of {located.spec}")
+    speech, answers = open_merged(located)
+    judge = None
+    if judged:
+        sample, utterances = choose_sample(located, speech, data, count=num_utterances, report=report)
+        said = ask_model(speech, sample, utterances, exports, report)
+        base = original_base(located) if against_base else None
+        base_itself = None
+        if base is not None and said.long is not None and not said.long.passes:
+            base_itself = HeardLong(hear_long_itself(open_located(base), sample), num_fallbacks=None)
+        judge = Judge(sample, said, base, base_itself, limit_points)
+    written, failures = [], []
+    work = Work(located, speech, answers, archive, judge, replace, card_notes or CardNotes(), report)
+    for target, place in zip(targets, places, strict=True):
+        try:
+            written.append(write_artefact(target, place, work))
+        except EartuneError as error:
+            if len(targets) == 1:
+                raise
+            failures.append(f"{target.name}: {error}")
+    if failures:
+        raise EartuneError("\n".join(failures))
+    if handed:
+        notes = places[0].path / NOTES
+        write_text_atomic(notes, handed.notes)
+        report.line(f"what to do in Mimir: {notes}\n\n{handed.notes}")
+    if push_to is not None:
+        report.line(f"pushed: {push(places[0].path, push_to, public=public)}")
+    return written
 
 
 def _original_archive(located: Located) -> Path:
@@ -78,18 +118,10 @@ def _original_archive(located: Located) -> Path:
     )
 
 
-def _write_nemo(located: Located, archive: Path, out: Path, report: Reporter) -> float:
-    speech, answers = open_merged(located)
-    with new_file(out) as aside:
-        # NeMo goes by the ending
-        written = aside.with_name(f"{aside.name}.nemo")
-        try:
-            nemo_writer(located.family)(speech, archive, written)
-            difference = answers.prove(BaseModel(str(written), "nemo", written, sha256=""))
-            in_nemo = certify(written, speech)
-            written.replace(aside)
-        finally:
-            written.unlink(missing_ok=True)
-    if in_nemo is not None:
-        report.line(f"NeMo restores {out}, and its encoder agrees within {in_nemo:.1g}")
-    return difference
+def _require_pushable(targets: Sequence[Target], repo: str, out: Path | None) -> None:
+    if len(targets) > 1:
+        raise InputError("--push: takes one export at a time, as each is a repository of its own; give one format")
+    suffix = Path(targets[0].file_name or "").suffix
+    if out is not None and suffix and out.suffix == suffix:
+        raise InputError(f"--push: takes a folder, with its model card; name one instead of {out}")
+    require_account(repo)

@@ -100,19 +100,24 @@ def write_folder(located: Located, out: Path, *, replace: bool) -> float:
         speech, answers = open_merged(located)
         speech.save(aside)
         difference = answers.prove(BaseModel(str(aside), "folder", aside, sha256=""))
-        known = ("method", "data", "config", "metrics")
-        write_origin(
-            aside,
-            kind="model",
-            family=located.family,
-            task=located.task,
-            language=located.language,
-            base_model=located.base.to_json(),
-            parent=str(located.folder or located.spec),
-            merge_difference=difference,
-            **{name: located.origin[name] for name in known if name in located.origin},
-        )
+        write_model_origin(aside, located, difference)
     return difference
+
+
+def write_model_origin(folder: Path, located: Located, difference: float) -> None:
+    """Say in a written model's folder what it was made from, and how far its logits are from that."""
+    known = ("method", "data", "config", "metrics")
+    write_origin(
+        folder,
+        kind="model",
+        family=located.family,
+        task=located.task,
+        language=located.language,
+        base_model=located.base.to_json(),
+        parent=str(located.folder or located.spec),
+        merge_difference=difference,
+        **{name: located.origin[name] for name in known if name in located.origin},
+    )
 
 
 def _difference(

@@ -63,7 +63,9 @@ def write_model(run: RunDir, target: Path, *, takes_best: bool, report: Reporter
     checkpoint: Checkpoint = "best" if takes_best and run.best.is_dir() else "last"
     source = run.root / checkpoint
     if target.suffix == ".nemo":
-        export(str(run.root), to="nemo", out=target, checkpoint=checkpoint, replace=True, reporter=report)
+        export(
+            str(run.root), to=["nemo"], out=target, checkpoint=checkpoint, replace=True, judged=False, reporter=report
+        )
         write_json_atomic(_record(run), _stamps(run) | {str(target.resolve()): _stamp(target)})
         return
     if (source / ADAPTER_CONFIG).is_file():

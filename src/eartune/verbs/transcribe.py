@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,11 +11,14 @@ from typing import Literal
 import torch
 
 from eartune.audio import SAMPLE_RATE_HZ, decode
+from eartune.errors import InputError
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter, Silent
-from eartune.speech_model import DecodeOptions, Segment, WindowKind
+from eartune.runtimes.runtime import HearsLong
+from eartune.speech_model import DecodeOptions, Segment, Waveform, WindowKind
 from eartune.training.device import best_device, choose_gpu
-from eartune.verbs.open_model import Checkpoint, locate, open_located
+from eartune.verbs.listen import Artefact, find_artefact, open_artefact, refuse_for_artefacts
+from eartune.verbs.open_model import Checkpoint, Located, locate, open_located
 from eartune.verbs.quiet import quieten_libraries
 
 Format = Literal["text", "json", "srt", "vtt"]
@@ -55,25 +59,74 @@ def transcribe(
     """
     report = reporter or Silent()
     quieten_libraries()
-    located = locate(model, checkpoint=checkpoint, base_model=base_model, language=language, task=task)
+    found = find_artefact(model, language=language, task=task) or locate(
+        model, checkpoint=checkpoint, base_model=base_model, language=language, task=task
+    )
+    if isinstance(found, Artefact):
+        refuse_for_artefacts(
+            found,
+            checkpoint=checkpoint is not None,
+            base_model=base_model is not None,
+            num_beams=num_beams != 1,
+            window=window != "padded",
+            gpu=gpu is not None,
+        )
     waveforms = [decode(recording) for recording in recordings]
     choose_gpu(gpu)
-    speech = open_located(located)
-    speech.network.to(best_device())
+    options = DecodeOptions(max_length=448, num_beams=num_beams, window=window)
     transcripts = []
-    with report.task("transcribing", len(recordings)) as progress, torch.inference_mode():
+    with (
+        _speech_of(found, options) if isinstance(found, Located) else _speech_of_artefact(found) as speech,
+        report.task("transcribing", len(recordings)) as progress,
+        torch.inference_mode(),
+    ):
         for recording, waveform in zip(recordings, waveforms, strict=True):
             duration_s = len(waveform) / SAMPLE_RATE_HZ
             clip = Utterance(audio=recording, text="", duration_s=duration_s, language=language)
             if timestamps or duration_s > speech.max_duration_s:
-                segments = speech.transcribe_long(waveform, clip)
+                segments = speech.segments(waveform, clip)
             else:
-                options = DecodeOptions(max_length=448, num_beams=num_beams, window=window)
-                texts = speech.transcribe_batch([waveform], [clip], options)
-                segments = [Segment(0.0, round(duration_s, 2), texts[0])]
+                segments = [Segment(0.0, round(duration_s, 2), speech.text(waveform, clip))]
             transcripts.append(Transcript(recording, duration_s, tuple(segments)))
             progress.advance()
     return transcripts
+
+
+@dataclass(frozen=True)
+class _Speech:
+    """What writes down one recording: as text, at most `max_duration_s` of it, or in segments."""
+
+    max_duration_s: float
+    text: Callable[[Waveform, Utterance], str]
+    segments: Callable[[Waveform, Utterance], Sequence[Segment]]
+
+
+@contextmanager
+def _speech_of(located: Located, options: DecodeOptions) -> Iterator[_Speech]:
+    speech = open_located(located)
+    speech.network.to(best_device())
+    yield _Speech(
+        speech.max_duration_s,
+        lambda waveform, clip: speech.transcribe_batch([waveform], [clip], options)[0],
+        speech.transcribe_long,
+    )
+
+
+@contextmanager
+def _speech_of_artefact(artefact: Artefact) -> Iterator[_Speech]:
+    with open_artefact(artefact) as runtime:
+
+        def segments(waveform: Waveform, clip: Utterance) -> Sequence[Segment]:
+            if not isinstance(runtime, HearsLong):
+                raise InputError(
+                    f"{clip.audio}: {artefact.path} gives no times and hears at most {runtime.max_duration_s:g} s at "
+                    "once; cut the recording, or transcribe it with the model that was exported"
+                )
+            return runtime.segments(waveform, artefact.language).segments
+
+        yield _Speech(
+            runtime.max_duration_s, lambda waveform, _: runtime.transcribe(waveform, artefact.language), segments
+        )
 
 
 def render(transcript: Transcript, form: Format) -> str:

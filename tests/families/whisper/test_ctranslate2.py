@@ -14,6 +14,8 @@ from eartune.families.whisper.load import find, load
 from eartune.runtimes.faster_whisper import FILES, FasterWhisper
 from tests.tiny import LARGE_V3_VOCABULARY, write_openai_checkpoint
 
+pytestmark = pytest.mark.runtimes
+
 ct2 = pytest.importorskip("ctranslate2")
 
 

@@ -18,11 +18,11 @@ from eartune.families.parakeet.vocabulary import extend
 from eartune.manifest import read_manifest
 from eartune.nemo.archive import WEIGHTS, read_archive
 from eartune.speech_model import DecodeOptions
-from eartune.verbs.export import export
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
+from tests.exports import export_one  # noqa: E402
 from tests.nemo.judge.compare import changed  # noqa: E402  they need NeMo
 from tests.nemo.judge.models import build  # noqa: E402
 from tests.nemo.judge.test_parakeet import compare  # noqa: E402
@@ -62,7 +62,7 @@ def tuned(request: pytest.FixtureRequest, shared_dir: Path, tmp_path_factory: py
 def test_nemo_writes_the_words_that_were_learnt(tuned: Any, tmp_path: Path) -> None:
     kind, original, manifest, run = tuned
     out = tmp_path / "tuned.nemo"
-    export(str(run.path), to="nemo", out=out)
+    export_one(run.path, to="nemo", out=out)
     utterances = read_manifest([manifest]).utterances
     waveforms = [soundfile.read(utterance.audio, dtype="float32")[0] for utterance in utterances]
     ours = open_located(locate(str(run.path))).transcribe_batch(waveforms, utterances, DecodeOptions())
@@ -90,7 +90,7 @@ def test_nemo_writes_the_words_that_were_learnt(tuned: Any, tmp_path: Path) -> N
 def test_nemo_reads_the_files_of_the_tokenizer_as_it_would_have_written_them(tuned: Any, tmp_path: Path) -> None:
     _, _, _, run = tuned
     out = tmp_path / "tuned.nemo"
-    export(str(run.path), to="nemo", out=out)
+    export_one(run.path, to="nemo", out=out)
     theirs, again = restore(out), tmp_path / "again.nemo"
     theirs.save_to(str(again))
     archive = read_archive(again)

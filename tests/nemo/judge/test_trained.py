@@ -14,13 +14,13 @@ from transformers import TrainerCallback
 from eartune.errors import Interrupted
 from eartune.speech_model import Network, SpeechModel
 from eartune.verbs.evaluate import evaluate
-from eartune.verbs.export import export
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train
 from tests.nemo.judge.tuning import KINDS, configured, write_exchanged
 from tests.verbs.test_nemo_runs import WIDE, CtrlC
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
+from tests.exports import export_one  # noqa: E402
 from tests.nemo.judge import test_canary, test_parakeet  # noqa: E402  they need NeMo
 
 pytestmark = pytest.mark.nemo
@@ -51,7 +51,7 @@ def test_what_was_learnt_is_what_nemo_says(kind: str, method: str, shared_dir: P
     manifest, rows = write_exchanged(shared_dir, kind, tmp_path)
     run = train(configured(shared_dir, kind, manifest, tmp_path / "run", **options_of(kind, method)))
     tuned = tmp_path / "tuned.nemo"
-    assert export(str(run.path), to="nemo", out=tuned).largest_difference <= 1e-4
+    assert export_one(run.path, to="nemo", out=tuned).largest_difference <= 1e-4
     wanted = [row["text"] for row in rows]
     found = evaluate(str(run.path), data=[manifest], out=tmp_path / "ours", against_base=False)
     assert list(found.tuned.hypotheses) == wanted

@@ -8,4 +8,5 @@ prompt      a manifest's row -> the prompt
 labels      transcripts as the decoder reads and answers them
 loss        cross-entropy of the answers
 decode      clips -> texts
+onnx        folders for onnx-asr and sherpa-onnx
 """

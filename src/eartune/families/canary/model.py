@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from transformers import CanaryForConditionalGeneration, PreTrainedTokenizerBase
+from transformers import (
+    CanaryForConditionalGeneration,
+    CanaryProcessor,
+    ParakeetFeatureExtractor,
+    PreTrainedTokenizerBase,
+)
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import raise_findings
 from eartune.families.canary.decode import decode
 from eartune.families.canary.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.canary.loss import answer_loss, canary_of
+from eartune.families.canary.processor import build_processor
 from eartune.families.canary.prompt import Prompts
+from eartune.long_form import cut_at_silences
 from eartune.manifest import Utterance
 from eartune.nemo.features import LogMel
-from eartune.nemo.long_form import cut_at_silences
 from eartune.nemo.speech import ENCODER_ALIASES, ENCODER_TARGETS, MAX_DURATION_S, NemoSpeech
 from eartune.speech_model import Blocks, DecodeOptions, Segment, Waveform
 
@@ -106,6 +112,9 @@ class CanaryModel(NemoSpeech):
             for (first, last), text in zip(clips, texts, strict=True)
             if text
         ]
+
+    def processor(self, extractor: ParakeetFeatureExtractor) -> CanaryProcessor:
+        return build_processor(self.encoder.prompts, self.tokenizer, extractor)
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:
         features = self.probe_features()

@@ -10,7 +10,7 @@ from eartune.manifest import Utterance
 
 END = "<|endoftext|>"
 _START_OF_CONTEXT = "<|startofcontext|>"
-_START = "<|startoftranscript|>"
+START = "<|startoftranscript|>"
 # NeMo's values for what neither the row nor the model says
 _SLOTS = {
     "decodercontext": "",
@@ -49,7 +49,7 @@ class Prompts:
         slots = {name: self._slot(name, utterance.extra) for name in _SLOTS}
         switches = "".join(_switch(name, slots[name]) for name in ("pnc", "itn", "timestamp", "diarize"))
         source, target = (_marked(str(code)) for code in (self.source_of(utterance), self.target_of(utterance)))
-        return f"{_START_OF_CONTEXT}{slots['decodercontext']}{_START}{slots['emotion']}{source}{target}{switches}"
+        return f"{_START_OF_CONTEXT}{slots['decodercontext']}{START}{slots['emotion']}{source}{target}{switches}"
 
     def _slot(self, name: str, row: Mapping[str, Any]) -> str:
         return str(row.get(name, self.defaults.get(name, _SLOTS[name])))

@@ -8,4 +8,5 @@ labels      transcripts as tokens, and what of them does not fit
 loss        CTC, and transducers (transducer/) with the CTC head beside them
 greedy      the encoder's states -> tokens with their frames
 segments    tokens with their frames -> segments
+onnx        folders for onnx-asr and sherpa-onnx
 """

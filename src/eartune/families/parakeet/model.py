@@ -6,17 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from transformers import ParakeetForCTC, ParakeetForRNNT, PreTrainedTokenizerBase
+from transformers import (
+    ParakeetFeatureExtractor,
+    ParakeetForCTC,
+    ParakeetForRNNT,
+    ParakeetProcessor,
+    PreTrainedTokenizerBase,
+)
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer
 from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder
 from eartune.families.parakeet.loss import parakeet_of, summed_loss
+from eartune.families.parakeet.processor import build_processor
 from eartune.families.parakeet.segments import segments_of, text_of
+from eartune.long_form import cut_at_silences
 from eartune.manifest import Utterance
 from eartune.nemo.features import LogMel
-from eartune.nemo.long_form import cut_at_silences
 from eartune.nemo.speech import ENCODER_ALIASES, ENCODER_TARGETS, NemoSpeech
 from eartune.speech_model import Blocks, DecodeOptions, Segment, Waveform
 
@@ -120,6 +127,9 @@ class ParakeetModel(NemoSpeech):
             if isinstance(network, ParakeetForCTC):
                 return decode_ctc(network.ctc_head(states_BTD), frames_B, blank=network.config.pad_token_id)
             return decode_transducer(network, network.encoder_projector(states_BTD), frames_B)
+
+    def processor(self, extractor: ParakeetFeatureExtractor) -> ParakeetProcessor:
+        return build_processor(parakeet_of(self.network), self.tokenizer, extractor)
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:
         features = self.probe_features()

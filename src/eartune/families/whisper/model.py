@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
+from eartune.families.whisper.companions import complete_for_older_tools
 from eartune.families.whisper.decode import transcribe_clips, transcribe_recording, window_s
 from eartune.families.whisper.features import WINDOW_S, LogMel
 from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder, whisper_code
@@ -126,6 +127,7 @@ class WhisperModel:
     def save(self, folder: Path) -> None:
         self.network.save_pretrained(folder)
         self.save_companions(folder)
+        complete_for_older_tools(self.tokenizer, folder)
 
     def save_companions(self, folder: Path) -> None:
         self.tokenizer.save_pretrained(folder)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eartune.nemo.long_form import cut_at_silences
+from eartune.long_form import cut_at_silences
 
 
 @given(st.integers(0, 400_000), st.floats(1.0, 8.0), st.integers(0, 2**31))

@@ -1,0 +1,178 @@
+"""Whether an exported artefact, in its own runtime, hears what the model hears: clips, and one long recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.export.long_clip import LongClip, check_long, join_clips
+from eartune.export.measure import measure
+from eartune.export.parity import LOGIT_LIMITS, Parity, compare, logit_distance
+from eartune.runtimes.runtime import HearsLong, Runtime, ShowsLogits, decoding
+from eartune.speech_model import Segment, Waveform
+
+# clips whose numbers are compared too, where a runtime shows them
+NUM_LOGITS = 3
+# two windows and the edge between them, and not much more: a runtime may take as long as the speech
+LONG_S = 75.0
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A long recording of clips, the middles of the pauses between them, and the language spoken."""
+
+    waveform_S: Waveform
+    joins_s: Sequence[float]
+    language: str | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Speech to try an artefact on, each clip within one window, with what was said."""
+
+    waveforms: tuple[Waveform, ...]
+    references: tuple[str, ...]
+    languages: tuple[str | None, ...]
+    described: dict[str, Any]
+    """Where it is from."""
+
+    @cached_property
+    def long(self) -> Joined:
+        """The first clips of one language, joined, LONG_S of them where there are as many."""
+        language = self.languages[0]
+        chosen: list[Waveform] = []
+        for waveform_S, spoken in zip(self.waveforms, self.languages, strict=True):
+            if spoken == language and sum(map(len, chosen)) < LONG_S * SAMPLE_RATE_HZ:
+                chosen.append(waveform_S)
+        return Joined(*join_clips(chosen), language)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model itself makes of a sample: words, the first logits [V] of some clips, the long recording."""
+
+    hypotheses: tuple[str, ...]
+    first_logits: tuple[npt.NDArray[np.float32], ...]
+    long: LongClip | None
+
+
+@dataclass(frozen=True)
+class HeardLong:
+    """A long recording in a runtime, and how many windows it decoded again (None where it does not tell)."""
+
+    check: LongClip
+    num_fallbacks: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        return self.check.to_json() | {"num_fallbacks": self.num_fallbacks}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What was found of an artefact."""
+
+    parity: Parity
+    logit_distance: float | None
+    """Of clips' first tokens, as in parity.py; None where the runtime does not show its numbers."""
+    long: HeardLong | None
+    model_long: LongClip | None
+    base_long: HeardLong | None
+
+    @property
+    def failures(self) -> list[str]:
+        """Say what keeps the artefact from being what the model is."""
+        found = self.parity.failures
+        most = LOGIT_LIMITS[self.parity.quantization]
+        if self.logit_distance is not None and not self.logit_distance <= most:
+            found = [*found, f"its logits lie {self.logit_distance:.2g} from the model's, the limit is {most:g}"]
+        if self.long and not self.long.check.passes and self.model_long and self.model_long.passes:
+            found = [*found, f"a long recording {self.long.check.verdict}, which the model itself passes"]
+        return found
+
+    @property
+    def warnings(self) -> list[str]:
+        """Say what is wrong with the model itself, artefact or not."""
+        if self.model_long is None or self.model_long.passes:
+            return []
+        told = f"the model itself, on a long recording, {self.model_long.verdict}"
+        if self.base_long and self.base_long.check.passes:
+            told += "; its base passes: the tuning cost it the times (train on sentences with timestamps too)"
+        return [told]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "passes": not self.failures,
+            "failures": self.failures,
+            "warnings": self.warnings,
+            "words": self.parity.to_json(),
+            "logit_distance": self.logit_distance,
+            "logit_distance_limit": LOGIT_LIMITS[self.parity.quantization],
+            "long_recording": {
+                "artefact": self.long.to_json() if self.long else None,
+                "model": self.model_long.to_json() if self.model_long else None,
+                "base_model": self.base_long.to_json() if self.base_long else None,
+            },
+        }
+
+
+def check(
+    artefact: Path,
+    open_runtime: Callable[[Path], Runtime],
+    *,
+    sample: Sample,
+    said: Said,
+    quantization: str,
+    limit_points: float | None = None,
+    base_long: HeardLong | None = None,
+) -> Gate:
+    """Decode the sample with the artefact and compare, the long recording too if the model itself passes on it.
+
+    Raises EartuneError where the runtime refuses the artefact.
+    """
+    with decoding(artefact, program="its program"):
+        heard = measure(open_runtime, artefact, sample.waveforms, sample.languages)
+        with open_runtime(artefact) as runtime:
+            distance = _distance(runtime, sample, said)
+            # what the model itself cannot do says nothing of the artefact, and may take its program without end
+            long = hear_long(runtime, sample) if said.long is None or said.long.passes else None
+    parity = compare(
+        sample.references,
+        said.hypotheses,
+        heard.hypotheses,
+        languages=sample.languages,
+        quantization=quantization,
+        limit_points=limit_points,
+        cost=heard.cost,
+    )
+    return Gate(parity, distance, long, model_long=said.long, base_long=base_long)
+
+
+def hear_long(runtime: Runtime, sample: Sample) -> HeardLong | None:
+    """Decode the long recording with its times; None where the runtime gives none."""
+    if not isinstance(runtime, HearsLong):
+        return None
+    transcript = runtime.segments(sample.long.waveform_S, sample.long.language)
+    return HeardLong(check_segments(transcript.segments, sample), transcript.num_fallbacks)
+
+
+def check_segments(segments: Sequence[Segment], sample: Sample) -> LongClip:
+    """Check the segments that something made of the long recording."""
+    duration_s = len(sample.long.waveform_S) / SAMPLE_RATE_HZ
+    return check_long(segments, joins_s=sample.long.joins_s, duration_s=duration_s)
+
+
+def _distance(runtime: Runtime, sample: Sample, said: Said) -> float | None:
+    if not isinstance(runtime, ShowsLogits) or not said.first_logits:
+        return None
+    clips = zip(said.first_logits, sample.waveforms, sample.languages, strict=False)
+    return max(
+        logit_distance(expected_V, runtime.first_logits(waveform_S, language))
+        for expected_V, waveform_S, language in clips
+    )

@@ -1,0 +1,91 @@
+"""An export on the Hugging Face hub: artefact, card, and its record without anybody's sentences or paths.
+
+The token is the hub's own affair: the environment variable HF_TOKEN, or `hf auth login`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import Any
+
+from huggingface_hub import CommitOperationAdd, HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.utils._validators import validate_repo_id
+
+from eartune.errors import EartuneError, InputError
+from eartune.export.record import RECORD
+from eartune.run_dir import ORIGIN
+
+_ADVICE = "set the environment variable HF_TOKEN to a token that may write, or run `hf auth login`"
+
+
+def require_account(repo: str) -> None:
+    """Raise InputError or EartuneError where nothing could be pushed to OWNER/NAME: no token, no hub, a bad name."""
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise InputError(f"--push {repo}: {_first_line(error)}") from None
+    if "/" not in repo:
+        raise InputError(f"--push {repo}: has no owner; write OWNER/NAME")
+    if get_token() is None:
+        raise InputError(f"--push {repo}: no token; {_ADVICE}")
+    with _explained(repo):
+        HfApi().whoami()
+
+
+def push(folder: Path, repo: str, *, public: bool) -> str:
+    """Put an export's folder on the hub in one commit, the repository created where it is new; return its address.
+
+    Raises InputError or EartuneError in one line; the commit is there as a whole or not at all.
+    """
+    operations = [
+        CommitOperationAdd(path.relative_to(folder).as_posix(), str(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in (RECORD, ORIGIN)
+    ]
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    operations.append(CommitOperationAdd(RECORD, json.dumps(public_record(record), indent=2).encode()))
+    with _explained(repo):
+        api = HfApi()
+        api.create_repo(repo, private=not public, exist_ok=True)
+        told = f"{record['format']}, {record['quantization']}, by eartune {record['eartune']}"
+        return str(api.create_commit(repo, operations, commit_message=told).commit_url)
+
+
+def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record without the sentences of the sample, and of paths only the names."""
+    public = json.loads(json.dumps(record))
+    if public.get("parity"):
+        public["parity"]["words"].pop("differing")
+    source = public["made_from"]
+    source.pop("config", None)
+    source["model"] = PurePath(source["model"]).name
+    base = source["base_model"]
+    base.pop("path", None)
+    if base.get("kind") != "hub":
+        base["spec"] = PurePath(base["spec"]).name
+    for facts in [*(source.get("data") or {}).values(), public.get("sample") or {}]:
+        facts["manifests"] = [PurePath(path).name for path in facts.get("manifests", [])]
+    return dict(public)
+
+
+@contextmanager
+def _explained(repo: str) -> Iterator[None]:
+    try:
+        yield
+    except OfflineModeIsEnabled:
+        raise EartuneError(f"--push {repo}: HF_HUB_OFFLINE is set; unset it to reach the hub") from None
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in (401, 403):
+            raise InputError(f"--push {repo}: the hub refused the token ({status}); {_ADVICE}") from None
+        raise EartuneError(f"--push {repo}: the hub answered {status}; try again later") from None
+    except OSError as error:
+        raise EartuneError(f"--push {repo}: the hub cannot be reached ({type(error).__name__}); try again") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

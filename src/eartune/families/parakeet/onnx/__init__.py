@@ -1,0 +1,55 @@
+"""Parakeet as ONNX: one folder that onnx-asr and sherpa-onnx both read.
+
+CTC: model.onnx. Transducers: encoder-model.onnx for both; decoder_joint-model.onnx, as NeMo writes it, for onnx-asr;
+decoder.onnx and joiner.onnx for sherpa-onnx. Vocabulary and settings: nemo/onnx_folder.py.
+
+ctc         a CTC model's graph
+transducer  the graphs of an RNN-T or a TDT, written and compared
+graphs      a transducer in the pieces that are traced
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import ParakeetForCTC, ParakeetForRNNT
+
+from eartune.errors import InputError
+from eartune.export.onnx_files import Quantization, evaluating, require_close, require_onnx
+from eartune.families.parakeet.loss import parakeet_of
+from eartune.families.parakeet.model import ParakeetModel
+from eartune.families.parakeet.onnx.ctc import write_ctc
+from eartune.families.parakeet.onnx.transducer import write_transducer
+from eartune.nemo.onnx_folder import require_known_features, write_vocabulary
+from eartune.speech_model import SpeechModel
+
+
+def write_onnx(speech: SpeechModel, folder: Path, *, quantization: Quantization) -> float:
+    """Write graphs, vocabulary and settings to an empty folder; return how far their outputs are from torch's, at most.
+
+    Raises InputError where a package is missing or the programs cannot run the model, and EartuneError where float32
+    graphs answer otherwise than the model.
+    """
+    assert isinstance(speech, ParakeetModel)
+    require_onnx()
+    require_known_features(speech, folder)
+    with evaluating(parakeet_of(speech.network)) as network, torch.no_grad():
+        num_tokens = _num_tokens(network, folder)
+        write_vocabulary(speech, folder, num_tokens=num_tokens, blank=True)
+        write = write_ctc if isinstance(network, ParakeetForCTC) else write_transducer
+        difference = write(speech, network, folder, quantization=quantization, num_tokens=num_tokens)
+    require_close(difference, folder, quantization=quantization)
+    return difference
+
+
+def _num_tokens(network: ParakeetForCTC | ParakeetForRNNT, folder: Path) -> int:
+    """Return how many tokens stand before the blank."""
+    config = network.config
+    blank = config.pad_token_id if isinstance(network, ParakeetForCTC) else config.blank_token_id
+    if blank != config.vocab_size - 1:
+        raise InputError(
+            f"{folder}: the blank is token {blank} of {config.vocab_size}, and onnx-asr and sherpa-onnx want the last"
+            " one; export this model to .nemo, and run it in NeMo"
+        )
+    return int(blank)

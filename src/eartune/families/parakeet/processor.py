@@ -1,0 +1,49 @@
+"""What transformers needs beside a Parakeet's weights to run it: a processor that knows the blank and the decoder."""
+
+from __future__ import annotations
+
+from tokenizers import AddedToken, Tokenizer
+from transformers import (
+    ParakeetFeatureExtractor,
+    ParakeetForCTC,
+    ParakeetForTDT,
+    ParakeetProcessor,
+    ParakeetTokenizer,
+    PreTrainedTokenizerBase,
+)
+
+from eartune.errors import InputError
+from eartune.speech_model import Network
+
+BLANK = "<blank>"
+
+
+def build_processor(
+    network: Network, tokenizer: PreTrainedTokenizerBase, extractor: ParakeetFeatureExtractor
+) -> ParakeetProcessor:
+    """Return the processor of a network. Raises InputError where its tokenizer is another model's."""
+    is_ctc = isinstance(network, ParakeetForCTC)
+    decoder_type = "ctc" if is_ctc else "tdt" if isinstance(network, ParakeetForTDT) else "rnnt"
+    blank = network.config.pad_token_id if is_ctc else network.config.blank_token_id
+    if not isinstance(tokenizer, ParakeetTokenizer):
+        tokenizer = _with_blank(tokenizer, blank)
+    return ParakeetProcessor(
+        extractor, tokenizer, blank_token=tokenizer.convert_ids_to_tokens(blank), decoder_type=decoder_type
+    )
+
+
+def _with_blank(tokenizer: PreTrainedTokenizerBase, blank: int) -> ParakeetTokenizer:
+    """Return a copy that joins a CTC's repeats and writes nothing for the blank, which follows all other tokens."""
+    found = ParakeetTokenizer(
+        tokenizer_object=Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()),
+        unk_token=tokenizer.unk_token,
+        pad_token=AddedToken(BLANK, normalized=False, special=True),
+        clean_up_tokenization_spaces=False,
+        split_special_tokens=True,
+    )
+    if found.pad_token_id != blank:
+        raise InputError(
+            f"the tokenizer has {len(tokenizer)} tokens, and the network's blank is token {blank}: they do not belong "
+            "together; load both from one model"
+        )
+    return found

@@ -1,0 +1,31 @@
+"""What readers of transformers 4's files look for beside a Whisper's weights, and transformers 5 does not write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from transformers import WhisperTokenizer
+
+from eartune.files import write_json_atomic, write_text_atomic
+
+
+def complete_for_older_tools(tokenizer: WhisperTokenizer, folder: Path) -> None:
+    """Write vocab.json, added_tokens.json and merges.txt, and the special tokens under the name that all read."""
+    added = {token: number for token, number in tokenizer.get_added_vocab().items() if token != tokenizer.eos_token}
+    # as OpenAI's own: the token that ends a text is the last of the vocabulary, all that follow it are added
+    plain = {token: number for token, number in tokenizer.get_vocab().items() if token not in added}
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    lines = [pair if isinstance(pair, str) else " ".join(pair) for pair in merges]
+    for name, tokens in (("vocab.json", plain), ("added_tokens.json", added)):
+        write_json_atomic(folder / name, dict(sorted(tokens.items(), key=lambda token: token[1])))
+    write_text_atomic(folder / "merges.txt", "\n".join(["#version: 0.2", *lines, ""]))
+    _name_special_tokens(folder / "tokenizer_config.json")
+
+
+def _name_special_tokens(path: Path) -> None:
+    """List the special tokens under the name that both read: transformers 4 fails over a list under the new one."""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(settings.get("extra_special_tokens"), list):
+        settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
+        write_json_atomic(path, settings)

@@ -1,0 +1,42 @@
+"""A folder of Whisper in ONNX, laid out as Optimum's.
+
+The folder: encoder_model.onnx, decoder_model_merged.onnx (the first step and those with a past, with one set of
+weights), and the settings and tokenizer files that Optimum, transformers.js and onnx-asr look for.
+
+traced      the network in the pieces that are traced
+graphs      these as ONNX graphs with Optimum's names
+merged      two decoders in one graph
+embedding   the embedding where the head has 8-bit weights
+agreement   the folder in onnxruntime beside the network in torch
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eartune.export.onnx_files import Quantization, require_close, require_onnx
+from eartune.families.whisper.companions import complete_for_older_tools
+from eartune.families.whisper.model import WhisperModel
+from eartune.families.whisper.onnx.agreement import measure_agreement
+from eartune.families.whisper.onnx.graphs import write_decoder, write_encoder
+from eartune.families.whisper.onnx.traced import traceable
+
+
+def write_onnx(speech: WhisperModel, folder: Path, *, quantization: Quantization) -> float:
+    """Write `speech`, its adapters merged, into an empty folder; return the largest difference of any logit to torch's.
+
+    float16: weights and arithmetic, with inputs and outputs in float32. int8: the weights of matrix products and the
+    embedding; convolutions, positions, biases, normalisations and the encoder's fc2 stay in float32.
+    Raises InputError where a package is missing, and EartuneError where a logit of float32 differs by more than 1e-3
+    or one of another quantisation is no number.
+    """
+    require_onnx()
+    network = traceable(speech.network)
+    write_encoder(network, folder, quantization)
+    write_decoder(network, folder, quantization)
+    speech.network.config.save_pretrained(folder)
+    speech.save_companions(folder)
+    complete_for_older_tools(speech.tokenizer, folder)
+    difference = measure_agreement(speech, folder)
+    require_close(difference, folder, quantization=quantization)
+    return difference

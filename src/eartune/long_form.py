@@ -1,0 +1,50 @@
+"""Recordings of any length: cut into clips where it is quietest, their tokens into segments at pauses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.speech_model import Waveform
+
+# long recordings are cut into clips of at most this length
+CLIP_S = 30.0
+# a cut lies in the last third of the longest clip, in the quietest stretch of this length
+QUIET_S = 0.2
+EARLIEST_CUT = 2 / 3
+# a pause between words that ends a segment
+PAUSE_S = 0.8
+# what begins a word: SentencePiece's own sign, or the space that programs make of it
+WORD = ("▁", " ")
+SENTENCE_ENDS = (".", "?", "!", "。", "؟", "।")
+
+
+def cut_at_silences(waveform: Waveform, *, most_s: float = CLIP_S) -> list[tuple[int, int]]:
+    """Return where clips of at most `most_s` seconds begin and end, in samples; together they are the recording."""
+    most, quiet = round(most_s * SAMPLE_RATE_HZ), round(QUIET_S * SAMPLE_RATE_HZ)
+    cuts = [0]
+    while len(waveform) - cuts[-1] > most:
+        first = cuts[-1] + round(EARLIEST_CUT * most)
+        energy = np.cumsum(np.square(waveform[first : cuts[-1] + most], dtype=np.float64))
+        loudness = energy[quiet:] - energy[:-quiet]
+        cuts.append(first + int(loudness.argmin()) + quiet // 2)
+    return [*zip(cuts, [*cuts[1:], len(waveform)], strict=True)]
+
+
+def parts_at_pauses(
+    pieces: Sequence[str], starts: Sequence[int], ends: Sequence[int], *, frame_s: float
+) -> list[slice]:
+    """Return which tokens belong together: cut between words, at pauses and at ends of sentences.
+
+    `starts` and `ends` are frames of `frame_s` seconds.
+    """
+    edges = [0]
+    for number in range(1, len(pieces)):
+        pause_s = (starts[number] - ends[number - 1]) * frame_s
+        if pieces[number].startswith(WORD) and (pause_s >= PAUSE_S or pieces[number - 1].endswith(SENTENCE_ENDS)):
+            edges.append(number)
+    edges.append(len(pieces))
+    return [slice(first, last) for first, last in itertools.pairwise(edges) if last > first]

@@ -1,0 +1,111 @@
+"""What stands beside the graphs of NeMo's models for onnx-asr and sherpa-onnx, and how graphs are compared with torch.
+
+onnx-asr reads config.json and vocab.txt, sherpa-onnx tokens.txt and the metadata of the encoder's graph.
+B batch, M mel bins, T frames.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.errors import InputError
+from eartune.export.onnx_files import largest_difference
+from eartune.nemo.features import FeatureSettings
+from eartune.nemo.speech import NemoSpeech
+
+BLANK = "<blk>"
+# clips of noise to compare graphs with torch: a batch as it is traced, and another one
+PROBES_S = ((2.0, 1.5), (0.7, 1.0, 2.9))
+
+
+def require_known_features(speech: NemoSpeech, folder: Path) -> None:
+    """Raise InputError for features that neither program computes; both have their own code for them."""
+    settings = speech.log_mel.settings
+    usual = FeatureSettings(settings.feature_size)
+    if settings != usual:
+        differing = [name for name, value in asdict(usual).items() if asdict(settings)[name] != value]
+        told = ", ".join(f"{name} {asdict(settings)[name]} (they compute {asdict(usual)[name]})" for name in differing)
+        raise InputError(
+            f"{folder}: onnx-asr and sherpa-onnx have no features with {told}; export this model to .nemo, and run it"
+            " in NeMo"
+        )
+
+
+def write_vocabulary(speech: NemoSpeech, folder: Path, *, num_tokens: int, blank: bool) -> None:
+    """Write tokens.txt and vocab.txt, a token and its number in each line, the blank last.
+
+    Raises InputError for tokens that such a file cannot hold.
+    """
+    pieces: list[str | None] = speech.tokenizer.convert_ids_to_tokens(list(range(num_tokens)))
+    for number, piece in enumerate(pieces):
+        # sherpa-onnx reads words between spaces of ASCII; onnx-asr lines
+        if not piece or re.search(r"\s", piece, re.ASCII):
+            raise InputError(f"{folder}: token {number} is {piece!r}, which tokens.txt cannot hold; export it to .nemo")
+    if blank and BLANK in pieces:
+        raise InputError(
+            f"{folder}: has a token {BLANK!r}, which stands for the blank in tokens.txt; export it to .nemo"
+        )
+    lines = "".join(f"{piece} {number}\n" for number, piece in enumerate([*pieces, *([BLANK] if blank else [])]))
+    for name in ("tokens.txt", "vocab.txt"):
+        (folder / name).write_text(lines, encoding="utf-8", newline="\n")
+
+
+def write_config(speech: NemoSpeech, folder: Path, *, model_type: str, **more: int) -> None:
+    """Write onnx-asr's config.json."""
+    config = {
+        "model_type": model_type,
+        "features_size": speech.log_mel.settings.feature_size,
+        "subsampling_factor": _subsampling_factor(speech),
+    }
+    (folder / "config.json").write_text(json.dumps(config | more, indent=2) + "\n", encoding="utf-8")
+
+
+def encoder_metadata(speech: NemoSpeech, *, model_type: str, vocab_size: int) -> dict[str, object]:
+    """Return what sherpa-onnx reads from the encoder's graph; `model_type` is the name of NeMo's class."""
+    return {
+        "model_type": model_type,
+        "vocab_size": vocab_size,
+        "subsampling_factor": _subsampling_factor(speech),
+        # all that features.py reads
+        "normalize_type": "per_feature",
+        "feat_dim": speech.log_mel.settings.feature_size,
+    }
+
+
+def probes(speech: NemoSpeech) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield features [B, M, T] of clips of noise and their lengths [B], on the CPU, in float32."""
+    generator = np.random.default_rng(0)
+    for seconds in PROBES_S:
+        clips: Sequence[npt.NDArray[np.float32]] = [
+            0.1 * generator.standard_normal(round(each * SAMPLE_RATE_HZ)).astype(np.float32) for each in seconds
+        ]
+        found = speech.features_of(clips)
+        yield found["input_features"].cpu().float().transpose(1, 2).contiguous(), found["attention_mask"].sum(1).cpu()
+
+
+def mask_of(features_BMT: torch.Tensor, length_B: torch.Tensor) -> torch.Tensor:
+    """Return which of the frames [B, T] are a clip's own."""
+    return torch.arange(features_BMT.shape[2]) < length_B[:, None]
+
+
+def difference_within(found_BPV: npt.NDArray[np.float32], expected_BPV: torch.Tensor, own_BP: torch.Tensor) -> float:
+    """Return the largest difference at positions of the clips; what stands behind them means nothing."""
+    own_BP1 = own_BP.bool()[..., None].numpy()
+    if found_BPV.shape != tuple(expected_BPV.shape):
+        return float("inf")
+    return largest_difference(
+        {"found": np.where(own_BP1, found_BPV, 0)}, {"found": np.where(own_BP1, expected_BPV.numpy(), 0)}
+    )
+
+
+def _subsampling_factor(speech: NemoSpeech) -> int:
+    return int(speech.network.config.encoder_config.subsampling_factor)

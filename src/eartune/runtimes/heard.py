@@ -1,0 +1,52 @@
+"""What a program heard in a clip, token by token, and a long recording made of such clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.long_form import cut_at_silences, parts_at_pauses
+from eartune.runtimes.runtime import LongTranscript
+from eartune.speech_model import Segment, Waveform
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The text of a clip, its tokens, and when each begins and how long it lasts.
+
+    `starts_s` is None where the program tells no times, `durations_s` where it tells no durations.
+    """
+
+    text: str
+    tokens: Sequence[str]
+    starts_s: Sequence[float] | None
+    durations_s: Sequence[float] | None = None
+
+
+def long_transcript(hear: Callable[[Waveform], Heard], waveform_S: Waveform, *, position_s: float) -> LongTranscript:
+    """Decode the clips of a recording, cut where it is quiet; segments end at pauses and at ends of sentences.
+
+    A clip without times is one segment. `position_s` is how long a position of the encoder is.
+    """
+    found: list[Segment] = []
+    for first, last in cut_at_silences(waveform_S):
+        clip = Segment(first / SAMPLE_RATE_HZ, last / SAMPLE_RATE_HZ, "")
+        found += _segments(hear(waveform_S[first:last]), clip, position_s)
+    return LongTranscript(tuple(found), None)
+
+
+def _segments(heard: Heard, clip: Segment, position_s: float) -> list[Segment]:
+    if heard.starts_s is None:
+        return [Segment(round(clip.start_s, 2), round(clip.end_s, 2), heard.text)] if heard.text else []
+    starts = [round(start_s / position_s) for start_s in heard.starts_s]
+    lengths = [max(1, round(each / position_s)) for each in heard.durations_s or ()] or [1] * len(starts)
+    ends = [start + length for start, length in zip(starts, lengths, strict=True)]
+    found = []
+    for part in parts_at_pauses(heard.tokens, starts, ends, frame_s=position_s):
+        text = "".join(heard.tokens[part]).replace("▁", " ").strip()
+        times_s = (clip.start_s + frame * position_s for frame in (starts[part.start], ends[part.stop - 1]))
+        start_s, end_s = (round(min(each, clip.end_s), 2) for each in times_s)
+        if text:
+            found.append(Segment(start_s, end_s, text))
+    return found

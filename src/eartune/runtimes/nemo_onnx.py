@@ -1,0 +1,80 @@
+"""A folder of a Parakeet or a Canary as ONNX: what its config.json says, and which files must be there."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from eartune.errors import InputError
+from eartune.speech_model import Waveform
+
+KINDS = ("nemo-conformer-ctc", "nemo-conformer-rnnt", "nemo-conformer-tdt", "nemo-conformer-aed")
+CANARY = KINDS[-1]
+# frames of 10 ms
+_FRAME_SAMPLES = 160
+# of a single frame there is no deviation to divide by
+_FEWEST_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class NemoFolder:
+    """A folder and its config.json."""
+
+    path: Path
+    kind: str
+    features_size: int
+    subsampling_factor: int
+
+    @property
+    def position_s(self) -> float:
+        """How long a position of the encoder is."""
+        return 0.01 * self.subsampling_factor
+
+    def languages(self, language: str | None, *, task: str) -> tuple[str, str] | None:
+        """Return the language that is spoken and the one to write, which a Canary is told and a Parakeet is not.
+
+        Raises InputError for languages that a Canary has no token for.
+        """
+        if self.kind != CANARY:
+            return None
+        text = (self.path / "tokens.txt").read_text(encoding="utf-8", errors="replace")
+        known = re.findall(r"^<\|([a-z]{2})\|> ", text, flags=re.MULTILINE)
+        if language is None:
+            raise InputError(f"{self.path}: a Canary must be told the language: {', '.join(sorted(known))}")
+        written = language if task == "transcribe" else "en"
+        for each in (language, written):
+            # programs would take another one for it
+            if each not in known:
+                raise InputError(f"{self.path}: has no token for language {each!r}; it has {', '.join(sorted(known))}")
+        return language, written
+
+    def require(self, names: tuple[str, ...], *, program: str) -> None:
+        """Raise InputError where a file is missing."""
+        missing = [name for name in names if not (self.path / name).is_file()]
+        if missing:
+            raise InputError(f"{self.path}: has no {missing[0]}, which {program} needs; export the model again")
+
+    def require_long_enough(self, waveform_S: Waveform) -> None:
+        """Raise InputError for clips that have no features: less than two frames of 10 ms."""
+        if len(waveform_S) < _FEWEST_FRAMES * _FRAME_SAMPLES:
+            raise InputError(f"a clip of {len(waveform_S)} samples is too short: give at least 0.02 s")
+
+
+def open_folder(path: Path, *, task: str) -> NemoFolder:
+    """Read config.json. Raises InputError for what is none of eartune's folders, and for tasks a model does not do."""
+    if not path.is_dir():
+        raise InputError(f"{path}: is not a folder of ONNX; name what `eartune export` wrote")
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        kind, sizes = config["model_type"], (config["features_size"], config["subsampling_factor"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path}: has no config.json with model_type, features_size and subsampling_factor; export the model again"
+        ) from None
+    if kind not in KINDS or not all(isinstance(size, int) and 0 < size < 1000 for size in sizes):
+        raise InputError(f"{path / 'config.json'}: describes no Parakeet or Canary ({kind}, {sizes}); export again")
+    if task != "transcribe" and kind != CANARY:
+        raise InputError(f"task: {path} is a Parakeet, which writes what is said, and cannot {task}")
+    return NemoFolder(path, kind, *sizes)

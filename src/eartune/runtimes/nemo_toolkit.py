@@ -1,0 +1,129 @@
+"""NVIDIA's .nemo files in NeMo itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from eartune.errors import InputError
+from eartune.runtimes.runtime import LongTranscript, Opened, Task, opening
+from eartune.runtimes.torch_threads import torch_threads
+from eartune.speech_model import Segment, Waveform
+
+ReadConfig: TypeAlias = Callable[[Path], Mapping[str, Any]]
+
+# NeMo makes an object of each class that a configuration names, whatever it is
+TRUSTED = "nemo.collections."
+
+
+class NemoParakeet(Opened):
+    """A Parakeet's .nemo file, decoded as its configuration says; it writes what it hears, whatever the language."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str = "cpu",
+        num_threads: int = 1,
+        task: Task = "transcribe",
+    ) -> None:
+        if task != "transcribe":
+            raise InputError(f"task {task!r}: Parakeet writes what is said; leave it at transcribe")
+        self._model, self._num_threads = _restore(path, device), num_threads
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:  # noqa: ARG002
+        return str(_first(self._hear(waveform_S, timestamps=False)).text).strip()
+
+    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:  # noqa: ARG002
+        """Decode a recording in one piece, as NeMo does: its attention takes memory by the square of the length."""
+        found = _first(self._hear(waveform_S, timestamps=True)).timestamp["segment"]
+        heard = (Segment(round(each["start"], 2), round(each["end"], 2), each["segment"].strip()) for each in found)
+        # NeMo decodes nothing twice
+        return LongTranscript(tuple(heard), 0)
+
+    def _hear(self, waveform_S: Waveform, *, timestamps: bool) -> Any:
+        with torch_threads(self._num_threads):
+            return self._model.transcribe(
+                [waveform_S], batch_size=1, return_hypotheses=True, timestamps=timestamps, verbose=False
+            )
+
+
+class NemoCanary(Opened):
+    """A Canary's .nemo file, decoded as its configuration says; it has to be told the language."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str = "cpu",
+        num_threads: int = 1,
+        task: Task = "transcribe",
+    ) -> None:
+        self._model, self._num_threads, self._task = _restore(path, device), num_threads, task
+        self._pieces = set(self._model.tokenizer.vocab)
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
+        if language is None:
+            raise InputError("no language is named, and Canary detects none; add a language to the clip")
+        if f"<|{language}|>" not in self._pieces:
+            raise InputError(f"language {language!r}: the model has no token for it")
+        target = "en" if self._task == "translate" else language
+        with torch_threads(self._num_threads):
+            found = self._model.transcribe(
+                [waveform_S],
+                batch_size=1,
+                return_hypotheses=True,
+                verbose=False,
+                source_lang=language,
+                target_lang=target,
+            )
+        return str(_first(found).text).strip()
+
+
+def open_nemo(
+    path: Path, *, read_config: ReadConfig, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe"
+) -> NemoParakeet | NemoCanary:
+    """Open a .nemo file in NeMo. `read_config` reads its configuration without NeMo, and refuses what is no such file.
+
+    Raises InputError for what is refused, and for configurations that name classes of others than NeMo's collections.
+    """
+    config = read_config(path) if path.exists() else {}
+    foreign = sorted({name for name in _classes(config) if not name.startswith(TRUSTED)})
+    if foreign:
+        raise InputError(
+            f"{path}: its configuration names {foreign[0]!r:.80}, which is no class of NeMo's collections, and NeMo "
+            "would run it; do not use this file"
+        )
+    opener = NemoCanary if str(config.get("target", "")).endswith("EncDecMultiTaskModel") else NemoParakeet
+    return opener(path, device=device, num_threads=num_threads, task=task)
+
+
+def _classes(node: object) -> Iterator[str]:
+    """Yield the names of classes anywhere in a configuration."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key in ("_target_", "target", "cls") and isinstance(value, str):
+                yield value
+            yield from _classes(value)
+    elif isinstance(node, list | tuple):
+        for each in node:
+            yield from _classes(each)
+
+
+def _restore(path: Path, device: str) -> Any:
+    with opening(path, package="nemo", extra="nemo_toolkit[asr]", program="nemo_toolkit"):
+        # seconds to import
+        from nemo.collections.asr.models import ASRModel  # noqa: PLC0415  an optional package
+        from nemo.utils import logging  # noqa: PLC0415
+
+        logging.setLevel(logging.ERROR)
+        return ASRModel.restore_from(str(path), map_location=torch.device(device)).eval()
+
+
+def _first(found: Any) -> Any:
+    """Return the hypothesis of the only clip; hybrid models of older versions give a pair of lists."""
+    found = found[0] if isinstance(found, tuple) else found
+    return found[0]

@@ -1,0 +1,64 @@
+"""Folders of Parakeet and Canary as ONNX in onnx-asr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from eartune.errors import InputError
+from eartune.runtimes.heard import Heard, long_transcript
+from eartune.runtimes.nemo_onnx import open_folder
+from eartune.runtimes.runtime import LongTranscript, Opened, decoding, opening
+from eartune.speech_model import Waveform
+
+PROGRAM = "onnx-asr"
+
+
+class OnnxAsr(Opened):
+    """A folder opened in onnx-asr, on a CPU with `num_threads`, or on a CUDA device.
+
+    `task` is transcribe, or translate: a Canary then writes English.
+    """
+
+    def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: str = "transcribe") -> None:
+        self._folder, self._task = open_folder(folder, task=task), task
+        with opening(folder, package="onnx_asr", extra="eartune[onnx]", program=PROGRAM):
+            import onnx_asr  # noqa: PLC0415  an optional extra
+            import onnxruntime  # noqa: PLC0415
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = num_threads
+            # what it warns of is for those who write graphs
+            options.log_severity_level = 3
+            model: Any = onnx_asr.load_model(
+                self._folder.kind, folder, sess_options=options, providers=_providers(device)
+            )
+            self._model = model.with_timestamps()
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
+        """Decode a clip of any length greedily. A Parakeet hears the language; a Canary must be told it."""
+        return self._hear(waveform_S, language).text
+
+    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
+        return long_transcript(
+            lambda clip_S: self._hear(clip_S, language), waveform_S, position_s=self._folder.position_s
+        )
+
+    def _hear(self, waveform_S: Waveform, language: str | None) -> Heard:
+        self._folder.require_long_enough(waveform_S)
+        told = self._folder.languages(language, task=self._task)
+        options = dict(zip(("language", "target_language"), told, strict=True)) if told else {}
+        with decoding(self._folder.path, program=PROGRAM):
+            found = self._model.recognize(waveform_S, sample_rate=16_000, **options)
+        return Heard(found.text.strip(), found.tokens, found.timestamps)
+
+
+def _providers(device: str) -> list[str]:
+    import onnxruntime  # noqa: PLC0415  an optional extra
+
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    # without it onnxruntime goes on with the CPU
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise InputError(f"device {device!r}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or take cpu")
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"]

@@ -1,0 +1,163 @@
+"""Folders of Whisper in ONNX, laid out as Optimum writes them, in onnxruntime.
+
+onnx-asr runs them too, but always with a prompt of language and task, which English-only models do not know, and
+without the tokens that Whisper suppresses. The rules here are those of the folder's generation_config.json.
+S samples, B batch, U tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from transformers import WhisperFeatureExtractor, WhisperTokenizer
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.errors import InputError
+from eartune.runtimes.onnx_whisper_graphs import DECODER, ENCODER, Floats, OnDevice, WhisperGraphs
+from eartune.runtimes.runtime import (
+    MAX_TOKENS,
+    WINDOW_S,
+    LongTranscript,
+    Opened,
+    Task,
+    known_language,
+    known_task,
+    opening,
+    padded,
+)
+from eartune.runtimes.whisper_timestamps import Timestamps
+from eartune.speech_model import Segment, Waveform
+
+FILES = (
+    ENCODER, DECODER, "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json",
+    "tokenizer_config.json",
+)  # fmt: skip
+
+
+class OnnxWhisper(Opened):
+    """A folder opened in onnxruntime, on a CPU with `num_threads`, or on a CUDA device."""
+
+    def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
+        missing = [name for name in FILES if folder.exists() and not (folder / name).is_file()]
+        if missing:
+            raise InputError(f"{folder}: has no {missing[0]}, which Whisper in ONNX needs; export the model again")
+        with opening(folder, package="onnxruntime", extra="eartune[onnx]", program="onnxruntime"):
+            self._graphs = WhisperGraphs(folder, device=device, num_threads=num_threads)
+            self._extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+            self._tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
+            self._rules = Rules(_read(folder / "generation_config.json"), _read(folder / "config.json"), task)
+        known_task(task, multilingual=bool(self._rules.languages))
+        self._require_same_features(folder)
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
+        states = self._encode(waveform_S)
+        return self._text(self._write(states, self._language(states, language), timestamps=False))
+
+    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
+        """Decode window by window, each once, at temperature 0, and none of them is skipped as silence."""
+        found: list[Segment] = []
+        duration_s, begin_s = len(waveform_S) / SAMPLE_RATE_HZ, 0.0
+        while begin_s < duration_s:
+            begin = round(begin_s * SAMPLE_RATE_HZ)
+            window_S = waveform_S[begin : begin + WINDOW_S * SAMPLE_RATE_HZ]
+            states = self._encode(window_S)
+            language = self._language(states, language)
+            written = self._write(states, language, timestamps=True)
+            parts, heard_s = self._rules.times.segments(written, len(window_S) / SAMPLE_RATE_HZ)
+            for start_s, end_s, tokens in parts:
+                start_s, end_s = (round(min(begin_s + each, duration_s), 2) for each in (start_s, end_s))
+                found.append(Segment(start_s, end_s, self._text(tokens)))
+            begin_s += heard_s
+        return LongTranscript(tuple(each for each in found if each.text), num_fallbacks=0)
+
+    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+        states = self._encode(waveform_S)
+        prompt = self._rules.prompt(self._language(states, language), timestamps=False)
+        logits_BUV, _ = self._graphs.decode(np.array([prompt]), states, None)
+        logits_V: Floats = logits_BUV[0, -1]
+        return logits_V
+
+    def _write(self, states: OnDevice, language: str | None, *, timestamps: bool) -> list[int]:
+        """Return the likeliest tokens one after another, without <|endoftext|>."""
+        tokens, past = self._rules.prompt(language, timestamps=timestamps), None
+        written: list[int] = []
+        for _ in range(self._rules.num_steps):
+            logits_BUV, past = self._graphs.decode(np.array([tokens]), states, past)
+            best = self._rules.choose(logits_BUV[0, -1], written, timestamps=timestamps)
+            if best == self._rules.end:
+                break
+            written.append(best)
+            tokens = [best]
+        return written
+
+    def _text(self, tokens: list[int]) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True)).strip()
+
+    def _encode(self, waveform_S: Waveform) -> OnDevice:
+        features: Floats = self._extractor(
+            padded(waveform_S), sampling_rate=SAMPLE_RATE_HZ, return_tensors="np"
+        ).input_features
+        return self._graphs.encode(features)
+
+    def _language(self, states: OnDevice, language: str | None) -> str | None:
+        """Return the language, detected where none is given and the model knows several."""
+        languages = self._rules.languages
+        spoken = known_language(language, known=languages, multilingual=bool(languages))
+        if spoken is not None:
+            return spoken
+        logits_BUV, _ = self._graphs.decode(np.array([[self._rules.start]]), states, None)
+        return max(languages, key=lambda name: float(logits_BUV[0, -1, languages[name]]))
+
+    def _require_same_features(self, folder: Path) -> None:
+        made = (self._extractor.feature_size, self._extractor.nb_max_frames)
+        needed = (self._graphs.num_mels, self._graphs.num_frames)
+        if made != needed:
+            raise InputError(
+                f"{folder}: preprocessor_config.json makes {made[0]} mel bins and {made[1]} frames,"
+                f" its network hears {needed[0]} and {needed[1]}; export again"
+            )
+
+
+class Rules:
+    """What may be written after what, by a model's own settings."""
+
+    # Any: what lies in the file
+    def __init__(self, settings: dict[str, Any], config: dict[str, Any], task: Task) -> None:
+        self.languages: dict[str, int] = {}
+        self._task: list[int] = []
+        if settings["is_multilingual"]:
+            self.languages = {token.strip("<|>"): number for token, number in settings["lang_to_id"].items()}
+            self._task = [settings["task_to_id"][task]]
+        self.start, self.end = int(settings["decoder_start_token_id"]), int(settings["eos_token_id"])
+        self._no_timestamps = int(settings["no_timestamps_token_id"])
+        self.times = Timestamps(
+            first=self._no_timestamps + 1,
+            end_of_text=self.end,
+            most_steps_at_first=int(settings["max_initial_timestamp_index"]),
+        )
+        self._never = list(settings.get("suppress_tokens") or [])
+        self._never_first = [*self._never, *(settings.get("begin_suppress_tokens") or [])]
+        prompt = 2 + 2 * bool(self.languages)
+        self.num_steps = min(MAX_TOKENS, int(config["max_target_positions"]) - prompt)
+
+    def prompt(self, language: str | None, *, timestamps: bool) -> list[int]:
+        spoken = [self.languages[language]] if language in self.languages else []
+        return [self.start, *spoken, *self._task, *([] if timestamps else [self._no_timestamps])]
+
+    def choose(self, logits_V: Floats, written: list[int], *, timestamps: bool) -> int:
+        """Return the likeliest token that may follow what is written."""
+        allowed_V = logits_V.copy()
+        allowed_V[self._never if written else self._never_first] = -np.inf
+        if timestamps:
+            allowed_V[self._no_timestamps] = -np.inf
+            self.times.forbid(allowed_V, written)
+        return int(allowed_V.argmax())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,159 @@
+"""Which program runs a file or folder, by what is in it; programs are imported only when they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from eartune.errors import InputError
+
+if TYPE_CHECKING:
+    # it imports torch, which recognising a file does not take
+    from eartune.runtimes.runtime import Runtime, Task
+
+Format: TypeAlias = Literal["ggml", "ctranslate2", "onnx", "openai", "nemo", "hf"]
+
+GGML = struct.pack("<i", 0x67676D6C)
+COMPRESSED_TAR = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+# a folder that holds one such file is the file
+SINGLE_FILES = ("*.bin", "*.pt", "*.nemo")
+# names and shapes of a large model's tensors take a tenth of it
+MOST_PICKLED_BYTES = 4 * 2**20
+ONNX_WHISPER = "encoder_model.onnx"
+ONNX_OTHERS = ("model.onnx", "encoder-model.onnx")
+
+
+def recognise(path: Path) -> Format | None:
+    """Return the format of a file or folder, by its content; None for what is none of them.
+
+    Raises InputError where nothing is there.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; name what `eartune export` wrote")
+    found = _file_format(path) if path.is_file() else _folder_format(path)
+    if found is None and path.is_dir() and (single := _single_file(path)):
+        return _file_format(single)
+    return found
+
+
+def open_runtime(
+    path: Path,
+    *,
+    device: str = "cpu",
+    num_threads: int = 1,
+    task: Task = "transcribe",
+    family: str | None = None,
+    read_nemo_config: Callable[[Path], Mapping[str, Any]] | None = None,
+) -> Runtime:
+    """Open what an export wrote in the program it is for.
+
+    A `family` that is named must be that of the model. A .nemo file takes `read_nemo_config`, which reads its
+    configuration without NeMo. Raises InputError for what is no export or cannot be opened.
+    """
+    found = recognise(path)
+    if found is None:
+        raise InputError(
+            f"{path}: is no export that is known (ggml, CTranslate2, ONNX, OpenAI's .pt, .nemo, Hugging Face); "
+            "name what `eartune export` wrote"
+        )
+    if path.is_dir() and found in ("ggml", "openai", "nemo"):
+        path = cast(Path, _single_file(path))
+    families = _families(found, path)
+    if family is not None and family not in families:
+        raise InputError(f"{path}: is a {' or '.join(families)} ({found}), and no {family}; name that model's export")
+    settings: dict[str, Any] = {"device": device, "num_threads": num_threads, "task": task}
+    if found == "nemo":
+        assert read_nemo_config is not None, "a .nemo file is read before NeMo opens it"
+        settings["read_config"] = read_nemo_config
+    module, name = _opener(found, path)
+    return cast("Runtime", getattr(importlib.import_module(f"eartune.runtimes.{module}"), name)(path, **settings))
+
+
+def _opener(found: Format, path: Path) -> tuple[str, str]:
+    """Return the module and the name of what opens a format."""
+    if found == "onnx":
+        is_whisper = (path / ONNX_WHISPER).is_file()
+        return ("onnx_whisper", "OnnxWhisper") if is_whisper else ("onnx_asr", "OnnxAsr")
+    return {
+        "ggml": ("whisper_cpp", "WhisperCpp"),
+        "ctranslate2": ("faster_whisper", "FasterWhisper"),
+        "openai": ("openai_whisper", "OpenAIWhisper"),
+        "nemo": ("nemo_toolkit", "open_nemo"),
+        "hf": ("transformers_folder", "open_folder"),
+    }[found]
+
+
+def _families(found: Format, path: Path) -> tuple[str, ...]:
+    if found == "hf":
+        return (str(_model_type(path / "config.json")).split("_")[0],)
+    if found in ("nemo", "onnx") and not (path / ONNX_WHISPER).is_file():
+        return ("canary", "parakeet")
+    return ("whisper",)
+
+
+def _folder_format(folder: Path) -> Format | None:
+    if any((folder / name).is_file() for name in (ONNX_WHISPER, *ONNX_OTHERS)):
+        return "onnx"
+    if (folder / "model.bin").is_file() and any(folder.glob("vocabulary.*")):
+        return "ctranslate2"
+    weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
+    return "hf" if weights and _model_type(folder / "config.json") else None
+
+
+def _model_type(config: Path) -> str | None:
+    try:
+        found = json.loads(config.read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _single_file(folder: Path) -> Path | None:
+    files = [path for pattern in SINGLE_FILES for path in folder.glob(pattern) if path.is_file()]
+    known = [path for path in files if _file_format(path)]
+    return known[0] if len(known) == 1 else None
+
+
+def _file_format(path: Path) -> Format | None:
+    with path.open("rb") as file:
+        start = file.read(6)
+        if start.startswith(GGML):
+            return "ggml"
+        if start.startswith(b"PK"):
+            return "openai" if _is_checkpoint(file) else None
+        if start.startswith(COMPRESSED_TAR):
+            # what it holds is known only when it is unpacked, and that is for the reader
+            return "nemo" if path.suffix == ".nemo" else None
+        return "nemo" if _begins_as_nemo(file) else None
+
+
+def _is_checkpoint(file: IO[bytes]) -> bool:
+    """Tell whether a zip holds torch's pickle, and in it the names of OpenAI's dimensions; nothing is unpickled."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            pickles = [name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"]
+            if len(pickles) != 1:
+                return False
+            with archive.open(pickles[0]) as pickled:
+                return b"n_audio_state" in pickled.read(MOST_PICKLED_BYTES)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, OSError):
+        # what zipfile says of damaged and of encrypted files
+        return False
+
+
+def _begins_as_nemo(file: IO[bytes]) -> bool:
+    """Tell whether a tar has a model's configuration or weights among its first members."""
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            names = [member.name.removeprefix("./") for member, _ in zip(tar, range(20), strict=False)]
+    except tarfile.TarError:
+        return False
+    return not {"model_config.yaml", "model_weights.ckpt"}.isdisjoint(names)

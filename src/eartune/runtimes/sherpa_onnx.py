@@ -1,0 +1,79 @@
+"""Folders of Parakeet and Canary as ONNX in sherpa-onnx, in a process of its own: its C++ ends it on broken files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from eartune.errors import InputError
+from eartune.runtimes.heard import Heard, long_transcript
+from eartune.runtimes.nemo_onnx import open_folder
+from eartune.runtimes.runtime import LongTranscript, Opened
+from eartune.runtimes.worker import Worker
+from eartune.speech_model import Waveform
+
+# run, never imported: that would load the C++ here
+WORKER = Path(__file__).with_name("sherpa_onnx_worker.py")
+PROGRAM = "sherpa-onnx"
+FILES = {
+    "nemo-conformer-ctc": ("model.onnx", "tokens.txt"),
+    "nemo-conformer-rnnt": ("encoder-model.onnx", "decoder.onnx", "joiner.onnx", "tokens.txt"),
+    "nemo-conformer-tdt": ("encoder-model.onnx", "decoder.onnx", "joiner.onnx", "tokens.txt"),
+    "nemo-conformer-aed": ("encoder.onnx", "decoder.onnx", "tokens.txt"),
+}
+
+
+class SherpaOnnx(Opened):
+    """A folder opened in sherpa-onnx, on a CPU with `num_threads`, or on a CUDA device.
+
+    `task` is transcribe, or translate: a Canary then writes English. Of a CTC model it does not hear the encoder's last
+    position (80 ms) where a clip ends within it.
+    """
+
+    def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: str = "transcribe") -> None:
+        self._folder, self._task = open_folder(folder, task=task), task
+        self._folder.require(FILES[self._folder.kind], program=PROGRAM)
+        if find_spec("sherpa_onnx") is None:
+            raise InputError(f"{PROGRAM} is not installed; pip install 'eartune[onnx]'")
+        # without it sherpa-onnx goes on with the CPU
+        if device != "cpu" and "cuda" not in version("sherpa-onnx"):
+            raise InputError(f"device {device!r}: this sherpa-onnx has no CUDA; install its CUDA wheel, or take cpu")
+        settings = {
+            "kind": self._folder.kind,
+            "files": [str(folder / name) for name in FILES[self._folder.kind]],
+            "features_size": self._folder.features_size,
+            "num_threads": num_threads,
+            "provider": "cpu" if device == "cpu" else "cuda",
+        }
+        self._worker = Worker(WORKER, [json.dumps(settings)], path=folder, program=PROGRAM, complaint=_complaint)
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
+        """Decode a clip of any length greedily. A Parakeet hears the language; a Canary must be told it."""
+        return self._hear(waveform_S, language).text
+
+    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
+        return long_transcript(
+            lambda clip_S: self._hear(clip_S, language), waveform_S, position_s=self._folder.position_s
+        )
+
+    def close(self) -> None:
+        """End the process."""
+        self._worker.close()
+
+    def _hear(self, waveform_S: Waveform, language: str | None) -> Heard:
+        self._folder.require_long_enough(waveform_S)
+        told = self._folder.languages(language, task=self._task)
+        found = self._worker.ask(waveform_S, {"languages": told})
+        starts_s = None if told else found["timestamps"]
+        return Heard(found["text"].strip(), found["tokens"], starts_s, found["durations"] or None)
+
+
+def _complaint(lines: Sequence[str]) -> str:
+    """Return what is said last: a line of C++ without its place in the source, or Python's error."""
+    said = [line for line in (re.sub(r"^\S+\.(cc|h):\S+:\d+ *", "", line) for line in lines) if line]
+    errors = [number for number, line in enumerate(said) if re.match(r"[\w.]+(Error|Exception): ", line)]
+    return " ".join(said[errors[-1] if errors else -1 :])

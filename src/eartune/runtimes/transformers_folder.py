@@ -1,0 +1,219 @@
+"""Hugging Face folders in transformers, each family by the way its documentation shows, with transformers' decoding.
+
+S samples of 16 kHz mono, B batch (1 here), U tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.base_model import model_type
+from eartune.errors import InputError
+from eartune.runtimes.runtime import (
+    MAX_TOKENS,
+    WINDOW_S,
+    LongTranscript,
+    Opened,
+    Task,
+    known_language,
+    known_task,
+    opening,
+    padded,
+)
+from eartune.runtimes.torch_threads import torch_threads
+from eartune.speech_model import Segment, Waveform
+
+# Whisper's own temperatures and thresholds; a compression ratio of tokens, as in transformers' documentation
+FALLBACK: dict[str, Any] = {
+    "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "compression_ratio_threshold": 1.35,
+    "logprob_threshold": -1.0,
+    "no_speech_threshold": 0.6,
+    "condition_on_prev_tokens": False,
+}
+# what NeMo's prompts take for a yes
+YES = ("yes", "1", "True", "true", "pnc", "<|pnc|>")
+
+
+class _Folder(Opened):
+    """A folder opened with transformers in its own precision, on a CPU with `num_threads` or on a CUDA device."""
+
+    # the class of transformers that loads the weights
+    loader: str
+
+    def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
+        with opening(folder, package="transformers", extra="transformers>=5.23", program="transformers"):
+            self._processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
+            loader = getattr(transformers, self.loader)
+            self._model = loader.from_pretrained(folder, local_files_only=True, dtype="auto").to(device).eval()
+        self._task, self._num_threads, self._device = task, num_threads, device
+
+    def _moved(self, inputs: Any) -> Any:
+        return inputs.to(self._device, self._model.dtype)
+
+
+class TransformersWhisper(_Folder):
+    """A Whisper's folder."""
+
+    loader = "AutoModelForSpeechSeq2Seq"
+
+    def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
+        super().__init__(folder, device=device, num_threads=num_threads, task=task)
+        self._multilingual = bool(self._model.generation_config.is_multilingual)
+        known_task(task, multilingual=self._multilingual)
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
+        tokens_BU = self._generate(self._features(padded(waveform_S)), language, max_new_tokens=MAX_TOKENS)
+        return str(self._processor.batch_decode(tokens_BU, skip_special_tokens=True)[0]).strip()
+
+    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
+        whole = len(waveform_S) > WINDOW_S * SAMPLE_RATE_HZ
+        inputs = (
+            self._features(waveform_S, truncation=False, padding="longest", return_attention_mask=True)
+            if whole
+            else self._features(waveform_S)
+        )
+        # windows that are decoded again draw their words: the same ones each time
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            found = self._generate(
+                inputs, language, return_timestamps=True, return_segments=True, **(FALLBACK if whole else {})
+            )
+        heard = [
+            Segment(
+                round(float(each["start"]), 2),
+                round(float(each["end"]), 2),
+                self._processor.decode(each["tokens"], skip_special_tokens=True).strip(),
+            )
+            for each in found["segments"][0]
+        ]
+        # transformers does not say at which temperature it decoded a window
+        return LongTranscript(tuple(heard), None)
+
+    @torch.no_grad()
+    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+        inputs, settings = self._features(padded(waveform_S)), self._model.generation_config
+        prompt = [settings.decoder_start_token_id]
+        with torch_threads(self._num_threads):
+            if self._multilingual:
+                spoken = self._known(language)
+                code = (
+                    int(self._model.detect_language(**inputs)[0])
+                    if spoken is None
+                    else settings.lang_to_id[f"<|{spoken}|>"]
+                )
+                prompt += [code, settings.task_to_id[self._task]]
+            prompt_BU = torch.tensor([[*prompt, settings.no_timestamps_token_id]], device=self._device)
+            logits_BUV = self._model(**inputs, decoder_input_ids=prompt_BU).logits
+        found_V: npt.NDArray[np.float32] = logits_BUV[0, -1].float().cpu().numpy()
+        return found_V
+
+    def _features(self, waveform_S: Waveform, **settings: Any) -> Any:
+        return self._moved(self._processor(waveform_S, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", **settings))
+
+    def _generate(self, inputs: Any, language: str | None, **settings: Any) -> Any:
+        spoken = self._known(language)
+        asked = {"language": spoken, "task": self._task} if self._multilingual else {}
+        with torch_threads(self._num_threads):
+            return self._model.generate(**inputs, **asked, **settings)
+
+    def _known(self, language: str | None) -> str | None:
+        names = self._model.generation_config.lang_to_id if self._multilingual else {}
+        return known_language(language, known=[name.strip("<|>") for name in names], multilingual=self._multilingual)
+
+
+class TransformersCanary(_Folder):
+    """A Canary's folder; it has to be told the language, and translates into English."""
+
+    loader = "AutoModelForSpeechSeq2Seq"
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
+        if language is None:
+            raise InputError("no language is named, and Canary detects none; add a language to the clip")
+        defaults = getattr(self._model.config, "prompt_defaults", {})
+        try:
+            inputs = self._processor.apply_transcription_request(
+                waveform_S,
+                source_language=language,
+                target_language="en" if self._task == "translate" else language,
+                # what the model was made for, where it says so
+                punctuation=defaults.get("pnc", "yes") in YES,
+            )
+        except ValueError as error:
+            raise InputError(f"language {language!r}: {str(error).splitlines()[0][:200]}") from None
+        prompt_length = inputs["decoder_input_ids"].shape[1]
+        with torch_threads(self._num_threads):
+            tokens_BU = self._model.generate(**self._moved(inputs))
+        return str(self._processor.decode(tokens_BU[0, prompt_length:], skip_special_tokens=True)).strip()
+
+
+class TransformersCTC(_Folder):
+    """A Parakeet CTC's folder; it writes what it hears, whatever the language."""
+
+    loader = "AutoModelForCTC"
+
+    def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
+        super().__init__(folder, device=device, num_threads=num_threads, task=task)
+        if task != "transcribe":
+            raise InputError(f"task {task!r}: Parakeet writes what is said; leave it at transcribe")
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:  # noqa: ARG002
+        return str(self._decoded(self._generate(waveform_S))[0]).strip()
+
+    def _generate(self, waveform_S: Waveform) -> Any:
+        inputs = self._moved(self._processor(waveform_S, sampling_rate=SAMPLE_RATE_HZ))
+        with torch_threads(self._num_threads):
+            return self._model.generate(**inputs, return_dict_in_generate=True)
+
+    def _decoded(self, found: Any, **settings: Any) -> Any:
+        return self._processor.decode(found.sequences, skip_special_tokens=True, **settings)
+
+
+class TransformersRNNT(TransformersCTC):
+    """A Parakeet RNN-T's folder; a segment is a word."""
+
+    loader = "AutoModelForRNNT"
+
+    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:  # noqa: ARG002
+        found = self._generate(waveform_S)
+        _, (times,) = self._decoded(found, durations=found.durations)
+        words: list[Segment] = []
+        for each in times:
+            start_s, end_s, text = round(each["start"], 2), round(each["end"], 2), str(each["token"])
+            if words and not text.startswith(" "):
+                words[-1] = Segment(words[-1].start_s, end_s, words[-1].text + text)
+            else:
+                words.append(Segment(start_s, end_s, text.strip()))
+        return LongTranscript(tuple(words), None)
+
+
+class TransformersTDT(TransformersRNNT):
+    """A Parakeet TDT's folder."""
+
+    loader = "AutoModelForTDT"
+
+
+BY_MODEL_TYPE: dict[str, type[TransformersWhisper | TransformersCanary | TransformersCTC]] = {
+    "whisper": TransformersWhisper,
+    "canary": TransformersCanary,
+    "parakeet_ctc": TransformersCTC,
+    "parakeet_rnnt": TransformersRNNT,
+    "parakeet_tdt": TransformersTDT,
+}
+
+
+def open_folder(
+    folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe"
+) -> TransformersWhisper | TransformersCanary | TransformersCTC:
+    """Open a folder as the kind of model its config.json names. Raises InputError for other kinds."""
+    found = model_type(folder)
+    if found not in BY_MODEL_TYPE:
+        raise InputError(f"{folder}: is a {found!r} model; transformers is asked for {', '.join(BY_MODEL_TYPE)} only")
+    return BY_MODEL_TYPE[found](folder, device=device, num_threads=num_threads, task=task)

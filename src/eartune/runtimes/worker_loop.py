@@ -1,0 +1,36 @@
+"""How a worker's process answers: in lines of JSON, one when it is ready and one for each request.
+
+A request is a line of JSON and the samples of a recording as float32 (`samples` of them).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# samples and request -> answer
+Decode = Callable[[npt.NDArray[np.float32], Mapping[str, Any]], dict[str, Any]]
+
+
+def answer_requests(load: Callable[[], tuple[Mapping[str, Any], Decode]]) -> None:
+    """Load what decodes, say what is known of it, and decode until there are no more requests."""
+    # whatever C++ prints must not come between the answers
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+
+    def send(answer: Mapping[str, Any]) -> None:
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+    facts, decode = load()
+    send(facts)
+    while line := sys.stdin.buffer.readline():
+        request = json.loads(line)
+        samples = np.frombuffer(sys.stdin.buffer.read(4 * request["samples"]), dtype="<f4")
+        send(decode(samples, request))

@@ -1,0 +1,135 @@
+"""Who hears the speech: a model in eartune, or an exported artefact in its own runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from eartune.errors import InputError
+from eartune.export.record import read_record
+from eartune.manifest import Utterance
+from eartune.nemo.architecture import known_config
+from eartune.reporting import Task as Progress
+from eartune.runtimes.registry import open_runtime, recognise
+from eartune.runtimes.runtime import Runtime, Task
+from eartune.speech_model import DecodeOptions, SpeechModel
+from eartune.training.batching.batches import load_waveform
+from eartune.training.decoding import decode_utterances
+from eartune.training.device import Precision, best_device
+from eartune.verbs.open_model import Located, open_located
+
+MOST_THREADS = 8
+# these eartune opens as models; what it says of them is what their own programs say
+MODEL_FORMATS = ("openai", "nemo", "hf")
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Something that turns utterances into hypotheses, at most `max_duration_s` each."""
+
+    name: str
+    max_duration_s: float
+    language_of: Callable[[Utterance], str | None]
+    decode: Callable[[Sequence[Utterance], Progress], list[str]]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """An exported file or folder, its format, and what its record says (nothing where it lies alone)."""
+
+    path: Path
+    format: str
+    family: str | None
+    language: str | None
+    task: str
+
+
+def find_artefact(spec: str, *, language: str | None = None, task: str | None = None) -> Artefact | None:
+    """Return the artefact that a user names, or None where it is a model or a run."""
+    path = Path(spec).expanduser()
+    found = recognise(path) if path.exists() else None
+    if found is None or found in MODEL_FORMATS:
+        return None
+    record = read_record(path)
+    return Artefact(
+        path=path,
+        format=found,
+        family=record.get("family"),
+        language=language or record.get("language"),
+        task=task or record.get("task") or "transcribe",
+    )
+
+
+def open_in_runtime(path: Path, *, family: str | None, task: str) -> Runtime:
+    """Open an artefact in its runtime, on the CPU, with as many threads as torch has: a few, as more are slower."""
+    return open_runtime(
+        path,
+        num_threads=min(MOST_THREADS, torch.get_num_threads()),
+        task=cast(Task, task),
+        family=family,
+        read_nemo_config=known_config,
+    )
+
+
+def open_artefact(artefact: Artefact) -> Runtime:
+    """Open an artefact that a user named."""
+    return open_in_runtime(artefact.path, family=artefact.family, task=artefact.task)
+
+
+def listen(
+    source: Artefact | Located, *, batch_size: int, options: DecodeOptions, precision: Precision
+) -> AbstractContextManager[Listener]:
+    """Listen with a model on the best device there is, or with an artefact, which has a way of its own."""
+    if isinstance(source, Artefact):
+        return _artefact_listener(source)
+    return _model_listener(source, batch_size=batch_size, options=options, precision=precision)
+
+
+@contextmanager
+def _artefact_listener(artefact: Artefact) -> Iterator[Listener]:
+    # one utterance after the other: the runtimes know no batches
+
+    def language_of(utterance: Utterance) -> str | None:
+        return utterance.language or artefact.language
+
+    with open_artefact(artefact) as runtime:
+
+        def decode(utterances: Sequence[Utterance], task: Progress) -> list[str]:
+            hypotheses = []
+            for utterance in utterances:
+                hypotheses.append(runtime.transcribe(load_waveform(utterance), language_of(utterance)))
+                task.advance()
+            return hypotheses
+
+        yield Listener(str(artefact.path), runtime.max_duration_s, language_of, decode)
+
+
+@contextmanager
+def _model_listener(
+    located: Located, *, batch_size: int, options: DecodeOptions, precision: Precision
+) -> Iterator[Listener]:
+    speech: SpeechModel = open_located(located)
+    speech.network.to(best_device())
+
+    def decode(utterances: Sequence[Utterance], task: Progress) -> list[str]:
+        return decode_utterances(
+            speech, utterances, batch_size=batch_size, options=options, precision=precision, task=task
+        )
+
+    name = f"{located.spec} ({located.checkpoint}/)" if located.checkpoint else located.spec
+    yield Listener(name, speech.max_duration_s, speech.language_of, decode)
+
+
+def refuse_for_artefacts(artefact: Artefact, **asked: bool) -> None:
+    """Raise InputError where options were asked for that only eartune's own decoding has."""
+    for option, given in asked.items():
+        if given:
+            raise InputError(
+                f"--{option.replace('_', '-')}: is for models, and {artefact.path} is decoded greedily by its own "
+                f"runtime ({artefact.format}); leave it out"
+            )

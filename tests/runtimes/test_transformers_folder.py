@@ -1,0 +1,142 @@
+"""The folders we write, in transformers by itself: the words of NeMo's and OpenAI's models, and those of eartune."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import pipeline
+
+from eartune.audio import decode
+from eartune.errors import InputError
+from eartune.export.long_clip import check_long, join_clips
+from eartune.families.registry import family
+from eartune.families.whisper.first_logits import first_logits
+from eartune.families.whisper.load import find, load
+from eartune.runtimes.runtime import HearsLong, ShowsLogits
+from eartune.runtimes.transformers_folder import open_folder
+from eartune.speech_model import DecodeOptions
+from tests.tiny import clips_in
+
+pytestmark = pytest.mark.runtimes
+
+# what NeMo's own tiny models were taught to say of their clips
+KINDS = ("canary", "parakeet-ctc", "parakeet-hybrid", "parakeet-rnnt", "parakeet-tdt")
+
+
+@pytest.mark.real_speech
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_of_nemos_model_says_the_same_words_in_transformers(
+    kind: str, shared_dir: Path, tmp_path: Path
+) -> None:
+    models = shared_dir / "models" / "nemo-tiny"
+    door = family("canary" if kind == "canary" else "parakeet")
+    speech = door.load(door.find(str(models / f"{kind}.nemo")))
+    speech.save(tmp_path / "model")
+    clips = [decode(path) for path in sorted((models / "audio" / kind).glob("*.wav"))[:4]]
+    assert clips
+    expected = [speech.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips]
+    assert all(expected)
+    with open_folder(tmp_path / "model") as runtime:
+        assert [runtime.transcribe(clip, "en") for clip in clips] == expected
+    # the copy that is read back and written again is the same
+    again = door.load(door.find(str(tmp_path / "model")))
+    again.save(tmp_path / "again")
+    assert [again.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips] == expected
+    with open_folder(tmp_path / "again") as runtime:
+        assert runtime.transcribe(clips[0], "en") == expected[0]
+
+
+@pytest.mark.real_speech
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "canary"])
+def test_a_parakeets_folder_is_all_that_a_pipeline_needs(kind: str, shared_dir: Path, tmp_path: Path) -> None:
+    models = shared_dir / "models" / "nemo-tiny"
+    door = family("parakeet")
+    speech = door.load(door.find(str(models / f"{kind}.nemo")))
+    speech.save(tmp_path / "model")
+    recognise = pipeline("automatic-speech-recognition", model=str(tmp_path / "model"))
+    clips = [decode(path) for path in sorted((models / "audio" / kind).glob("*.wav"))[:4]]
+    expected = [speech.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips]
+    assert [recognise(clip)["text"] for clip in clips] == expected
+
+
+@pytest.mark.real_speech
+@pytest.mark.parametrize("kind", ["parakeet-rnnt", "parakeet-tdt"])
+def test_segments_of_a_transducer_are_its_words(kind: str, shared_dir: Path, tmp_path: Path) -> None:
+    models = shared_dir / "models" / "nemo-tiny"
+    door = family("parakeet")
+    door.load(door.find(str(models / f"{kind}.nemo"))).save(tmp_path / "model")
+    clip = decode(sorted((models / "audio" / kind).glob("*.wav"))[0])
+    with open_folder(tmp_path / "model") as runtime:
+        assert isinstance(runtime, HearsLong)
+        found = runtime.segments(clip, None)
+        assert found.text == runtime.transcribe(clip, None)
+    starts = [segment.start_s for segment in found.segments]
+    assert starts == sorted(starts)
+    assert all(segment.start_s < segment.end_s <= len(clip) / 16_000 + 0.08 for segment in found.segments)
+
+
+@pytest.mark.real_speech
+def test_a_canary_is_asked_in_its_own_words(shared_dir: Path, tmp_path: Path) -> None:
+    door = family("canary")
+    speech = door.load(door.find(str(shared_dir / "models" / "nemo-tiny" / "canary.nemo")))
+    speech.save(tmp_path / "model")
+    with open_folder(tmp_path / "model") as runtime:
+        found = runtime._processor.apply_transcription_request(
+            np.zeros(16_000, dtype=np.float32), source_language="en", target_language="de", punctuation=False
+        )
+        # as NeMo's Canary2PromptFormatter has it: the mark of a word's beginning comes first
+        assert runtime._processor.tokenizer.convert_ids_to_tokens(found["decoder_input_ids"][0].tolist()) == [
+            "▁", "<|startofcontext|>", "<|startoftranscript|>", "<|emo:undefined|>", "<|en|>", "<|de|>", "<|nopnc|>",
+            "<|noitn|>", "<|notimestamp|>", "<|nodiarize|>",
+        ]  # fmt: skip
+        with pytest.raises(InputError, match="no language is named, and Canary detects none"):
+            runtime.transcribe(np.zeros(16_000, dtype=np.float32), None)
+        with pytest.raises(InputError, match="language 'xx'"):
+            runtime.transcribe(np.zeros(16_000, dtype=np.float32), "xx")
+
+
+@pytest.fixture(scope="module")
+def english(real_tiny_en: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("folders") / "tiny.en"
+    load(find(str(real_tiny_en))).save(folder)
+    return folder
+
+
+def test_whispers_words_and_numbers_are_eartunes(
+    english: Path, real_tiny_en: Path, demo_clips: list[tuple[Path, str]]
+) -> None:
+    speech = load(find(str(real_tiny_en)))
+    clips = [decode(path) for path, _ in demo_clips[:2]]
+    with open_folder(english) as runtime:
+        assert isinstance(runtime, ShowsLogits)
+        for clip in clips:
+            expected = speech.transcribe_batch([clip], clips_in(None), DecodeOptions())[0]
+            assert runtime.transcribe(clip, None) == expected
+            assert np.abs(runtime.first_logits(clip, "en") - first_logits(speech, clip, "en")).max() < 2e-3
+        with pytest.raises(InputError, match=r"a clip of 30\.1 s exceeds"):
+            runtime.transcribe(np.zeros(481_600, dtype=np.float32), "en")
+        with pytest.raises(InputError, match="language 'ru': the model is English-only"):
+            runtime.transcribe(clips[0], "ru")
+    with pytest.raises(InputError, match="task 'translate': the model is English-only"):
+        open_folder(english, task="translate")
+
+
+def test_whisper_hears_a_long_recording_in_order(english: Path, demo_clips: list[tuple[Path, str]]) -> None:
+    recording, joins_s = join_clips([decode(path) for path, _ in demo_clips[:10]])
+    duration_s = len(recording) / 16_000
+    assert duration_s > 30
+    with open_folder(english) as runtime:
+        assert isinstance(runtime, HearsLong)
+        found = runtime.segments(recording, None)
+    checked = check_long(found.segments, joins_s=joins_s, duration_s=duration_s)
+    assert checked.passes, checked.verdict
+    assert found.num_fallbacks is None
+
+
+def test_other_models_are_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError, match="is a 'bert' model; transformers is asked for whisper, canary,"):
+        open_folder(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "whisper"}')
+    with pytest.raises(InputError, match="transformers cannot open it"):
+        open_folder(tmp_path)

@@ -1,0 +1,184 @@
+"""Exports as a user asks for them: tried in their programs, put in place whole, or refused with what was found."""
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eartune.errors import EartuneError, InputError
+from eartune.manifest import read_manifest
+from eartune.runtimes.runtime import CannotRun, LongTranscript, Opened
+from eartune.speech_model import DecodeOptions, Segment, Waveform
+from eartune.verbs.evaluate import evaluate
+from eartune.verbs.export import export
+from eartune.verbs.sample import DEMO_SPEECH
+from eartune.verbs.transcribe import transcribe
+from tests.verbs.test_export import tuned
+
+pytest.importorskip("faster_whisper")
+
+pytestmark = pytest.mark.runtimes
+artefacts = importlib.import_module("eartune.verbs.artefact")
+
+
+class Fake(Opened):
+    """A program that says of every clip what it is told to."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:  # noqa: ARG002
+        return self.text
+
+    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:  # noqa: ARG002
+        return LongTranscript((Segment(0.0, len(waveform_S) / 16_000, self.text),), 2)
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of four of the demonstration's sentences."""
+    utterances = read_manifest([DEMO_SPEECH / "val.jsonl"]).utterances[:4]
+    rows = [{"audio_filepath": str(u.audio), "duration": u.duration_s, "text": u.text} for u in utterances]
+    manifest = tmp_path_factory.mktemp("speech") / "speech.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def trained(real_tiny_en: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "run"
+    return tuned(
+        real_tiny_en, speech, out, method="lora", val=[str(speech)], eval_strategy="no", lr=1e-4, lora_r=4,
+        per_device_train_batch_size=2, max_steps=1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def test_a_run_is_exported_with_record_and_card(run: Path, speech: Path) -> None:
+    [exported] = export(str(run), to=["ctranslate2"], quantize=["float32"], num_utterances=2)
+    folder = run / "export" / "ctranslate2-float32"
+    assert exported.path == folder
+    assert exported.gate is not None
+    assert exported.gate.parity.num_differing == 0
+    assert exported.gate.logit_distance is not None
+    assert exported.gate.logit_distance < 1e-3
+    record = json.loads((folder / "parity.json").read_text())
+    assert record["parity"]["passes"]
+    assert record["runtime"]["program"] == "faster-whisper"
+    assert record["sample"]["what"] == "the validation speech"
+    assert record["sample"]["manifests"] == [str(speech)]
+    assert record["made_from"]["checkpoint"] == "last"
+    assert record["made_from"]["method"] == "lora"
+    assert {file["name"] for file in record["files"]} >= {"model.bin", "tokenizer.json", "preprocessor_config.json"}
+    assert record["parity"]["long_recording"]["base_model"] is not None
+    card = (folder / "README.md").read_text()
+    for told in ("by lora", "faster-whisper", "speech.jsonl", record["files"][0]["sha256"], "WhisperModel("):
+        assert told in card
+    assert str(run.parent) not in card, "where files lie on this machine concerns nobody"
+
+
+def test_what_says_other_words_is_not_put_in_place(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artefacts, "open_in_runtime", lambda *_, **__: Fake("another model altogether"))
+    with pytest.raises(EartuneError, match=r"of the words are not the model's.*nothing was written but"):
+        export(str(run), to=["ctranslate2"], num_utterances=2)
+    [left] = (run / "export").iterdir()
+    assert left.name == "ctranslate2-float16.failed-parity.json"
+    found = json.loads(left.read_text())
+    assert not found["parity"]["passes"]
+    assert found["parity"]["words"]["differing"][0]["artefact"] == "another model altogether"
+    monkeypatch.undo()
+    export(str(run), to=["ctranslate2"], num_utterances=2)
+    assert [path.name for path in (run / "export").iterdir()] == ["ctranslate2-float16"], "it is no longer so"
+
+
+def test_one_that_fails_leaves_the_others(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = artefacts.open_in_runtime
+
+    def some(path: Path, **settings: Any) -> Any:
+        return Fake("no") if path.suffix == ".pt" else real(path, **settings)
+
+    monkeypatch.setattr(artefacts, "open_in_runtime", some)
+    with pytest.raises(EartuneError, match=r"^openai-float16: .*of the words are not the model's"):
+        export(str(run), to=["openai", "ctranslate2"], num_utterances=2, out=tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "ctranslate2-float16", "openai-float16.failed-parity.json",
+    ]  # fmt: skip
+
+
+def test_a_program_that_is_missing_is_named_and_the_export_written(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: Any, **__: Any) -> Any:
+        raise CannotRun("whisper.cpp is not installed; pip install 'eartune[whisper-cpp]'")
+
+    monkeypatch.setattr(artefacts, "open_in_runtime", missing)
+    [exported] = export(str(run), to=["ggml"], num_utterances=2, out=tmp_path / "out")
+    assert exported.gate is None
+    assert exported.path.name == "ggml-model-f16.bin"
+    record = json.loads((tmp_path / "out" / "parity.json").read_text())
+    assert record["parity"] is None
+    assert record["skipped"] == "whisper.cpp is not installed; pip install 'eartune[whisper-cpp]'"
+    assert "Not tried in whisper.cpp: whisper.cpp is not installed" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_file_that_is_named_is_the_file_and_its_record_lies_beside(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.pt"
+    [exported] = export(str(run), to=["openai"], num_utterances=2, out=out)
+    assert exported.path == out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.pt", "mine.pt.parity.json", "run"]
+    with pytest.raises(InputError, match=r"mine\.pt: is there already; --overwrite replaces it"):
+        export(str(run), to=["openai"], out=out)
+    export(str(run), to=["openai"], num_utterances=2, out=out, replace=True)
+
+
+def test_mimir_gets_its_name_and_its_lines(run: Path, tmp_path: Path) -> None:
+    [exported] = export(str(run), for_mimir=True, quantize=["q5_0"], num_utterances=2, out=tmp_path / "m", judged=False)
+    assert exported.path == tmp_path / "m" / "whisper-english-ggml.bin"
+    assert "whisper-english-ggml.bin" in (tmp_path / "m" / "MIMIR.md").read_text()
+
+
+def test_an_export_is_evaluated_and_transcribes_in_its_program(run: Path, speech: Path, tmp_path: Path) -> None:
+    [exported] = export(str(run), to=["ctranslate2"], quantize=["float32"], num_utterances=2)
+    of_run = evaluate(str(run), data=[speech], out=tmp_path / "a", against_base=False)
+    of_export = evaluate(str(exported.path), data=[speech], out=tmp_path / "b")
+    assert of_export.base is None
+    assert of_export.tuned.hypotheses == of_run.tuned.hypotheses
+    with pytest.raises(InputError, match=r"--num-beams: is for models, and .* is decoded greedily by its own runtime"):
+        evaluate(str(exported.path), data=[speech], out=tmp_path / "c", options=DecodeOptions(num_beams=2))
+    clip = read_manifest([speech]).utterances[0].audio
+    [of_run_heard] = transcribe(str(run), [clip])
+    [heard] = transcribe(str(exported.path), [clip])
+    assert heard.text == of_run_heard.text
+
+
+def test_without_validation_speech_the_sample_is_said_to_be_another(run: Path, tmp_path: Path) -> None:
+    origin = json.loads((run / "last" / "origin.json").read_text())
+    del origin["data"]["val"]
+    (run / "last" / "origin.json").write_text(json.dumps(origin))
+    [exported] = export(str(run), to=["openai"], num_utterances=2, against_base=False)
+    record = json.loads((exported.path.parent / "parity.json").read_text())
+    assert record["sample"]["what"] == "the training speech"
+    assert record["parity"]["long_recording"]["base_model"] is None
+    origin["data"]["train"]["manifests"] = [str(tmp_path / "gone.jsonl")]
+    (run / "last" / "origin.json").write_text(json.dumps(origin))
+    with pytest.raises(InputError, match=r"gone\.jsonl: the training speech is not there; .* --data MANIFEST"):
+        export(str(run), to=["openai"], num_utterances=2, replace=True)
+
+
+def test_a_sample_is_the_same_one_each_time(run: Path, tmp_path: Path) -> None:
+    hashes = set()
+    for name in "ab":
+        [exported] = export(str(run), to=["openai"], num_utterances=2, out=tmp_path / name)
+        hashes.add(json.loads((tmp_path / name / "parity.json").read_text())["sample"]["sha256"])
+        assert exported.gate is not None
+        assert exported.gate.parity.num_utterances == 2
+    assert len(hashes) == 1
+    assert np.isfinite(exported.gate.parity.cost.real_time_factor)
