@@ -214,6 +214,15 @@ def language_code(name: str) -> str | None:
     return _CODES.get(spelled) or (_CODES.get(locale[1]) if locale else None)
 
 
+# ISO codes that Whisper has other tokens for
+WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
+
+
+def whisper_code(language: str | None) -> str | None:
+    """Return the code under which Whisper has a token for a language."""
+    return language if language is None else WHISPER_CODES.get(language, language)
+
+
 def unknown_language(name: str) -> str:
     """Return the message for a language that language_code does not know, with the nearest names."""
     close = nearest(name.lower(), sorted(_CODES))

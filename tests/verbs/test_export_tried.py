@@ -15,6 +15,7 @@ from eartune.runtimes.runtime import CannotRun, LongTranscript, Opened
 from eartune.speech_model import DecodeOptions, Segment, Waveform
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.export import export
+from eartune.verbs.open_model import locate
 from eartune.verbs.sample import DEMO_SPEECH
 from eartune.verbs.transcribe import transcribe
 from tests.verbs.test_export import tuned
@@ -48,13 +49,16 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return manifest
 
 
+def train_quickly(model: Path, speech: Path, out: Path, **options: Any) -> Path:
+    return tuned(
+        model, speech, out, val=[str(speech)], eval_strategy="no", per_device_train_batch_size=2, max_steps=2, **options
+    )
+
+
 @pytest.fixture(scope="module")
 def trained(real_tiny_en: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "run"
-    return tuned(
-        real_tiny_en, speech, out, method="lora", val=[str(speech)], eval_strategy="no", lr=1e-4, lora_r=4,
-        per_device_train_batch_size=2, max_steps=1,
-    )  # fmt: skip
+    return train_quickly(real_tiny_en, speech, out, method="lora", lr=1e-4, lora_r=4)
 
 
 @pytest.fixture
@@ -83,6 +87,25 @@ def test_a_run_is_exported_with_record_and_card(run: Path, speech: Path) -> None
     for told in ("by lora", "faster-whisper", "speech.jsonl", record["files"][0]["sha256"], "WhisperModel("):
         assert told in card
     assert str(run.parent) not in card, "where files lie on this machine concerns nobody"
+
+
+WAYS = {
+    "full": {"method": "full", "lr": 1e-5},
+    "dora": {"method": "lora", "use_dora": True, "lora_r": 4, "lr": 1e-3},
+    "pissa": {"method": "lora", "init_lora_weights": "pissa", "lora_r": 4, "lr": 1e-4},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_however_it_was_tuned_the_export_says_what_it_says(
+    way: str, real_tiny_en: Path, speech: Path, tmp_path: Path
+) -> None:
+    run = train_quickly(real_tiny_en, speech, tmp_path / "run", **WAYS[way])
+    [exported] = export(str(run), to=["ctranslate2"], quantize=["float32"], num_utterances=3, against_base=False)
+    assert exported.gate is not None
+    assert exported.gate.parity.num_differing == 0
+    assert exported.gate.logit_distance is not None
+    assert exported.gate.logit_distance < 1e-3
 
 
 def test_what_says_other_words_is_not_put_in_place(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +150,15 @@ def test_a_program_that_is_missing_is_named_and_the_export_written(
     assert record["parity"] is None
     assert record["skipped"] == "whisper.cpp is not installed; pip install 'eartune[whisper-cpp]'"
     assert "Not tried in whisper.cpp: whisper.cpp is not installed" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_folder_of_a_pt_file_is_evaluated_as_the_file(run: Path, speech: Path, tmp_path: Path) -> None:
+    [exported] = export(str(run), to=["openai"], quantize=["float32"], out=tmp_path / "openai", judged=False)
+    located = locate(str(tmp_path / "openai"))
+    assert (located.base.path, located.language) == (exported.path, "en")
+    of_run = evaluate(str(run), data=[speech], out=tmp_path / "a", against_base=False)
+    of_export = evaluate(str(tmp_path / "openai"), data=[speech], out=tmp_path / "b", against_base=False)
+    assert of_export.tuned.hypotheses == of_run.tuned.hypotheses
 
 
 def test_a_file_that_is_named_is_the_file_and_its_record_lies_beside(run: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from eartune.nemo.archive import NemoArchive
 from eartune.nemo.coverage import require_covered
 from eartune.nemo.features import LogMel, feature_settings
 from eartune.nemo.tokenizer import build_tokenizer, tokenizer_model
+from eartune.runtimes.runtime import NEMO_WINDOW_S
 from eartune.speech_model import Network, Waveform, WindowKind, pad_waveforms
 from eartune.training.batching.windows import widened_s
 
@@ -26,7 +27,7 @@ WIDTH_STEP_S = 0.32
 # an encoder's position, after eightfold subsampling of frames of 10 ms
 POSITION_S = 0.08
 # what the released models were trained on at most; attention's memory grows with the square
-MAX_DURATION_S = 40.0
+MAX_DURATION_S = NEMO_WINDOW_S
 # what adapters go into in the encoder by default, and NeMo's names for it
 ENCODER_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2")
 ENCODER_ALIASES = {

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 
 from eartune.errors import InputError
-from eartune.runtimes.runtime import LongTranscript, Opened, Task, opening
+from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, Opened, Task, opening
 from eartune.runtimes.torch_threads import torch_threads
 from eartune.speech_model import Segment, Waveform
 
@@ -21,6 +21,8 @@ TRUSTED = "nemo.collections."
 
 class NemoParakeet(Opened):
     """A Parakeet's .nemo file, decoded as its configuration says; it writes what it hears, whatever the language."""
+
+    max_duration_s = NEMO_WINDOW_S
 
     def __init__(
         self,
@@ -53,6 +55,8 @@ class NemoParakeet(Opened):
 
 class NemoCanary(Opened):
     """A Canary's .nemo file, decoded as its configuration says; it has to be told the language."""
+
+    max_duration_s = NEMO_WINDOW_S
 
     def __init__(
         self,

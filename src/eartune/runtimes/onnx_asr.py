@@ -8,7 +8,7 @@ from typing import Any
 from eartune.errors import InputError
 from eartune.runtimes.heard import Heard, long_transcript
 from eartune.runtimes.nemo_onnx import open_folder
-from eartune.runtimes.runtime import LongTranscript, Opened, decoding, opening
+from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, Opened, decoding, opening
 from eartune.speech_model import Waveform
 
 PROGRAM = "onnx-asr"
@@ -19,6 +19,8 @@ class OnnxAsr(Opened):
 
     `task` is transcribe, or translate: a Canary then writes English.
     """
+
+    max_duration_s = NEMO_WINDOW_S
 
     def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: str = "transcribe") -> None:
         self._folder, self._task = open_folder(folder, task=task), task

@@ -17,11 +17,14 @@ import numpy.typing as npt
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import EartuneError, InputError
+from eartune.languages import whisper_code
 from eartune.speech_model import Segment, Waveform
 
 Task: TypeAlias = Literal["transcribe", "translate"]
 
 WINDOW_S = 30
+# what Parakeet and Canary were trained on at once
+NEMO_WINDOW_S = 40.0
 # the most that a clip is answered with: half of Whisper's text positions, as in openai-whisper
 MAX_TOKENS = 224
 
@@ -139,12 +142,13 @@ def padded(waveform_S: Waveform) -> Waveform:
 
 
 def known_language(language: str | None, *, known: Iterable[str], multilingual: bool) -> str | None:
-    """Return the language to decode in. Raises InputError for one that the model does not have."""
+    """Return the language to decode a Whisper in, as it calls it. Raises InputError for one that it does not have."""
     names = set(known) if multilingual else {"en"}
-    if language is not None and language not in names:
+    called = whisper_code(language)
+    if called is not None and called not in names:
         what = "the model has no token for it" if multilingual else "the model is English-only"
         raise InputError(f"language {language!r}: {what}")
-    return language if multilingual else "en"
+    return called if multilingual else "en"
 
 
 def known_task(task: Task, *, multilingual: bool) -> Task:

@@ -12,7 +12,7 @@ from pathlib import Path
 from eartune.errors import InputError
 from eartune.runtimes.heard import Heard, long_transcript
 from eartune.runtimes.nemo_onnx import open_folder
-from eartune.runtimes.runtime import LongTranscript, Opened
+from eartune.runtimes.runtime import NEMO_WINDOW_S, CannotRun, LongTranscript, Opened
 from eartune.runtimes.worker import Worker
 from eartune.speech_model import Waveform
 
@@ -34,11 +34,13 @@ class SherpaOnnx(Opened):
     position (80 ms) where a clip ends within it.
     """
 
+    max_duration_s = NEMO_WINDOW_S
+
     def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: str = "transcribe") -> None:
         self._folder, self._task = open_folder(folder, task=task), task
         self._folder.require(FILES[self._folder.kind], program=PROGRAM)
         if find_spec("sherpa_onnx") is None:
-            raise InputError(f"{PROGRAM} is not installed; pip install 'eartune[onnx]'")
+            raise CannotRun(f"{PROGRAM} is not installed; pip install 'eartune[onnx]'")
         # without it sherpa-onnx goes on with the CPU
         if device != "cpu" and "cuda" not in version("sherpa-onnx"):
             raise InputError(f"device {device!r}: this sherpa-onnx has no CUDA; install its CUDA wheel, or take cpu")

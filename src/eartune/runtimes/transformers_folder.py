@@ -18,6 +18,7 @@ from eartune.base_model import model_type
 from eartune.errors import InputError
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
+    NEMO_WINDOW_S,
     WINDOW_S,
     LongTranscript,
     Opened,
@@ -132,6 +133,8 @@ class TransformersWhisper(_Folder):
 class TransformersCanary(_Folder):
     """A Canary's folder; it has to be told the language, and translates into English."""
 
+    max_duration_s = NEMO_WINDOW_S
+
     loader = "AutoModelForSpeechSeq2Seq"
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
@@ -156,6 +159,8 @@ class TransformersCanary(_Folder):
 
 class TransformersCTC(_Folder):
     """A Parakeet CTC's folder; it writes what it hears, whatever the language."""
+
+    max_duration_s = NEMO_WINDOW_S
 
     loader = "AutoModelForCTC"
 

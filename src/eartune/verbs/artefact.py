@@ -70,6 +70,8 @@ class Work:
 
     located: Located
     speech: SpeechModel
+    language: str | None
+    """The one that it hears where a clip names none: the one it was tuned for, or its only one."""
     answers: Answers
     original: Path | None
     judge: Judge | None
@@ -88,13 +90,13 @@ def write_artefact(target: Target, place: Place, work: Work) -> Exported:
         artefact = folder / (place.path.name if place.is_file else target.file_name or "")
         elsewhere = target.exporter.write(work.speech, artefact, target.quantization, work.original)
         read_back = _prove(target, artefact, work)
-        gate, skipped = _judge(target, artefact, work)
+        gate, skipped = _judge(target, artefact, place, work)
         record = describe(
             format=target.format,
             quantization=target.quantization,
             family=work.located.family,
             task=work.located.task,
-            language=work.located.language,
+            language=work.language,
             made_from=_source(work.located),
             files=describe_files(artefact),
             largest_difference={"read_back": read_back, "as_written": elsewhere},
@@ -131,7 +133,7 @@ def _prove(target: Target, artefact: Path, work: Work) -> float | None:
     return difference
 
 
-def _judge(target: Target, artefact: Path, work: Work) -> tuple[Gate | None, str | None]:
+def _judge(target: Target, artefact: Path, place: Place, work: Work) -> tuple[Gate | None, str | None]:
     """Try an artefact in its runtime; return what was found, or why it was not tried."""
     judge = work.judge
     if judge is None:
@@ -158,9 +160,9 @@ def _judge(target: Target, artefact: Path, work: Work) -> tuple[Gate | None, str
     if gate.long is None:
         return gate, None
     # the same format, so that what differs is the tuning
-    with scratch_directory(artefact.parent / f"{artefact.name}-base") as folder:
+    with scratch_directory(place.beside("base")) as folder:
         before = folder / (target.file_name or "")
-        target.exporter.write(open_located(judge.base), before, target.quantization, judge.base.base.path)
+        target.exporter.write(open_located(judge.base), before, target.quantization, work.original)
         with opener(before) as runtime:
             return replace(gate, base_long=hear_long(runtime, judge.sample)), None
 
@@ -174,7 +176,7 @@ def _card(target: Target, artefact: Path, record: dict[str, Any], work: Work) ->
             target.format,
             artefact=artefact,
             file=target.file_name or "FOLDER",
-            language=work.located.language,
+            language=work.language,
         ),
         evaluations=_evaluations(work.located),
         license_id=work.card.license_id,

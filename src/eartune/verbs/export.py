@@ -18,6 +18,7 @@ from eartune.export.hub import push, require_account
 from eartune.export.mimir import NOTES, hand_over
 from eartune.families.registry import exports_of
 from eartune.files import write_text_atomic
+from eartune.manifest import Utterance
 from eartune.reporting import Reporter, Silent
 from eartune.verbs.artefact import CardNotes, Exported, Judge, Work, write_artefact
 from eartune.verbs.merge import open_merged
@@ -86,7 +87,9 @@ def export(
             base_itself = HeardLong(hear_long_itself(open_located(base), sample), num_fallbacks=None)
         judge = Judge(sample, said, base, base_itself, limit_points)
     written, failures = [], []
-    work = Work(located, speech, answers, archive, judge, replace, card_notes or CardNotes(), report)
+    unnamed = Utterance(audio=Path(), text="", duration_s=0.0, language=None)
+    language = located.language or speech.language_of(unnamed)
+    work = Work(located, speech, language, answers, archive, judge, replace, card_notes or CardNotes(), report)
     for target, place in zip(targets, places, strict=True):
         try:
             written.append(write_artefact(target, place, work))

@@ -11,6 +11,7 @@ from peft import PeftModel
 
 from eartune.base_model import BaseModel
 from eartune.errors import InputError
+from eartune.export.record import RECORD, read_record
 from eartune.families.registry import family, family_of, vocabulary
 from eartune.run_dir import RunDir, read_origin
 from eartune.speech_model import SpeechModel
@@ -52,6 +53,10 @@ def locate(
     `language` and `task` override what the model was tuned for; `base_model` says where an adapter's base model lies
     if it has moved. Raises InputError in one line.
     """
+    exported = _exported_file(Path(spec).expanduser())
+    if exported is not None:
+        record = read_record(exported)
+        spec, language, task = str(exported), language or record["language"], task or record["task"]
     folder = Path(spec).expanduser()
     origin = (read_origin(folder) if folder.is_dir() else None) or {}
     chosen = None
@@ -69,6 +74,14 @@ def locate(
         return Located(spec, folder, True, base, name, task, language, chosen, origin)
     base = family(name).find(str(folder) if chosen else spec)
     return Located(spec, folder if chosen else None, False, base, name, task, language, chosen, origin)
+
+
+def _exported_file(folder: Path) -> Path | None:
+    """Return the one file of an export's folder that is a model eartune opens itself."""
+    if not (folder / RECORD).is_file():
+        return None
+    files = [*folder.glob("*.pt"), *folder.glob("*.nemo")]
+    return files[0] if len(files) == 1 else None
 
 
 def open_located(located: Located) -> SpeechModel:

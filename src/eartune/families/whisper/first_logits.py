@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 
 from eartune.families.whisper.greedy import complete_languages, prompts
-from eartune.families.whisper.labels import whisper_code
 from eartune.families.whisper.loss import whisper_of
 from eartune.families.whisper.model import WhisperModel
+from eartune.languages import whisper_code
 from eartune.speech_model import Waveform
 
 

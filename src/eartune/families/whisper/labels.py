@@ -10,18 +10,12 @@ from transformers import WhisperTokenizer
 from eartune.errors import nearest
 from eartune.families.whisper.features import WINDOW_S
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
+from eartune.languages import whisper_code
 from eartune.manifest import Utterance
 from eartune.speech_model import IGNORED, Labels, Spoken
 
-# ISO codes that Whisper has other tokens for
-WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
 # Whisper writes a space before each word, the first included, except where a script has no spaces.
 NO_LEADING_SPACE = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
-
-
-def whisper_code(language: str | None) -> str | None:
-    """Return the code under which Whisper has a token for a language."""
-    return language if language is None else WHISPER_CODES.get(language, language)
 
 
 @dataclass(frozen=True)

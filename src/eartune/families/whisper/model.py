@@ -11,9 +11,10 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 from eartune.families.whisper.companions import complete_for_older_tools
 from eartune.families.whisper.decode import transcribe_clips, transcribe_recording, window_s
 from eartune.families.whisper.features import WINDOW_S, LogMel
-from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder, whisper_code
+from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.whisper.loss import answer_loss, whisper_of
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
+from eartune.languages import whisper_code
 from eartune.manifest import Utterance
 from eartune.speech_model import Blocks, DecodeOptions, Network, Segment, Waveform, WindowKind
 
