@@ -27,7 +27,7 @@ def load():
         os.write(1, b"noise")
         return {"sum": float(samples.sum()), "dtype": str(samples.dtype), "words": request["words"]}
 
-    return decode
+    return {"how": sys.argv[1]}, decode
 
 answer_requests(load)
 """
@@ -45,6 +45,7 @@ def start(folder: Path, how: str) -> Worker:
 
 def test_answers_are_whole_whatever_the_program_prints(tmp_path: Path) -> None:
     worker = start(tmp_path, "lives")
+    assert worker.facts == {"how": "lives"}
     for count in (3, 0, 100_000):
         answer = worker.ask(np.ones(count, np.float64), {"words": "ўқ"})  # type: ignore[arg-type]
         assert answer == {"sum": float(count), "dtype": "float32", "words": "ўқ"}
