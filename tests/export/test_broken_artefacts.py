@@ -211,7 +211,7 @@ def test_times_that_the_model_has_and_the_artefact_lost_are_a_failure(
 
 def test_a_model_that_lost_its_times_itself_is_exported_with_a_note(sample: Sample, said: Said, tmp_path: Path) -> None:
     assert said.long is not None
-    lost = dataclasses.replace(said, long=dataclasses.replace(said.long, share_near=0.0))
+    lost = dataclasses.replace(said, long=dataclasses.replace(said.long, share_near=0.0, share_of_edges=0.0))
     gate = check(tmp_path, lambda _: WithoutTimes(said), sample=sample, said=lost, quantization="f16")
     assert gate.failures == []
     assert gate.long is None
