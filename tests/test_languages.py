@@ -37,7 +37,12 @@ def test_code_and_name_mean_the_same(code: str) -> None:
         ("-", None),
         ("klingon", None),
         ("to be told", None),
-        ("enx", None),
+        ("enx", "enx"),
+        ("nan-tw", "nan"),
+        ("cnh", "cnh"),
+        ("<|de|>", "de"),
+        ("xx", None),
+        ("xx-YY", None),
     ],
 )
 def test_spellings(name: str, code: str | None) -> None:

@@ -204,7 +204,7 @@ def test_absolute_path_of_another_machine_names_the_file_beside(folder: Path) ->
 def test_offset_makes_a_segment(folder: Path, row: dict[str, object], expected: tuple[float, float, bool]) -> None:
     path = put(folder / "m.jsonl", jsonl({"audio": "audio/long.wav", "text": "x", **row}))
     (utterance,) = read_manifest(path).utterances
-    assert (utterance.offset_s, utterance.duration_s, utterance.segment) == expected
+    assert (utterance.offset_s, utterance.duration_s, utterance.is_cut) == expected
 
 
 @pytest.mark.parametrize(
@@ -473,8 +473,8 @@ def test_unreadable_files_are_reported_together(folder: Path) -> None:
 def test_written_rows_have_nemos_keys_and_portable_paths(folder: Path) -> None:
     utterances = (
         Utterance(folder / "audio" / "a.wav", "ё", 1.0, "ru", speaker="M", extra={"pnc": "no", "text": "not this"}),
-        Utterance(folder / "audio" / "long.wav", "x", 2.50004, None, 0.0, segment=True),
-        Utterance(folder / "audio" / "long.wav", "x", 2.5, None, 2.5, segment=True),
+        Utterance(folder / "audio" / "long.wav", "x", 2.50004, None, 0.0, is_cut=True),
+        Utterance(folder / "audio" / "long.wav", "x", 2.5, None, 2.5, is_cut=True),
     )
     write_manifest(folder / "out" / "train.jsonl", utterances)
     assert (folder / "out" / "train.jsonl").read_bytes().decode().splitlines() == [
@@ -519,7 +519,7 @@ def test_what_is_written_reads_the_same(
     folder: Path, rows: list[tuple[str, str | None, str | None, dict[str, Any]]]
 ) -> None:
     written = tuple(
-        Utterance(folder / "audio" / "long.wav", text, 1.5, language, 0.25 * number, speaker, "", extra, segment=True)
+        Utterance(folder / "audio" / "long.wav", text, 1.5, language, 0.25 * number, speaker, "", extra, is_cut=True)
         for number, (text, language, speaker, extra) in enumerate(rows)
         if "target_lang" not in extra or language is not None
     )
@@ -527,8 +527,8 @@ def test_what_is_written_reads_the_same(
         return
     write_manifest(folder / "m.jsonl", written)
     read = read_manifest(folder / "m.jsonl").utterances
-    assert [(u.audio, u.text, u.duration_s, u.language, u.offset_s, u.speaker, u.extra, u.segment) for u in read] == [
-        (u.audio, u.text, u.duration_s, u.language, u.offset_s, u.speaker, u.extra, u.segment) for u in written
+    assert [(u.audio, u.text, u.duration_s, u.language, u.offset_s, u.speaker, u.extra, u.is_cut) for u in read] == [
+        (u.audio, u.text, u.duration_s, u.language, u.offset_s, u.speaker, u.extra, u.is_cut) for u in written
     ]
 
 

@@ -42,6 +42,11 @@ def raise_findings(findings: Sequence[str], *, summary: str = "", advice: str = 
     raise InputError("\n".join(lines))
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a library says of an error, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def nearest(name: str, known: Sequence[str], *, count: int = 3) -> str:
     """Return ' Did you mean a, b?' with the known names closest to `name`, or '' where none is close."""
     close = get_close_matches(name, known, n=count, cutoff=0.55)

@@ -204,14 +204,19 @@ LANGUAGE_NAMES = {line.split()[0]: line.split()[-1].replace("_", " ").title() fo
 
 @cache
 def language_code(name: str) -> str | None:
-    """Return the ISO 639-1 code meant by a code, an English name or a locale (ru, rus, Russian, ru-RU); None: unknown.
+    """Return the code meant by a code, an English name, a locale or a token (ru, rus, Russian, ru-RU, <|ru|>).
 
-    Javanese is jv (Whisper's own code for it is jw), Bokmål counts as Norwegian, and a few languages
-    without a two-letter code keep three letters (haw, yue, ...).
+    It is of ISO 639-1 where there is one, else of three letters (haw, yue, cnh, nan, ...), also one that is not in the
+    table. None: no name that is known, and no code. Javanese is jv (Whisper's own code for it is jw), and Bokmål counts
+    as Norwegian.
     """
-    spelled = "_".join(name.lower().replace("-", " ").replace("_", " ").split())
-    locale = re.fullmatch(r"([a-z]{2,3})([-_][a-z0-9]{2,8})+", name.strip().lower())
-    return _CODES.get(spelled) or (_CODES.get(locale[1]) if locale else None)
+    bare = name.strip().lower().removeprefix("<|").removesuffix("|>")
+    spelled = "_".join(bare.replace("-", " ").replace("_", " ").split())
+    locale = re.fullmatch(r"([a-z]{2,3})([-_][a-z0-9]{2,8})*", bare)
+    if locale is None:
+        return _CODES.get(spelled)
+    # all codes of two letters are in the table
+    return _CODES.get(spelled) or _CODES.get(locale[1]) or (locale[1] if len(locale[1]) == 3 else None)
 
 
 # ISO codes that Whisper has other tokens for

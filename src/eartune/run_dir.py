@@ -18,7 +18,7 @@ import json
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,10 @@ def describe_data(utterances: Sequence[Utterance], manifests: Sequence[Path], *,
     digest = hashlib.sha256()
     for utterance in utterances:
         row = [utterance.audio.name, utterance.audio.stat().st_size, utterance.offset_s, utterance.duration_s]
-        digest.update(json.dumps([*row, utterance.text, utterance.language], ensure_ascii=False).encode())
+        row += [utterance.text, utterance.language]
+        if utterance.channel is not None or utterance.segments:
+            row += [utterance.channel, [astuple(segment) for segment in utterance.segments]]
+        digest.update(json.dumps(row, ensure_ascii=False).encode())
     return {
         "manifests": [str(path) for path in manifests],
         "utterances": len(utterances),

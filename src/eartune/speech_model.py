@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from eartune.manifest import Utterance
+from eartune.manifest import Segment, Utterance
 
 Waveform = npt.NDArray[np.float32]
 # Any: a network of transformers, bare or wrapped by PEFT; neither library describes its types
@@ -79,15 +79,6 @@ class Blocks:
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A stretch of transcribed speech; times in seconds from the beginning of the recording."""
-
-    start_s: float
-    end_s: float
-    text: str
-
-
-@dataclass(frozen=True)
 class DecodeOptions:
     """How a batch is decoded: the longest answer in tokens, beams, and what the network gets to see of a clip.
 
@@ -134,6 +125,9 @@ class SpeechModel(Protocol):
 
         Raises InputError where it does not.
         """
+
+    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
+        """Say what is odd about utterances without findings, and how the model is trained on them all the same."""
 
     def language_of(self, utterance: Utterance) -> str | None:
         """Return the language an utterance is decoded and scored in: its own, the run's, or the model's only one."""

@@ -17,10 +17,10 @@ from eartune.export.gate import Gate, HeardLong, Said, Sample, check, check_segm
 from eartune.families.registry import exports_of
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
-from eartune.manifest import Utterance
+from eartune.manifest import Segment, Utterance
 from eartune.runtimes.registry import open_runtime
 from eartune.runtimes.runtime import LongTranscript, Opened
-from eartune.speech_model import DecodeOptions, Segment
+from eartune.speech_model import DecodeOptions
 from tests.tiny import clips_in
 
 pytestmark = pytest.mark.runtimes

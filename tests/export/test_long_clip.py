@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eartune.export.long_clip import LONGEST_PHRASE, REPEATS, check_long, join_clips, loops
-from eartune.speech_model import Segment
+from eartune.manifest import Segment
 
 DISTINCT = [f"word{number}" for number in range(60)]
 

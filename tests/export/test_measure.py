@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eartune.export.measure import measure
+from eartune.export.measure import measured
 from eartune.runtimes.runtime import Opened
 from eartune.speech_model import Waveform
 
@@ -43,13 +43,18 @@ def test_memory_of_child_processes_counts_and_the_runtime_is_closed(tmp_path: Pa
         return opened[-1]
 
     clips = [np.zeros(16_000, dtype=np.float32), np.zeros(8_000, dtype=np.float32)]
-    heard = measure(opener, tmp_path, clips, ["en", "de"])
+    with measured(opener, tmp_path, clips, ["en", "de"]) as (heard, runtime):
+        assert runtime is opened[0]
+        assert opened[0].process.poll() is None
     assert heard.hypotheses == ("16000 samples of en", "8000 samples of de")
     assert heard.cost.size_bytes == 1_000
     assert heard.cost.speech_s == 1.5
     assert heard.cost.peak_memory_bytes is not None
     assert HELD_BYTES * 0.9 < heard.cost.peak_memory_bytes < 2 * HELD_BYTES
     assert opened[0].process.poll() == 0
-    with pytest.raises(ValueError, match="no samples"):
-        measure(opener, tmp_path, [np.zeros(0, dtype=np.float32)], [None])
+    with (
+        pytest.raises(ValueError, match="no samples"),
+        measured(opener, tmp_path, [np.zeros(0, dtype=np.float32)], [None]),
+    ):
+        pytest.fail("it went on")
     assert opened[1].process.poll() == 0

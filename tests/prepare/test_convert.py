@@ -59,11 +59,11 @@ def test_converted_file_holds_the_same_sound(tmp_path: Path, record: Record) -> 
 
 def test_segments_are_cut_into_files_of_their_own(tmp_path: Path, record: Record) -> None:
     source = record(tmp_path / "long.wav", duration_s=10)
-    segments = [utterance(source, 2.0, offset_s=float(at), segment=True) for at in (0, 2, 8)]
+    segments = [utterance(source, 2.0, offset_s=float(at), is_cut=True) for at in (0, 2, 8)]
     results = convert(segments, tmp_path / "out", tmp_path)
     assert len({result.utterance.audio for result in results}) == 3
     for result, segment in zip(results, segments, strict=True):
-        assert (result.utterance.offset_s, result.utterance.segment, result.utterance.duration_s) == (0.0, False, 2.0)
+        assert (result.utterance.offset_s, result.utterance.is_cut, result.utterance.duration_s) == (0.0, False, 2.0)
         expected = decode(source, offset_s=segment.offset_s, duration_s=2.0)
         np.testing.assert_allclose(decode(result.utterance.audio), expected, atol=1 / 32767)
 
@@ -119,7 +119,7 @@ def test_damage_is_a_finding_and_others_go_on(tmp_path: Path, record: Record) ->
 
 
 def test_without_a_folder_utterances_stay_as_they_are(tmp_path: Path, record: Record) -> None:
-    row = utterance(record(tmp_path / "1.wav", duration_s=4), 2.0, offset_s=1.0, segment=True)
+    row = utterance(record(tmp_path / "1.wav", duration_s=4), 2.0, offset_s=1.0, is_cut=True)
     (result,) = convert([row], None, tmp_path)
     assert result.utterance == row
     assert result.loudness == measure(decode(row.audio, offset_s=1, duration_s=2))

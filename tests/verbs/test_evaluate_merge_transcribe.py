@@ -14,8 +14,9 @@ import torch
 from eartune.cli import main
 from eartune.errors import EartuneError, InputError
 from eartune.families.whisper.load import find, load
+from eartune.manifest import Segment
 from eartune.scoring import score
-from eartune.speech_model import DecodeOptions, Segment
+from eartune.speech_model import DecodeOptions
 from eartune.training.adaptation import adapter_files
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.merge import merge

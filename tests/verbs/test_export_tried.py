@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from eartune.errors import EartuneError, InputError
-from eartune.manifest import read_manifest
+from eartune.manifest import Segment, read_manifest
 from eartune.runtimes.runtime import CannotRun, LongTranscript, Opened
-from eartune.speech_model import DecodeOptions, Segment, Waveform
+from eartune.speech_model import DecodeOptions, Waveform
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.export import export
 from eartune.verbs.open_model import locate

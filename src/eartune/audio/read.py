@@ -71,8 +71,10 @@ def probe(path: str | Path) -> AudioInfo:
         return AudioInfo(num_frames / sound.samplerate, sound.samplerate, sound.channels, sound.format)
 
 
-def decode(path: str | Path, *, offset_s: float = 0.0, duration_s: float | None = None) -> Samples:
-    """Return samples of a recording, [samples], float32, 16 kHz, the mean of its channels.
+def decode(
+    path: str | Path, *, offset_s: float = 0.0, duration_s: float | None = None, channel: int | None = None
+) -> Samples:
+    """Return samples of a recording, [samples], float32, 16 kHz: of one channel, counted from 0, or the mean of all.
 
     `offset_s` and `duration_s` cut out a stretch, in seconds; None: to the end. A stretch may reach past the end by
     0.5 s or 5 %: then what there is comes back. In MP3 and Vorbis all that comes before is decoded too, since seeking
@@ -96,7 +98,13 @@ def decode(path: str | Path, *, offset_s: float = 0.0, duration_s: float | None 
         raise InputError(f"{path}: holds no audio{f' after second {offset_s:g}' if offset_s else ' (0 samples)'}")
     if duration_s is not None and is_far_off(held_s, duration_s):
         raise InputError(f"{path}: ends at {offset_s + held_s:.2f} s, before second {offset_s + duration_s:.2f}")
-    samples = samples_SC[:, 0] if samples_SC.shape[1] == 1 else samples_SC.mean(axis=1)
+    num_channels = samples_SC.shape[1]
+    if channel is not None and not channel < num_channels:
+        raise InputError(
+            f"{path}: has {num_channels} channel{'s' if num_channels > 1 else ''}, and channel {channel} is asked for; "
+            "channels are counted from 0"
+        )
+    samples = samples_SC[:, channel or 0] if channel is not None or num_channels == 1 else samples_SC.mean(axis=1)
     if not np.isfinite(samples).all():
         raise InputError(f"{path}: holds samples that are no numbers (NaN or infinity); convert it anew")
     if rate_hz != SAMPLE_RATE_HZ:

@@ -42,6 +42,9 @@ def show_trained(trained: TrainedRun, *, console: Console | None = None) -> None
     if trained.exported:
         console.print(f"exported model: {trained.exported}", soft_wrap=True)
     console.print(f"next: eartune evaluate {trained.path} --data test.jsonl", soft_wrap=True)
+    # last, as it is what the user has to think about
+    for remark in trained.remarks:
+        console.print(f"note: {remark}", markup=False, soft_wrap=True)
 
 
 def show_evaluation(evaluation: Evaluation, *, console: Console | None = None) -> None:

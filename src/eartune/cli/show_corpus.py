@@ -20,8 +20,6 @@ def show_prepared(prepared: PreparedCorpus, out: Path, *, console: Console | Non
     for split, sizes in prepared.audit["splits"].items():
         table.add_row(split, str(sizes["utterances"]), f"{60 * sizes['hours']:.1f}", str(sizes["speakers"] or "?"))
     console.print(table)
-    for note in prepared.notes:
-        console.print(note, markup=False, soft_wrap=True)
     for path in (*prepared.manifests.values(), out / AUDIT_FILE):
         console.print(str(path), markup=False, soft_wrap=True)
     named = " ".join(
@@ -30,3 +28,6 @@ def show_prepared(prepared: PreparedCorpus, out: Path, *, console: Console | Non
     console.print(
         f"next: eartune train whisper --base-model openai/whisper-small {named}", markup=False, soft_wrap=True
     )
+    # last, as it is what the user has to think about
+    for note in prepared.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)

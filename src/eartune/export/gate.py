@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.export.long_clip import LongClip, check_long, join_clips
-from eartune.export.measure import measure
+from eartune.export.measure import measured
 from eartune.export.parity import LOGIT_LIMITS, Parity, compare, logit_distance
+from eartune.manifest import Segment
 from eartune.runtimes.runtime import HearsLong, Runtime, ShowsLogits, decoding
-from eartune.speech_model import Segment, Waveform
+from eartune.speech_model import Waveform
 
 # clips whose numbers are compared too, where a runtime shows them
 NUM_LOGITS = 3
@@ -130,18 +131,18 @@ def check(
     said: Said,
     quantization: str,
     limit_points: float | None = None,
-    base_long: HeardLong | None = None,
 ) -> Gate:
     """Decode the sample with the artefact and compare, the long recording too if the model itself passes on it.
 
     Raises EartuneError where the runtime refuses the artefact.
     """
-    with decoding(artefact, program="its program"):
-        heard = measure(open_runtime, artefact, sample.waveforms, sample.languages)
-        with open_runtime(artefact) as runtime:
-            distance = _distance(runtime, sample, said)
-            # what the model itself cannot do says nothing of the artefact, and may take its program without end
-            long = hear_long(runtime, sample) if said.long is None or said.long.passes else None
+    with (
+        decoding(artefact, program="its program"),
+        measured(open_runtime, artefact, sample.waveforms, sample.languages) as (heard, runtime),
+    ):
+        distance = _distance(runtime, sample, said)
+        # what the model itself cannot do says nothing of the artefact, and may take its program without end
+        long = hear_long(runtime, sample) if said.long is None or said.long.passes else None
     parity = compare(
         sample.references,
         said.hypotheses,
@@ -151,7 +152,7 @@ def check(
         limit_points=limit_points,
         cost=heard.cost,
     )
-    return Gate(parity, distance, long, model_long=said.long, base_long=base_long)
+    return Gate(parity, distance, long, model_long=said.long, base_long=None)
 
 
 def hear_long(runtime: Runtime, sample: Sample) -> HeardLong | None:

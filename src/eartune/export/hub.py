@@ -15,7 +15,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils._validators import validate_repo_id
 
-from eartune.errors import EartuneError, InputError
+from eartune.errors import EartuneError, InputError, first_line
 from eartune.export.record import RECORD
 from eartune.run_dir import ORIGIN
 
@@ -27,7 +27,7 @@ def require_account(repo: str) -> None:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise InputError(f"--push {repo}: {_first_line(error)}") from None
+        raise InputError(f"--push {repo}: {first_line(error)}") from None
     if "/" not in repo:
         raise InputError(f"--push {repo}: has no owner; write OWNER/NAME")
     if get_token() is None:
@@ -85,7 +85,3 @@ def _explained(repo: str) -> Iterator[None]:
         raise EartuneError(f"--push {repo}: the hub answered {status}; try again later") from None
     except OSError as error:
         raise EartuneError(f"--push {repo}: the hub cannot be reached ({type(error).__name__}); try again") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

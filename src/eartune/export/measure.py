@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,30 +27,32 @@ class Heard:
     cost: Cost
 
 
-def measure(
+@contextmanager
+def measured(
     open_runtime: Callable[[Path], Runtime],
     artefact: Path,
     waveforms: Sequence[Waveform],
     languages: Sequence[str | None],
-) -> Heard:
-    """Open an artefact, decode clips one after another, and close it. Raises what the runtime raises.
+) -> Iterator[tuple[Heard, Runtime]]:
+    """Open an artefact, decode clips one after another, and yield what that gave and the runtime, which is then closed.
 
-    The first of a process also pays for the import of its runtime.
+    Raises what the runtime raises. The first of a process also pays for the import of its runtime.
     """
-    with _peak_memory() as peak:
-        began = time.perf_counter()
-        with open_runtime(artefact) as runtime:
+    with ExitStack() as stack:
+        with _peak_memory() as peak:
+            began = time.perf_counter()
+            runtime = stack.enter_context(open_runtime(artefact))
             opened = time.perf_counter()
             hypotheses = tuple(runtime.transcribe(*clip) for clip in zip(waveforms, languages, strict=True))
             ended = time.perf_counter()
-    cost = Cost(
-        load_s=opened - began,
-        decode_s=ended - opened,
-        speech_s=sum(map(len, waveforms)) / SAMPLE_RATE_HZ,
-        peak_memory_bytes=peak[0],
-        size_bytes=size_bytes(artefact),
-    )
-    return Heard(hypotheses, cost)
+        cost = Cost(
+            load_s=opened - began,
+            decode_s=ended - opened,
+            speech_s=sum(map(len, waveforms)) / SAMPLE_RATE_HZ,
+            peak_memory_bytes=peak[0],
+            size_bytes=size_bytes(artefact),
+        )
+        yield Heard(hypotheses, cost), runtime
 
 
 def size_bytes(artefact: Path) -> int:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from eartune.errors import EartuneError, InputError
+from eartune.errors import EartuneError, InputError, first_line
 
 Module = TypeVar("Module", bound=nn.Module)
 Quantization: TypeAlias = Literal["float32", "float16", "int8"]
@@ -167,7 +167,7 @@ def _trace(
                 dynamic_axes={name: dict(axes) for name, axes in dynamic.items()},
             )
         except (RuntimeError, TypeError, ValueError, torch.onnx.errors.OnnxExporterError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise EartuneError(f"{path.parent.parent}: torch cannot write ONNX: {reason[:200]}") from None
 
 

@@ -9,7 +9,7 @@ write.py      utterances -> NeMo's JSON lines with portable paths
 
 from eartune.manifest.read import read_manifest
 from eartune.manifest.rows import is_table
-from eartune.manifest.utterance import Manifest, Utterance
+from eartune.manifest.utterance import Manifest, Segment, Utterance
 from eartune.manifest.write import write_manifest
 
-__all__ = ["Manifest", "Utterance", "is_table", "read_manifest", "write_manifest"]
+__all__ = ["Manifest", "Segment", "Utterance", "is_table", "read_manifest", "write_manifest"]

@@ -175,7 +175,7 @@ def _utterance(
     if isinstance(recording, str):
         return recording
     fields = draft.fields
-    segment = fields.offset_s is not None
+    is_cut = fields.offset_s is not None
     offset_s = fields.offset_s or 0.0
     duration_s = _duration_s(fields, offset_s, recording)
     if isinstance(duration_s, str):
@@ -191,7 +191,7 @@ def _utterance(
         speaker=fields.speaker,
         source=draft.source,
         extra=fields.extra,
-        segment=segment,
+        is_cut=is_cut,
     )
 
 

@@ -56,7 +56,7 @@ def _line(utterance: Utterance, audio: str) -> str:
         row["lang"] = utterance.language
     if utterance.speaker is not None:
         row["speaker"] = utterance.speaker
-    if utterance.segment or utterance.offset_s:
+    if utterance.is_cut or utterance.offset_s:
         row["offset"] = round(utterance.offset_s, 4)
     row |= {name: value for name, value in utterance.extra.items() if name not in row}
     return json.dumps(row, ensure_ascii=False)

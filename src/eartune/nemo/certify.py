@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from eartune.audio import SAMPLE_RATE_HZ
-from eartune.errors import EartuneError
+from eartune.errors import EartuneError, first_line
 from eartune.speech_model import SpeechModel
 
 # largest difference allowed between an encoder's states here and in NeMo
@@ -29,7 +29,7 @@ def certify(path: Path, speech: SpeechModel) -> float | None:
     try:
         judge: Any = ASRModel.restore_from(str(path), map_location=torch.device("cpu"))
     except Exception as error:  # whatever NeMo raises, it does not load the file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise EartuneError(f"{path}: NeMo does not restore it: {reason[:200]}") from None
     difference = _difference(judge.eval(), speech)
     if not difference <= TOLERANCE:

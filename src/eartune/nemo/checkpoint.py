@@ -8,7 +8,7 @@ from typing import IO
 
 import torch
 
-from eartune.errors import InputError
+from eartune.errors import InputError, first_line
 
 _ADVICE = "download or save the model again"
 
@@ -24,7 +24,7 @@ def load_checkpoint(file: IO[bytes], *, where: str, size: int, device: str = "cp
     try:
         loaded = torch.load(file, map_location=device, weights_only=True)
     except Exception as error:  # an unpickler that is fed any bytes may raise anything
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(f"{where}: cannot be read safely ({reason[:120]}); {_ADVICE}") from None
     if not isinstance(loaded, Mapping) or not loaded:
         raise InputError(f"{where}: holds {type(loaded).__name__!r}, not weights under names; {_ADVICE}")

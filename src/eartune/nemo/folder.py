@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from eartune.errors import InputError
+from eartune.errors import InputError, first_line
 from eartune.nemo.features import FeatureSettings, LogMel
 from eartune.speech_model import Network
 
@@ -35,7 +35,7 @@ def load_folder(
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(f"{folder}: cannot be loaded: {reason[:200]}") from None
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])

@@ -63,6 +63,9 @@ class NemoSpeech(ABC):
     def pad_token_id(self) -> int:
         return int(self.tokenizer.pad_token_id or 0)
 
+    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:  # noqa: ARG002
+        return []
+
     def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
         return str(require_covered(self.tokenizer, utterances, advice=self.advice_on_lacking))
 

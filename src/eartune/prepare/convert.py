@@ -104,8 +104,8 @@ def _converted_name(utterance: Utterance, base: Path) -> str:
         place = Path(os.path.relpath(utterance.audio, base)).as_posix()
     except ValueError:  # another drive
         place = utterance.audio.as_posix()
-    stretch = [utterance.offset_s, utterance.duration_s] if utterance.segment else None
-    identity = json.dumps([place, stat.st_size, stat.st_mtime_ns, stretch])
+    stretch = [utterance.offset_s, utterance.duration_s] if utterance.is_cut else None
+    identity = json.dumps([place, stat.st_size, stat.st_mtime_ns, stretch, utterance.channel])
     digest = hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
     # what other systems allow in a name
     stem = re.sub(r"[^\w.-]+", "_", utterance.audio.stem)[:60]
@@ -116,8 +116,8 @@ def _convert(utterance: Utterance, target: Path | None) -> Measured | str:
     if target is not None and (measured := _already_converted(utterance, target)):
         return measured
     try:
-        duration_s = utterance.duration_s if utterance.segment else None
-        samples = decode(utterance.audio, offset_s=utterance.offset_s, duration_s=duration_s)
+        duration_s = utterance.duration_s if utterance.is_cut else None
+        samples = decode(utterance.audio, offset_s=utterance.offset_s, duration_s=duration_s, channel=utterance.channel)
     except InputError as error:
         return str(error)
     loudness = measure(samples)
@@ -149,7 +149,9 @@ def _write_flac(target: Path, samples: Samples, loudness: Loudness) -> None:
 
 def _in_own_file(utterance: Utterance, target: Path, num_samples: int, loudness: Loudness) -> Measured:
     duration_s = num_samples / SAMPLE_RATE_HZ
-    return Measured(replace(utterance, audio=target, duration_s=duration_s, offset_s=0.0, segment=False), loudness)
+    return Measured(
+        replace(utterance, audio=target, duration_s=duration_s, offset_s=0.0, is_cut=False, channel=None), loudness
+    )
 
 
 def _as_row(utterance: Utterance, result: Measured | str) -> Measured | str:
@@ -157,5 +159,12 @@ def _as_row(utterance: Utterance, result: Measured | str) -> Measured | str:
     if isinstance(result, str):
         return f"{utterance.source}: {result}"
     cut = result.utterance
-    own = replace(utterance, audio=cut.audio, duration_s=cut.duration_s, offset_s=cut.offset_s, segment=cut.segment)
+    own = replace(
+        utterance,
+        audio=cut.audio,
+        duration_s=cut.duration_s,
+        offset_s=cut.offset_s,
+        is_cut=cut.is_cut,
+        channel=cut.channel,
+    )
     return Measured(own, result.loudness)

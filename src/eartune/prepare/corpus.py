@@ -71,7 +71,7 @@ def prepare_corpus(
     manifests = _write(out, parts, {"made_by": MADE_BY, "source": str(source), "seed": seed, **report})
     if audio is not None:
         remove_unused(audio, {measured.utterance.audio for part in parts.values() for measured in part})
-    return PreparedCorpus(manifests, report, (*split.notes, *warnings(report)))
+    return PreparedCorpus(manifests, report, (*split.notes, *manifest.remarks, *warnings(report)))
 
 
 def _check_places(source: Path, out: Path) -> None:

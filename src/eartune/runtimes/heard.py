@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.long_form import cut_at_silences, parts_at_pauses
+from eartune.manifest import Segment
 from eartune.runtimes.runtime import LongTranscript
-from eartune.speech_model import Segment, Waveform
+from eartune.speech_model import Waveform
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import torch
 
 from eartune.errors import InputError
+from eartune.manifest import Segment
 from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, Opened, Task, opening
 from eartune.runtimes.torch_threads import torch_threads
-from eartune.speech_model import Segment, Waveform
+from eartune.speech_model import Waveform
 
 ReadConfig: TypeAlias = Callable[[Path], Mapping[str, Any]]
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from eartune.manifest import Segment
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
     LongTranscript,
@@ -20,7 +21,7 @@ from eartune.runtimes.runtime import (
     padded,
 )
 from eartune.runtimes.torch_threads import torch_threads
-from eartune.speech_model import Segment, Waveform
+from eartune.speech_model import Waveform
 
 
 class OpenAIWhisper(Opened):

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import EartuneError, InputError
 from eartune.languages import whisper_code
-from eartune.speech_model import Segment, Waveform
+from eartune.manifest import Segment
+from eartune.speech_model import Waveform
 
 Task: TypeAlias = Literal["transcribe", "translate"]
 

@@ -16,6 +16,7 @@ import transformers
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.base_model import model_type
 from eartune.errors import InputError
+from eartune.manifest import Segment
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
     NEMO_WINDOW_S,
@@ -29,7 +30,7 @@ from eartune.runtimes.runtime import (
     padded,
 )
 from eartune.runtimes.torch_threads import torch_threads
-from eartune.speech_model import Segment, Waveform
+from eartune.speech_model import Waveform
 
 # Whisper's own temperatures and thresholds; a compression ratio of tokens, as in transformers' documentation
 FALLBACK: dict[str, Any] = {

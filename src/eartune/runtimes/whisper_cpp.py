@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eartune.errors import InputError
+from eartune.manifest import Segment
+from eartune.runtimes.registry import GGML
 from eartune.runtimes.runtime import (
     CannotRun,
     LongTranscript,
@@ -22,11 +24,10 @@ from eartune.runtimes.runtime import (
     padded,
 )
 from eartune.runtimes.worker import Worker
-from eartune.speech_model import Segment, Waveform
+from eartune.speech_model import Waveform
 
 # run, never imported: that would load the C++ here
 WORKER = Path(__file__).with_name("whisper_cpp_worker.py")
-MAGIC = struct.pack("<i", 0x67676D6C)
 
 NUM_SIZES = 12
 # the last of them
@@ -39,7 +40,7 @@ _COMPLAINTS = ("ERROR", "invalid", "wrong", "unknown tensor", "GGML_ASSERT", "wh
 def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         header = file.read(4 * NUM_SIZES)
-    if not header.startswith(MAGIC) or len(header) < 4 * NUM_SIZES:
+    if not header.startswith(GGML) or len(header) < 4 * NUM_SIZES:
         raise ValueError("it does not begin as a ggml file")
     if struct.unpack(f"<{NUM_SIZES}i", header)[-1] == ALL_FLOAT32:
         raise CannotRun(

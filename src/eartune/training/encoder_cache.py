@@ -45,7 +45,7 @@ class Keys:
             with utterance.audio.open("rb") as stream:
                 content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=32)).digest()
             self.files[utterance.audio] = content
-        place = f"{utterance.offset_s:.6f} {utterance.duration_s:.6f} {width_s:.6f}"
+        place = f"{utterance.offset_s:.6f} {utterance.duration_s:.6f} {width_s:.6f} {utterance.channel}"
         return hashlib.blake2b(self.encoder + content + place.encode(), digest_size=20).hexdigest()
 
 

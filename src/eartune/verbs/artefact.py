@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from eartune.verbs.listen import open_in_runtime
 from eartune.verbs.merge import Answers, write_model_origin
 from eartune.verbs.open_model import Located, open_located
 from eartune.verbs.places import Place, aside
+from eartune.verbs.sample import hear_long_itself
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,19 @@ class Judge:
     sample: Sample
     said: Said
     base: Located | None
-    base_itself: HeardLong | None
-    """The long recording as the base model itself hears it, where the model does not hear it well."""
     limit_points: float | None
+
+    @cached_property
+    def base_speech(self) -> SpeechModel | None:
+        """The base model, loaded once, where it is to be put on the long recording."""
+        return open_located(self.base) if self.base is not None else None
+
+    @cached_property
+    def base_itself(self) -> HeardLong | None:
+        """The long recording as the base model itself hears it."""
+        if self.base_speech is None:
+            return None
+        return HeardLong(hear_long_itself(self.base_speech, self.sample), num_fallbacks=None)
 
 
 @dataclass(frozen=True)
@@ -153,16 +164,14 @@ def _judge(target: Target, artefact: Path, place: Place, work: Work) -> tuple[Ga
     except EartuneError as error:
         # the place it has while it is tried is nobody's
         raise type(error)(str(error).replace(str(artefact), artefact.name)) from None
-    if judge.base is None or gate.model_long is None:
-        return gate, None
-    if not gate.model_long.passes:
+    if gate.model_long is not None and not gate.model_long.passes:
         return replace(gate, base_long=judge.base_itself), None
-    if gate.long is None:
+    if gate.long is None or judge.base_speech is None:
         return gate, None
     # the same format, so that what differs is the tuning
     with scratch_directory(place.beside("base")) as folder:
         before = folder / (target.file_name or "")
-        target.exporter.write(open_located(judge.base), before, target.quantization, work.original)
+        target.exporter.write(judge.base_speech, before, target.quantization, work.original)
         with opener(before) as runtime:
             return replace(gate, base_long=hear_long(runtime, judge.sample)), None
 
@@ -195,12 +204,11 @@ def _evaluations(located: Located) -> dict[str, dict[str, Any]]:
 
 
 def _source(located: Located) -> dict[str, Any]:
-    known = ("method", "data", "config", "metrics")
     return {
         "model": located.spec,
         "checkpoint": located.checkpoint,
         "base_model": located.origin.get("base_model") or located.base.to_json(),
-        **{name: located.origin[name] for name in known if name in located.origin},
+        **located.tuning,
     }
 
 

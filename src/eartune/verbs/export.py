@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eartune.errors import EartuneError, InputError
-from eartune.export.exporter import Target, for_app, plan
-from eartune.export.gate import HeardLong
+from eartune.export.exporter import for_app, plan
 from eartune.export.hub import push, require_account
 from eartune.export.mimir import NOTES, hand_over
 from eartune.families.registry import exports_of
@@ -22,10 +21,10 @@ from eartune.manifest import Utterance
 from eartune.reporting import Reporter, Silent
 from eartune.verbs.artefact import CardNotes, Exported, Judge, Work, write_artefact
 from eartune.verbs.merge import open_merged
-from eartune.verbs.open_model import Checkpoint, Located, locate, open_located, original_base
-from eartune.verbs.places import choose_place, refuse_taken
+from eartune.verbs.open_model import Checkpoint, Located, locate, original_base
+from eartune.verbs.places import Place, choose_place, refuse_taken
 from eartune.verbs.quiet import quieten_libraries
-from eartune.verbs.sample import ask_model, choose_sample, hear_long_itself
+from eartune.verbs.sample import ask_model, choose_sample
 
 NUM_UTTERANCES = 40
 
@@ -68,9 +67,9 @@ def export(
     targets = plan([handed.format] if handed else to, quantize, family=located.family, exporters=exports.formats)
     if handed:
         targets = [for_app(target, "mimir", handed.file_name) for target in targets]
-    if push_to is not None:
-        _require_pushable(targets, push_to, out)
     places = [choose_place(target, model, out, alone=len(targets) == 1) for target in targets]
+    if push_to is not None:
+        _require_pushable(places, push_to)
     archive = (original or _original_archive(located)) if any(t.exporter.needs_original for t in targets) else None
     for place in places:
         refuse_taken(place, archive, replace=replace)
@@ -81,11 +80,7 @@ def export(
     if judged:
         sample, utterances = choose_sample(located, speech, data, count=num_utterances, report=report)
         said = ask_model(speech, sample, utterances, exports, report)
-        base = original_base(located) if against_base else None
-        base_itself = None
-        if base is not None and said.long is not None and not said.long.passes:
-            base_itself = HeardLong(hear_long_itself(open_located(base), sample), num_fallbacks=None)
-        judge = Judge(sample, said, base, base_itself, limit_points)
+        judge = Judge(sample, said, original_base(located) if against_base else None, limit_points)
     written, failures = [], []
     unnamed = Utterance(audio=Path(), text="", duration_s=0.0, language=None)
     language = located.language or speech.language_of(unnamed)
@@ -121,10 +116,9 @@ def _original_archive(located: Located) -> Path:
     )
 
 
-def _require_pushable(targets: Sequence[Target], repo: str, out: Path | None) -> None:
-    if len(targets) > 1:
+def _require_pushable(places: Sequence[Place], repo: str) -> None:
+    if len(places) > 1:
         raise InputError("--push: takes one export at a time, as each is a repository of its own; give one format")
-    suffix = Path(targets[0].file_name or "").suffix
-    if out is not None and suffix and out.suffix == suffix:
-        raise InputError(f"--push: takes a folder, with its model card; name one instead of {out}")
+    if places[0].is_file:
+        raise InputError(f"--push: takes a folder, with its model card; name one instead of {places[0].path}")
     require_account(repo)

@@ -106,7 +106,6 @@ def write_folder(located: Located, out: Path, *, replace: bool) -> float:
 
 def write_model_origin(folder: Path, located: Located, difference: float) -> None:
     """Say in a written model's folder what it was made from, and how far its logits are from that."""
-    known = ("method", "data", "config", "metrics")
     write_origin(
         folder,
         kind="model",
@@ -116,7 +115,7 @@ def write_model_origin(folder: Path, located: Located, difference: float) -> Non
         base_model=located.base.to_json(),
         parent=str(located.folder or located.spec),
         merge_difference=difference,
-        **{name: located.origin[name] for name in known if name in located.origin},
+        **located.tuning,
     )
 
 

@@ -37,6 +37,12 @@ class Located:
     checkpoint: str | None
     origin: dict[str, Any]
 
+    @property
+    def tuning(self) -> dict[str, Any]:
+        """What is on record of how it was tuned."""
+        known = ("method", "data", "config", "metrics")
+        return {name: self.origin[name] for name in known if name in self.origin}
+
 
 def locate(
     spec: str,

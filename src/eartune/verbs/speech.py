@@ -20,11 +20,12 @@ NUM_SHOWN = 40
 
 @dataclass(frozen=True)
 class TrainingSpeech:
-    """Utterances that can be used, and a description of them for origin.json."""
+    """Utterances that can be used, a description of them for origin.json, and what is odd about them."""
 
     train: tuple[Utterance, ...]
     validation: tuple[Utterance, ...]
     description: dict[str, Any]
+    remarks: tuple[str, ...]
 
 
 def read_speech(options: DataSection, report: Reporter) -> tuple[Manifest, Manifest | None]:
@@ -78,7 +79,15 @@ def check_speech(
         description["val"] = describe_data(kept[1], options.val, skipped=_skipped(validation, kept[1]))
     for name, facts in description.items():
         report.line(f"{name}: {facts['utterances']} utterances, {clock(facts['seconds'])} of speech")
-    return TrainingSpeech(kept[0], kept[1], description)
+    remarks = tuple(
+        f"{name}: {remark}"
+        for name, manifest, utterances in zip(("train", "val"), manifests, kept, strict=True)
+        if manifest is not None
+        for remark in (*manifest.remarks, *speech.remarks(utterances))
+    )
+    for remark in remarks:
+        report.line(remark)
+    return TrainingSpeech(kept[0], kept[1], description, remarks)
 
 
 def extend_vocabulary(speech: SpeechModel, utterances: Sequence[Utterance], report: Reporter) -> str:

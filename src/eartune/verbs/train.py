@@ -49,7 +49,8 @@ class TrainedRun:
     """The result of training. `best` and `validations` are error rates as fractions, empty without validation.
 
     `train_seconds` and `audio_seconds` are those of this call: of a continued run, the part after its checkpoint;
-    `waited_seconds` are those of them in which training waited for audio to be read.
+    `waited_seconds` are those of them in which training waited for audio to be read. `remarks` say what is odd about
+    the speech it was trained on.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class TrainedRun:
     merged: Path | None
     waited_seconds: float = 0.0
     exported: Path | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch | None = None) -> TrainedRun:
@@ -133,7 +135,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     except Interrupted:
         _write_models(config, run, report, config.run.export)
         raise
-    return _finish(config, run, trained, report)
+    return _finish(config, run, dataclasses.replace(trained, remarks=data.remarks), report)
 
 
 @dataclass(frozen=True)
@@ -296,4 +298,5 @@ def _finish(config: TrainConfig, run: RunDir, trained: TrainedRun, report: Repor
 def _finished_run(config: TrainConfig, run: RunDir, summary: dict[str, Any]) -> TrainedRun:
     merged = run.merged if summary["merged"] else None
     places = {"path": run.root, "merged": merged, "exported": config.run.export}
-    return TrainedRun(**{**summary, **places, "validations": tuple(summary["validations"])})
+    sequences = {name: tuple(summary.get(name, ())) for name in ("validations", "remarks")}
+    return TrainedRun(**{**summary, **places, **sequences})

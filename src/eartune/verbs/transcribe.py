@@ -12,10 +12,10 @@ import torch
 
 from eartune.audio import SAMPLE_RATE_HZ, decode
 from eartune.errors import InputError
-from eartune.manifest import Utterance
+from eartune.manifest import Segment, Utterance
 from eartune.reporting import Reporter, Silent
 from eartune.runtimes.runtime import HearsLong
-from eartune.speech_model import DecodeOptions, Segment, Waveform, WindowKind
+from eartune.speech_model import DecodeOptions, Waveform, WindowKind
 from eartune.training.device import best_device, choose_gpu
 from eartune.verbs.listen import Artefact, find_artefact, open_artefact, refuse_for_artefacts
 from eartune.verbs.open_model import Checkpoint, Located, locate, open_located

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 from eartune.families.parakeet.greedy import Decoded
 from eartune.families.parakeet.load import find, load
 from eartune.families.parakeet.segments import segments_of
-from eartune.speech_model import Segment
+from eartune.manifest import Segment
 
 
 def decoded(tokenizer: PreTrainedTokenizerBase, *words: tuple[str, int]) -> Decoded:

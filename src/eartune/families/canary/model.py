@@ -20,10 +20,10 @@ from eartune.families.canary.loss import answer_loss, canary_of
 from eartune.families.canary.processor import build_processor
 from eartune.families.canary.prompt import Prompts
 from eartune.long_form import cut_at_silences
-from eartune.manifest import Utterance
+from eartune.manifest import Segment, Utterance
 from eartune.nemo.features import LogMel
 from eartune.nemo.speech import ENCODER_ALIASES, ENCODER_TARGETS, MAX_DURATION_S, NemoSpeech
-from eartune.speech_model import Blocks, DecodeOptions, Segment, Waveform
+from eartune.speech_model import Blocks, DecodeOptions, Waveform
 
 BLOCKS = Blocks(
     encoder="model.encoder",

@@ -22,10 +22,10 @@ from eartune.families.parakeet.loss import parakeet_of, summed_loss
 from eartune.families.parakeet.processor import build_processor
 from eartune.families.parakeet.segments import segments_of, text_of
 from eartune.long_form import cut_at_silences
-from eartune.manifest import Utterance
+from eartune.manifest import Segment, Utterance
 from eartune.nemo.features import LogMel
 from eartune.nemo.speech import ENCODER_ALIASES, ENCODER_TARGETS, NemoSpeech
-from eartune.speech_model import Blocks, DecodeOptions, Segment, Waveform
+from eartune.speech_model import Blocks, DecodeOptions, Waveform
 
 CTC_BLOCKS = Blocks(
     encoder="encoder",

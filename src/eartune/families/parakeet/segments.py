@@ -6,8 +6,8 @@ from transformers import PreTrainedTokenizerBase
 
 from eartune.families.parakeet.greedy import Decoded
 from eartune.long_form import parts_at_pauses
+from eartune.manifest import Segment
 from eartune.nemo.speech import POSITION_S
-from eartune.speech_model import Segment
 
 
 def text_of(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:

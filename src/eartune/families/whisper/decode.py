@@ -13,7 +13,8 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.families.whisper.features import WINDOW_S, LogMel
 from eartune.families.whisper.greedy import complete_languages, decode, is_plain, prompts
 from eartune.families.whisper.loss import whisper_of
-from eartune.speech_model import DecodeOptions, Network, Segment, Waveform, WindowKind, pad_waveforms
+from eartune.manifest import Segment
+from eartune.speech_model import DecodeOptions, Network, Waveform, WindowKind, pad_waveforms
 from eartune.training.batching.windows import widened_s
 
 # Whisper's own thresholds for trying a window again at a higher temperature (openai/whisper transcribe.py);

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
 from eartune.base_model import BaseModel, find_base_model
-from eartune.errors import InputError
+from eartune.errors import InputError, first_line
 from eartune.families.whisper import attention
 from eartune.families.whisper.encoder import accept_any_length
 from eartune.families.whisper.model import WhisperModel
@@ -49,7 +49,7 @@ def _load_folder(folder: Path) -> tuple[WhisperForConditionalGeneration, Whisper
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(f"{folder}: cannot be loaded as a Whisper model: {reason[:200]}") from None
     # the head is the embedding itself, so a file without it is complete
     missing = sorted(set(report["missing_keys"]) - {"proj_out.weight"})

@@ -15,8 +15,8 @@ from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.whisper.loss import answer_loss, whisper_of
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.languages import whisper_code
-from eartune.manifest import Utterance
-from eartune.speech_model import Blocks, DecodeOptions, Network, Segment, Waveform, WindowKind
+from eartune.manifest import Segment, Utterance
+from eartune.speech_model import Blocks, DecodeOptions, Network, Waveform, WindowKind
 
 BLOCKS = Blocks(
     encoder="model.encoder",
@@ -68,6 +68,9 @@ class WhisperModel:
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> None:
         """Say nothing: Whisper's tokens are bytes, so that it writes everything."""
+
+    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:  # noqa: ARG002
+        return []
 
     def language_of(self, utterance: Utterance) -> str | None:
         return self.encoder.language_of(utterance)

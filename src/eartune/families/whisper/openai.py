@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration, WhisperTokenizer
 
-from eartune.errors import InputError
+from eartune.errors import InputError, first_line
 from eartune.families.whisper.tokenizer import build_tokenizer
 
 _DIMENSIONS = (
@@ -59,7 +59,7 @@ def _read(path: Path) -> tuple[dict[str, int], dict[str, torch.Tensor]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # an unpickler that is fed any bytes may raise anything
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(
             f"{path}: is not a checkpoint that can be read safely ({reason[:120]});"
             " expected OpenAI's .pt file, complete as downloaded"

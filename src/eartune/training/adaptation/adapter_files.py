@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from eartune.errors import InputError
+from eartune.errors import InputError, first_line
 from eartune.training.adaptation.adapters import changes_base
 from eartune.training.adaptation.unfreezing import Unfrozen
 
@@ -119,7 +119,7 @@ def load_adapter(network: nn.Module, folder: Path) -> PeftModel:
     try:
         return PeftModel.from_pretrained(network, folder, is_trainable=False)
     except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(f"{folder}: the adapter does not fit its base model: {reason[:200]}") from None
 
 

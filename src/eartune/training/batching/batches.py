@@ -126,7 +126,9 @@ class SpeechDataset(Dataset[Batch]):
 
 def load_waveform(utterance: Utterance) -> Waveform:
     """Decode an utterance to 16 kHz mono."""
-    return decode(utterance.audio, offset_s=utterance.offset_s, duration_s=utterance.duration_s)
+    return decode(
+        utterance.audio, offset_s=utterance.offset_s, duration_s=utterance.duration_s, channel=utterance.channel
+    )
 
 
 def in_order(
