@@ -212,7 +212,7 @@ def test_offset_makes_a_segment(folder: Path, row: dict[str, object], expected: 
     [
         ({"duration": -2}, "duration -2 s is not a length of time"),
         ({"duration": 0}, "duration 0 s is not a length of time"),
-        ({"duration": float("nan")}, "duration nan s is not a length of time"),
+        ({"duration": "nan"}, "duration nan s is not a length of time"),
         ({"duration": float("inf")}, "duration inf s is not a length of time"),
         ({"duration": "long"}, "duration is 'long', not a number of seconds"),
         ({"duration": True}, "duration is True, not a number of seconds"),
@@ -293,7 +293,7 @@ def test_all_findings_come_together_with_their_lines(folder: Path) -> None:
         folder / "m.jsonl",
         '{"audio": "audio/a.wav", "text": "fine"}\n'
         '{"audio": "audio/none.wav", "text": "x"}\n'
-        '{"audio": "audio/a.wav", "text": " "}\n'
+        '{"audio": "audio/a.wav", "text": null}\n'
         "\n"
         '{"audio": "audio/a.wav", "text": "x"\n'
         '{"audio": "words.wav", "text": "x"}\n'
@@ -310,7 +310,7 @@ def test_all_findings_come_together_with_their_lines(folder: Path) -> None:
     )
     expected = [
         "m.jsonl:2: none.wav: no such file",
-        "m.jsonl:3: the text is empty",
+        "m.jsonl:3: the text is missing (null); an empty text in quotes means that nobody speaks",
         "m.jsonl:5: broken JSON: Expecting ',' delimiter at column 37",
         "m.jsonl:6: words.wav: is text, not audio; it begins with 'I am text'",
         "m.jsonl:7: cut.wav: is cut short: the header promises 64000 bytes of audio and the file holds 19956 "
@@ -323,7 +323,8 @@ def test_all_findings_come_together_with_their_lines(folder: Path) -> None:
         "columns found: audoi, txt. Did you mean audio?; no column with the transcripts "
         "(text, sentence, transcript, transcription, ...); columns found: audoi, txt. Did you mean text?",
         "m.jsonl:11: is no JSON object: [1, 2]",
-        "m.jsonl:12: no recording: its path is empty; the text is empty",
+        "m.jsonl:12: no recording: its path is empty; the text is missing (null); an empty text in quotes means that "
+        "nobody speaks",
         "m.jsonl:13: the text holds half a character (a lone surrogate): '\\ud83d'",
         "m.jsonl:14: audio: is a directory, not a recording",
         "m.jsonl:15: the path of the recording holds what no path can: 'a\\x00'",
@@ -358,11 +359,11 @@ def test_items_of_a_list_are_counted(folder: Path) -> None:
 def test_lines_of_a_table_count_line_feeds_in_quotes(folder: Path) -> None:
     path = put(
         folder / "m.csv",
-        'path,text\naudio/a.wav,"one\ntwo\r\nthree"\nnone.wav,x\naudio/a.wav,"\n\n"\n\nnone2.wav,x\n',
+        'path,text\naudio/a.wav,"one\ntwo\r\nthree"\nnone.wav,x\naudio/c.wav,"\n\n"\n\nnone2.wav,x\n',
     )
     assert findings(path) == [
         "m.csv:5: none.wav: no such file",
-        "m.csv:6: the text is empty",
+        "m.csv:6: c.wav: no such file",
         "m.csv:10: none2.wav: no such file",
     ]
 
@@ -443,7 +444,7 @@ def test_unusable_file(folder: Path, content: bytes, finding: str) -> None:
 
 
 def test_table_without_names_of_columns_says_what_a_table_is(folder: Path) -> None:
-    path = put(folder / "m.csv", "audio/a.wav,x\n")
+    path = put(folder / "m.csv", "audio/none.wav,x\n")
     assert findings(path)[-1] == "A table begins with a line that names its columns, such as path,text,language."
 
 

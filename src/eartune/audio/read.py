@@ -28,6 +28,7 @@ TOLERANCE_SHARE = 0.05
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".sph", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
+    | {".wave", ".rf64", ".snd", ".spx", ".mp2", ".mpga", ".ac3", ".ape", ".wv", ".tta", ".avi", ".m4v", ".ts"}
     | {".m4a", ".m4b", ".aac", ".mp4", ".mov", ".mkv", ".mka", ".webm", ".wma", ".amr", ".3gp"}
 )
 """How files are called that hold recordings; what a file is, its content decides."""

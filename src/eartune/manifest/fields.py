@@ -1,121 +1,83 @@
-"""A row -> audio, text, times, language and speaker, under any of the names corpora give these columns."""
+"""A row -> audio, text, times, language, speaker and channel, under any of the names corpora give these columns."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eartune.errors import nearest
 from eartune.languages import language_code, unknown_language
+from eartune.manifest.columns import KEPT, Columns, Role, columns_of, is_missing, missing_columns
+from eartune.manifest.folding import fold
+from eartune.manifest.shown import shown
+from eartune.manifest.timed_text import TimedText, read_marks, read_segments
+from eartune.manifest.times import Stretch, read_stretch
+from eartune.manifest.utterance import Segment
 
-# Earlier names win where a row has several.
-AUDIO_NAMES = (
-    "audio_filepath",
-    "audio",
-    "path",
-    "file_name",
-    "filename",
-    "file",
-    "wav_filename",
-    "audio_path",
-    "audio_file",
-    "file_path",
-    "wav",
-)
-TEXT_NAMES = ("text", "sentence", "transcript", "transcription")
-DURATION_NAMES = ("duration", "duration_s")
-OFFSET_NAMES = ("offset", "offset_s")
-LANGUAGE_NAMES = ("lang", "language", "locale", "target_lang")
-SPEAKER_NAMES = ("speaker", "speaker_id", "client_id")
-
-ALL_NAMES = (AUDIO_NAMES, TEXT_NAMES, DURATION_NAMES, OFFSET_NAMES, LANGUAGE_NAMES, SPEAKER_NAMES)
-KNOWN_NAMES = frozenset({"split"}.union(*ALL_NAMES))
-
-# Canary's own key stays in a row also where it is all that names the language.
-KEPT_NAMES = frozenset({"target_lang"})
+_CHANNELS = {"a": 0, "b": 1, "left": 0, "right": 1, "l": 0, "r": 1, "l,r": None, "average": None, "mean": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What a row says, before its recording is looked at; None: not said."""
+    """What a row says, before its recording is looked at; None: not said. Times of segments are as the row has them."""
 
     audio: str
     text: str
-    duration_s: float | None
-    offset_s: float | None
+    stretch: Stretch
     language: str | None
     speaker: str | None
+    channel: int | None
+    segments: tuple[Segment, ...]
     # Any: values of a user's own keys
     extra: dict[str, Any]
 
 
 def read_fields(values: Mapping[str, Any]) -> Fields | list[str]:
     """Return the fields of a row, or all that is wrong with it."""
-    audio_name, text_name, duration_name, offset_name, language_name, speaker_name = used = [
-        _used_name(values, names) for names in ALL_NAMES
-    ]
+    columns = columns_of(values)
     problems: list[str] = []
-    audio = _audio(values, audio_name, problems)
-    text = _text(values, text_name, problems)
-    duration_s = _seconds(values, duration_name, problems)
-    if duration_s is not None and not 0 < duration_s < math.inf:
-        problems.append(f"duration {duration_s:g} s is not a length of time; leave it out and it is measured")
-    offset_s = _seconds(values, offset_name, problems)
-    if offset_s is not None and not 0 <= offset_s < math.inf:
-        problems.append(f"offset {offset_s:g} s is not a place in a recording")
-    language = _language(values, language_name, problems)
-    speaker = str(values[speaker_name]) if speaker_name else None
+    audio = _audio(values, columns, problems)
+    timed = _text(values, columns, problems)
+    stretch, used = read_stretch(values, columns, problems)
+    language = _language(values, columns, timed.language, problems)
+    channel = _channel(values, columns, problems)
+    speaker = columns.filled(values, "speaker")
     if problems:
         return problems
+    roles: tuple[Role, ...] = ("audio", "text", "language", "speaker", "channel", "segments")
+    used |= {name for role in roles if (name := columns.filled(values, role))}
     extra = {
         name: value
         for name, value in values.items()
-        if (name not in used or name in KEPT_NAMES) and value is not None and value != ""
+        if (name not in used or name in KEPT) and not is_missing(value) and value != ""
     }
-    return Fields(audio, text, duration_s, offset_s, language, speaker, extra)
-
-
-def missing_columns(columns: list[str]) -> list[str]:
-    """Return what a table lacks, with the columns it has and the nearest names; nothing where it lacks nothing."""
-    problems = []
-    for what, names in (("the recordings", AUDIO_NAMES), ("the transcripts", TEXT_NAMES)):
-        if not any(name in columns for name in names):
-            close = next((close for column in columns if (close := nearest(column, names))), "")
-            problems.append(
-                f"no column with {what} ({', '.join(names[:4])}, ...); columns found: {', '.join(columns)}.{close}"
-            )
-    return problems
+    speaker_name = str(values[speaker]) if speaker else None
+    return Fields(audio, timed.text, stretch, language, speaker_name, channel, timed.segments, extra)
 
 
 def recording_named(values: Mapping[str, Any]) -> str | None:
     """Return the path of the recording as the row has it, also where the rest of the row is wrong."""
-    name = _used_name(values, AUDIO_NAMES)
+    name = columns_of(values).filled(values, "audio")
     # Hugging Face: {"path": "audio/001.wav", "sampling_rate": 16000}
     value = values[name].get("path") if name and isinstance(values[name], Mapping) else name and values[name]
     return value if isinstance(value, str) else None
 
 
-def _used_name(values: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    for name in names:
-        if name in values and values[name] is not None and values[name] != "":
-            return name
-    return None
-
-
-def _audio(values: Mapping[str, Any], name: str | None, problems: list[str]) -> str:
+def _audio(values: Mapping[str, Any], columns: Columns, problems: list[str]) -> str:
     audio = recording_named(values)
+    name = columns.filled(values, "audio")
     if name is None:
         problems += [f"no recording: {problem}" for problem in missing_columns(list(values)) if "recordings" in problem]
         if not problems:
             problems.append("no recording: its path is empty")
+    elif audio is None and isinstance(values[name], Mapping):
+        problems.append(f"{name} names no path; save the recording as a file, and name that")
     elif audio is None:
-        problems.append(f"the path of the recording is {_shown(values[name])}, not text")
+        problems.append(f"the path of the recording is {shown(values[name])}, not text")
     elif not _is_path(audio):
-        problems.append(f"the path of the recording holds what no path can: {_shown(audio)}")
+        problems.append(f"the path of the recording holds what no path can: {shown(audio)}")
     return audio or ""
 
 
@@ -126,54 +88,93 @@ def _is_path(name: str) -> bool:
         return False
 
 
-def _text(values: Mapping[str, Any], name: str | None, problems: list[str]) -> str:
-    text = values[name] if name else None
-    if not any(name in values for name in TEXT_NAMES):
-        problems += [problem for problem in missing_columns(list(values)) if "transcripts" in problem]
-    elif text is None:
-        problems.append("the text is empty")
-    elif not isinstance(text, str):
-        problems.append(f"the text is {_shown(text)}; write it in quotes")
-    elif not text.isascii() and re.search("[\ud800-\udfff]", text):
-        problems.append(f"the text holds half a character (a lone surrogate): {_shown(text)}")
+def _text(values: Mapping[str, Any], columns: Columns, problems: list[str]) -> TimedText:
+    """Return the transcript with the times that its marks or a list of its parts give."""
+    text = _plain_text(values, columns)
+    name = columns.filled(values, "segments")
+    # other columns have these names too: Common Voice's segment of a benchmark
+    listed = read_segments(values[name]) if name is not None and _is_list(values[name]) else ()
+    marked = read_marks(text) if isinstance(text, str) else TimedText("")
+    if isinstance(text, list):
+        problems += text
+    elif isinstance(marked, str):
+        problems.append(marked)
+    elif isinstance(listed, str):
+        problems.append(f"{name}: {listed}")
+    elif text is None and not listed:
+        missing = [problem for problem in missing_columns(list(values)) if "transcripts" in problem]
+        problems += missing or ["the text is missing (null); an empty text in quotes means that nobody speaks"]
     else:
-        # A transcript is one line, whatever the table made of it.
-        text = " ".join(text.split())
-        if not text:
-            problems.append("the text is empty")
-        return text
-    return ""
+        joined = " ".join(segment.text for segment in listed)
+        if listed and marked.text and fold(marked.text) != fold(joined):
+            problems.append(f"the text {shown(marked.text)} differs from that of {name}, {shown(joined)}")
+        return TimedText(marked.text or joined, marked.segments or listed, marked.language)
+    return TimedText("")
 
 
-def _seconds(values: Mapping[str, Any], name: str | None, problems: list[str]) -> float | None:
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith("["))
+
+
+def _plain_text(values: Mapping[str, Any], columns: Columns) -> str | list[str] | None:
+    """Return the text on one line, whatever the table made of it, or all that is wrong with it; None: there is none."""
+    texts, problems = [], []
+    for name in columns.by_role["text"]:
+        text = values[name]
+        if is_missing(text):
+            continue
+        if not isinstance(text, str):
+            problems.append(f"the text is {shown(text)}; write it in quotes")
+        elif not text.isascii() and re.search("[\ud800-\udfff]", text):
+            problems.append(f"the text holds half a character (a lone surrogate): {shown(text)}")
+        else:
+            texts.append((name, " ".join(text.split())))
+    if problems or not texts:
+        return problems or None
+    (first, text), *others = [(name, text) for name, text in texts if text] or texts
+    for name, other in others:
+        if fold(other) != fold(text):
+            problems.append(
+                f"{first} is {shown(text)} and {name} is {shown(other)}: which of them is to be learnt? "
+                "Leave one column out"
+            )
+    return problems or text
+
+
+def _language(
+    values: Mapping[str, Any], columns: Columns, marked_language: str | None, problems: list[str]
+) -> str | None:
+    name = columns.filled(values, "language")
     if name is None:
-        return None
-    value = values[name]
-    if isinstance(value, str):
-        # spreadsheets in half of Europe write a decimal comma
-        value = re.sub(r"^\s*(-?\d+),(\d+)\s*$", r"\1.\2", value)
-    try:
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            return float(value)
-    except (ValueError, OverflowError):
-        pass
-    problems.append(f"{name} is {_shown(value)}, not a number of seconds")
-    return None
-
-
-def _language(values: Mapping[str, Any], name: str | None, problems: list[str]) -> str | None:
-    if name is None:
-        return None
+        return marked_language
     language = values[name]
     if not isinstance(language, str):
-        problems.append(f"the language is {_shown(language)}, not a name or code")
+        problems.append(f"the language is {shown(language)}, not a name or code")
         return None
     code = language_code(language)
     if code is None:
         problems.append(unknown_language(language))
+    elif marked_language not in (None, code):
+        problems.append(f"{name} is {language}, and the text is marked <|{marked_language}|>: keep one")
     return code
 
 
-def _shown(value: object) -> str:
-    shown = ascii(value) if isinstance(value, str) else repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+def _channel(values: Mapping[str, Any], columns: Columns, problems: list[str]) -> int | None:
+    name = columns.filled(values, "channel")
+    if name is None:
+        return None
+    value = values[name]
+    # lhotse's MultiCut
+    if isinstance(value, list) and all(isinstance(item, int) for item in value):
+        value = value[0] if len(value) == 1 else "mean" if value == list(range(len(value))) else value
+    if isinstance(value, str) and value.strip().lower() in _CHANNELS:
+        return _CHANNELS[value.strip().lower()]
+    try:
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool) and float(value) == int(float(value)):
+            number = int(float(value))
+            if 0 <= number < 1024:
+                return number
+    except (ValueError, OverflowError):
+        pass
+    problems.append(f"{name} is {shown(value)}, not the number of a channel: the first is 0")
+    return None

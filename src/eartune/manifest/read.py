@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,11 @@ from eartune.audio import AudioInfo, is_far_off, probe
 from eartune.errors import InputError, raise_findings
 from eartune.languages import language_code, unknown_language
 from eartune.manifest.fields import Fields, read_fields
+from eartune.manifest.locate import exists, locate
+from eartune.manifest.remarks import remarks_on
 from eartune.manifest.rows import Row, read_rows
+from eartune.manifest.timed_text import place_segments
+from eartune.manifest.times import Stretch
 from eartune.manifest.utterance import Manifest, Utterance
 
 # A header in memory takes 0.05 ms, nearly all of it Python, which threads only slow down; they are for slow disks.
@@ -95,7 +98,7 @@ def check_rows(
     if findings and not (skip_bad and utterances):
         summary = f"{len(findings)} of {len(rows)} rows cannot be used:"
         raise_findings(findings, summary=summary, advice="" if skip_bad else SKIP_ADVICE)
-    return Manifest(tuple(utterances), tuple(findings))
+    return Manifest(tuple(utterances), tuple(findings), tuple(remarks_on(utterances)))
 
 
 def _checked_language(name: str | None) -> str | None:
@@ -141,32 +144,12 @@ def _probe(folder: Path, audio: str) -> _Recording | str:
     try:
         return _Recording(path, probe(path))
     except InputError as error:
-        return f"{error}{'' if _exists(path) else _hint(folder, audio)}"
+        return f"{error}{'' if exists(path) else _hint(folder, audio)}"
 
 
 def _hint(folder: Path, audio: str) -> str:
     name = audio.replace("\\", "/").split("/")[-1]
-    return f"; one of that name lies beside the manifest: write {name!r}" if _exists(folder / name) else ""
-
-
-def locate(folder: Path, audio: str) -> Path:
-    """Return the absolute path: from the manifest's folder, or from the working directory if only that exists."""
-    path = next(filter(_exists, _candidates(folder, audio)), folder / audio)
-    return path.parent.resolve() / path.name if ".." in path.parts else path
-
-
-def _candidates(folder: Path, audio: str) -> Iterator[Path]:
-    yield folder / audio
-    yield Path.cwd() / audio
-    if os.name != "nt" and "\\" in audio:
-        yield from _candidates(folder, audio.replace("\\", "/"))
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a transcript in the place of a path is too long for a name
-        return False
+    return f"; one of that name lies beside the manifest: write {name!r}" if exists(folder / name) else ""
 
 
 def _utterance(
@@ -175,11 +158,16 @@ def _utterance(
     if isinstance(recording, str):
         return recording
     fields = draft.fields
-    is_cut = fields.offset_s is not None
-    offset_s = fields.offset_s or 0.0
-    duration_s = _duration_s(fields, offset_s, recording)
+    num_channels = recording.info.channels
+    if fields.channel is not None and fields.channel >= num_channels:
+        return f"channel {fields.channel} is asked for, and {recording.path.name} has {num_channels}; the first is 0"
+    duration_s = _duration_s(fields.stretch, recording)
     if isinstance(duration_s, str):
         return duration_s
+    offset_s = fields.stretch.offset_s or 0.0
+    segments = place_segments(fields.segments, offset_s=offset_s, duration_s=duration_s)
+    if isinstance(segments, str):
+        return segments
     if max_duration_s is not None and duration_s > max_duration_s:
         return f"duration {duration_s:.1f} s exceeds max_duration_s {max_duration_s:g}; split it or raise the limit"
     return Utterance(
@@ -191,23 +179,31 @@ def _utterance(
         speaker=fields.speaker,
         source=draft.source,
         extra=fields.extra,
-        is_cut=is_cut,
+        is_cut=fields.stretch.offset_s is not None,
+        channel=fields.channel,
+        segments=segments,
     )
 
 
-def _duration_s(fields: Fields, offset_s: float, recording: _Recording) -> float | str:
+def _duration_s(stretch: Stretch, recording: _Recording) -> float | str:
     total_s, name = recording.info.duration_s, recording.path.name
-    declared_s = fields.duration_s
-    if fields.offset_s is None:
+    offset_s, declared_s = stretch.offset_s, stretch.duration_s
+    if offset_s is None:
         if declared_s is not None and is_far_off(declared_s, total_s):
             return f"duration {declared_s:g} s is declared, and {name} lasts {total_s:.2f} s; give an offset for a part"
         return total_s
+    if stretch.declared_s is not None and is_far_off(stretch.declared_s, total_s):
+        return (
+            f"duration {stretch.declared_s:g} s is declared, and from start to end it is {declared_s:g} s; keep one of"
+            " them"
+        )
     left_s = total_s - offset_s
-    if left_s <= 0:
-        return f"offset {offset_s:g} s is beyond the end of {name}, which lasts {total_s:.2f} s"
-    if declared_s is None:
-        return left_s
-    if declared_s > left_s and is_far_off(left_s, declared_s):
-        end_s = offset_s + declared_s
-        return f"offset {offset_s:g} s + duration {declared_s:g} s = {end_s:g} s, and {name} lasts {total_s:.2f} s"
-    return min(declared_s, left_s)
+    end_s = offset_s + (declared_s or 0.0)
+    if left_s <= 0 or (declared_s is not None and declared_s > left_s and is_far_off(left_s, declared_s)):
+        # of a clip of seconds, milliseconds and samples are far outside
+        advice = "; are these milliseconds? name them start_ms and end_ms" if end_s > 50 * total_s else ""
+        if left_s <= 0 or declared_s is None:
+            return f"offset {offset_s:g} s is beyond the end of {name}, which lasts {total_s:.2f} s{advice}"
+        sum_s = f"offset {offset_s:g} s + duration {declared_s:g} s = {end_s:g} s"
+        return f"{sum_s}, and {name} lasts {total_s:.2f} s{advice}"
+    return left_s if declared_s is None else min(declared_s, left_s)

@@ -1,25 +1,20 @@
 """A file -> its rows, each with where it begins: JSON lines, JSON lists, CSV and TSV, told apart by their content.
 
-Text is UTF-8, with or without a byte order mark. A tab-separated file is read without quotes, as Common Voice's are,
-unless only quotes make its rows equally wide.
+Text is UTF-8, with or without a byte order mark.
 """
 
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from eartune.errors import InputError, nearest
-from eartune.manifest.fields import KNOWN_NAMES, missing_columns
-
-DELIMITERS = ",;\t"
+from eartune.manifest.columns import missing_columns
+from eartune.manifest.tables import read_table
 
 # Python keeps a byte that is no UTF-8 as one of these.
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -145,18 +140,9 @@ def _broken_json(error: json.JSONDecodeError) -> str:
 
 
 def _table(path: Path, text: str) -> list[Row | str]:
-    # newline="": lines end as csv itself ends them
-    header = next(line for line in io.StringIO(text, newline="") if line.strip())
-    delimiter = max(DELIMITERS, key=lambda mark: _fit(_columns(header, mark)))
-    lines = iter(_cells(text, delimiter))
-    number, first = next(lines)
-    columns = _columns(header, delimiter)
-    if problem := _not_utf8(header):
-        raise InputError(f"{path}:{number}: {problem}")
-    if isinstance(first, str) or missing_columns(columns):
-        problems = [first] if isinstance(first, str) else missing_columns(columns)
-        advice = "A table begins with a line that names its columns, such as path,text,language."
-        raise InputError("\n".join([*(f"{path}:{number}: {problem}" for problem in problems), advice]))
+    columns, lines = read_table(path, text)
+    if problem := next(filter(None, map(_not_utf8, columns)), None):
+        raise InputError(f"{path}:1: {problem}")
     return [_table_row(f"{path}:{number}", columns, cells) for number, cells in lines]
 
 
@@ -168,42 +154,6 @@ def _table_row(source: str, columns: list[str], cells: list[str] | str) -> Row |
         return f"{source}: {problem}"
     if any(cell.strip() for cell in cells[len(columns) :]):
         return f"{source}: has {len(cells)} cells under {len(columns)} columns; put text with a delimiter in quotes"
+    if len(cells) < len(columns) and missing_columns(columns[: len(cells)]):
+        return f"{source}: has {len(cells)} cells under {len(columns)} columns; it ends before its text"
     return Row(source, dict(zip(columns, cells, strict=False)))
-
-
-def _columns(header: str, delimiter: str) -> list[str]:
-    names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter))]
-    return [name.lower() if name.lower() in KNOWN_NAMES else name for name in names]
-
-
-def _fit(columns: list[str]) -> tuple[int, int]:
-    return -len(missing_columns(columns)), len(columns)
-
-
-def _cells(text: str, delimiter: str) -> list[tuple[int, list[str] | str]]:
-    """Return (line on which it begins, cells, or what is wrong) of all lines that are not empty."""
-    if delimiter == "\t":
-        plain = list(_parse(text, delimiter, csv.QUOTE_NONE))
-        if len({len(cells) for _, cells in plain}) == 1:
-            return [(line, [_unquoted(cell) for cell in cells]) for line, cells in plain]
-    return list(_parse(text, delimiter, csv.QUOTE_MINIMAL))
-
-
-def _parse(text: str, delimiter: str, quoting: Literal[0, 3]) -> Iterator[tuple[int, list[str] | str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, f"broken table: {error}; is a quote opened and not closed? (read up to line {reader.line_num})"
-            continue
-        if any(cells):
-            yield line, cells
-
-
-def _unquoted(cell: str) -> str:
-    inner = cell[1:-1].replace('""', "")
-    return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner else cell

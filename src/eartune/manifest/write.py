@@ -58,6 +58,12 @@ def _line(utterance: Utterance, audio: str) -> str:
         row["speaker"] = utterance.speaker
     if utterance.is_cut or utterance.offset_s:
         row["offset"] = round(utterance.offset_s, 4)
+    if utterance.channel is not None:
+        row["channel"] = utterance.channel
+    if utterance.segments:
+        row["segments"] = [
+            {"start": round(s.start_s, 4), "end": round(s.end_s, 4), "text": s.text} for s in utterance.segments
+        ]
     row |= {name: value for name, value in utterance.extra.items() if name not in row}
     return json.dumps(row, ensure_ascii=False)
 

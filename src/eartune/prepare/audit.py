@@ -9,8 +9,8 @@ from statistics import mean, median
 from typing import Any
 
 from eartune.manifest import Utterance
+from eartune.manifest.folding import fold
 from eartune.prepare.convert import Loudness, Measured
-from eartune.prepare.split import fold
 from eartune.prepare.table import SplitName
 
 # What Whisper hears at once.

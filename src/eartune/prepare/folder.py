@@ -1,32 +1,41 @@
 """A folder of recordings -> utterances. Transcripts come from, in this order:
 
 - a table (CSV, TSV, JSON) with columns for recording and transcript, such as Hugging Face's metadata.csv; several
-  in one folder are taken together only where they are named after splits: train.csv, dev.csv, test.csv
+  in one folder are taken together where they are named after splits: train.csv, dev.csv, test.csv; others beside these
+  are left aside (Common Voice's validated.tsv)
 - LibriSpeech's *.trans.txt, with lines of ID and transcript; the speaker is the first part of the ID
 - a text file beside the recording: clip.txt or clip.lab beside clip.wav; the speaker is the folder, where
   recordings lie one level down in two or more folders, and unknown elsewhere
 
-Folders named train, dev, test give the split where all folders at the top are named so. What begins with a dot is
-left alone.
+Folders named train, dev, test give the split, at whatever level all folders are named so. What is a recording, its
+content decides. What begins with a dot is left alone; all else that is not used is named.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from eartune.audio import AUDIO_SUFFIXES
+from eartune.audio import AUDIO_SUFFIXES, probe
 from eartune.errors import InputError, raise_findings
 from eartune.manifest import Manifest, is_table
 from eartune.manifest.fields import recording_named
-from eartune.manifest.read import check_rows, locate
+from eartune.manifest.locate import locate
+from eartune.manifest.read import check_rows
 from eartune.manifest.rows import Row
+from eartune.prepare.layout import Layout
+from eartune.prepare.left_aside import files_left_aside, lines_left_over, tables_left_aside, transcripts_left_over
 from eartune.prepare.table import SplitName, split_named, table_rows
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl"})
 SIDECAR_SUFFIXES = (".txt", ".lab")
+# not worth opening to find out that they are no recordings
+_NO_AUDIO = frozenset(
+    {".jpg", ".jpeg", ".png", ".gif", ".pdf", ".md", ".html", ".xml"}
+    | {".zip", ".gz", ".tar", ".tgz", ".7z", ".npy", ".pt", ".safetensors"}
+)
 # Hugging Face's audiofolder may hold other tables beside this one.
 METADATA = "metadata"
 
@@ -44,34 +53,75 @@ def read_folder(
     a folder without recordings or with several tables of which none is meant.
     """
     files = _scan(Path(root))
-    layout = _Layout.of(files)
+    layout = Layout.of(files.root, files.recordings)
     rows = [row for table in files.tables for row in table_rows(table, _split_of_table(table, files.tables, layout))]
-    listed = {locate(folder, name) for folder, row in rows if (name := _recording_of(row))}
+    listed, aside = _listed(rows), _listed(row for table in files.aside for row in table_rows(table, None))
     spoken = _read_trans_files(files.trans)
+    used: set[Path] = set()
+    only_aside = 0
     for recording in files.recordings:
-        if recording.parent.resolve() / recording.name not in listed:
-            rows.append((recording.parent, _row(recording, spoken, layout, files.tables)))
-    return check_rows(rows, default_language=default_language, skip_bad=skip_bad, max_duration_s=max_duration_s)
+        place = recording.parent.resolve() / recording.name
+        if place in listed:
+            continue
+        said = spoken.get((recording.parent, recording.stem))
+        sidecar = next((path for path in _sidecars(recording) if path.is_file()), None)
+        if said is None and sidecar is None and place in aside:
+            only_aside += 1
+            continue
+        used |= {sidecar} if sidecar is not None else set()
+        rows.append((recording.parent, _row(recording, said, sidecar, layout, files.tables)))
+    manifest = check_rows(rows, default_language=default_language, skip_bad=skip_bad, max_duration_s=max_duration_s)
+    names = {(recording.parent, recording.stem) for recording in files.recordings}
+    remarks = (
+        *layout.remarks,
+        *tables_left_aside(files.aside, only_aside, files.root),
+        *transcripts_left_over((path for path in files.texts if path not in used), files.root),
+        *lines_left_over([name for folder, name in spoken if (folder, name) not in names]),
+        *files_left_aside(files.others, files.root),
+    )
+    return replace(manifest, remarks=(*manifest.remarks, *remarks))
 
 
 @dataclass(frozen=True)
 class _Files:
+    """The files of a folder: recordings, tables that are meant and others, transcripts, and what is none of these."""
+
     root: Path
     recordings: list[Path]
     tables: list[Path]
+    aside: list[Path]
     trans: list[Path]
+    texts: list[Path]
+    others: list[Path]
 
 
 def _scan(root: Path) -> _Files:
     if not root.is_dir():
         raise InputError(f"{root}: {'is not a directory' if root.exists() else 'no such directory'}")
     files = sorted(_walk(root))
-    recordings = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
-    if not recordings:
-        raise InputError(f"{root}: holds no recordings (.wav, .flac, .mp3, .ogg, .opus, .m4a, ...)")
     tables = [path for path in files if path.suffix.lower() in TABLE_SUFFIXES and is_table(path)]
     trans = [path for path in files if path.name.endswith(".trans.txt")]
-    return _Files(root, recordings, _meant_tables(tables), trans)
+    texts = [path for path in files if path.suffix.lower() in SIDECAR_SUFFIXES and path not in trans]
+    read = {*tables, *trans, *texts}
+    recordings = [path for path in files if path not in read and _is_recording(path)]
+    if not recordings:
+        raise InputError(f"{root}: holds no recordings (.wav, .flac, .mp3, .ogg, .opus, .m4a, ...)")
+    others = [path for path in files if path not in read and path not in set(recordings)]
+    meant, aside = _meant_tables(tables)
+    return _Files(root, recordings, meant, aside, trans, texts, others)
+
+
+def _is_recording(path: Path) -> bool:
+    """Tell recordings by their ending, and others by their content."""
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        return True
+    if path.suffix.lower() in TABLE_SUFFIXES | _NO_AUDIO:
+        return False
+    try:
+        probe(path)
+    except InputError:
+        return False
+    return True
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -89,52 +139,35 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _meant_tables(tables: Sequence[Path]) -> list[Path]:
-    meant, findings = [], []
+def _meant_tables(tables: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Divide tables into those that are meant and those left aside for them. Raises InputError where none is meant."""
+    meant: list[Path] = []
+    findings = []
     for folder in dict.fromkeys(table.parent for table in tables):
         here = [table for table in tables if table.parent == folder]
-        here = [table for table in here if table.stem == METADATA] or here
-        splits = [split_named(table.name) for table in here]
-        if len(here) > 1 and (None in splits or len(set(splits)) < len(splits)):
+        named = [table for table in here if split_named(table.name)]
+        chosen = [table for table in here if table.stem == METADATA] or named or here
+        splits = [split_named(table.name) for table in chosen]
+        if len(chosen) > 1 and len(set(splits)) < len(splits):
             names = ", ".join(table.name for table in here)
             findings.append(f"{folder}: holds several tables: {names}; give the one you mean as the source")
-        meant += here
+        meant += chosen
     raise_findings(findings)
-    return meant
+    return meant, [table for table in tables if table not in meant]
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """What the names of folders say: the split at the top, the speaker below."""
-
-    root: Path
-    folders_are_splits: bool
-    folders_are_speakers: bool
-
-    @classmethod
-    def of(cls, files: _Files) -> _Layout:
-        folders = [recording.relative_to(files.root).parts[:-1] for recording in files.recordings]
-        splits = {split_named(parts[0]) if parts else None for parts in folders}
-        folders_are_splits = None not in splits and len(splits) > 1
-        below = {parts[folders_are_splits:] for parts in folders}
-        folders_are_speakers = sum(len(parts) == 1 for parts in below) > 1
-        return cls(files.root, folders_are_splits, folders_are_speakers)
-
-    def split_of(self, path: Path) -> SplitName | None:
-        return split_named(path.relative_to(self.root).parts[0]) if self.folders_are_splits else None
-
-    def speaker_of(self, recording: Path) -> str | None:
-        parts = recording.relative_to(self.root).parts[self.folders_are_splits : -1]
-        return parts[0] if self.folders_are_speakers and len(parts) == 1 else None
+def _listed(rows: Iterable[tuple[Path, Row | str]]) -> set[Path]:
+    """Return the recordings that rows name."""
+    return {
+        locate(folder, name)
+        for folder, row in rows
+        if isinstance(row, Row) and (name := recording_named(row.values)) is not None
+    }
 
 
-def _split_of_table(table: Path, tables: Sequence[Path], layout: _Layout) -> SplitName | None:
+def _split_of_table(table: Path, tables: Sequence[Path], layout: Layout) -> SplitName | None:
     alone = sum(other.parent == table.parent for other in tables) == 1
     return layout.split_of(table) or (None if alone else split_named(table.name))
-
-
-def _recording_of(row: Row | str) -> str | None:
-    return recording_named(row.values) if isinstance(row, Row) else None
 
 
 def _read_trans_files(paths: Sequence[Path]) -> dict[tuple[Path, str], Row]:
@@ -154,9 +187,7 @@ def _read_trans_files(paths: Sequence[Path]) -> dict[tuple[Path, str], Row]:
     return spoken
 
 
-def _row(recording: Path, spoken: Mapping[tuple[Path, str], Row], layout: _Layout, tables: Sequence[Path]) -> Row | str:
-    said = spoken.get((recording.parent, recording.stem))
-    sidecar = next((path for path in _sidecars(recording) if path.is_file()), None)
+def _row(recording: Path, said: Row | None, sidecar: Path | None, layout: Layout, tables: Sequence[Path]) -> Row | str:
     if said is None and sidecar is None:
         names = " or ".join(recording.with_suffix(suffix).name for suffix in SIDECAR_SUFFIXES)
         tabled = f", and no line in {', '.join(table.name for table in tables)}" if tables else ""

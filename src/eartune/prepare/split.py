@@ -1,15 +1,25 @@
-"""Train, val and test, such that no text and, where it can be had, no speaker is in two of them."""
+"""Train, val and test, such that no text and, where it can be had, no recording and no speaker is in two of them."""
 
 from __future__ import annotations
 
 import math
 import random
-import unicodedata
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from eartune.errors import InputError, raise_findings
 from eartune.manifest import Utterance
+from eartune.manifest.folding import fold
+from eartune.prepare.groups import (
+    Key,
+    clip_of,
+    differing_texts,
+    is_closed_vocabulary,
+    recording_of,
+    same_contents,
+    speaker_of,
+    text_of,
+)
 from eartune.prepare.table import SPLITS, SplitName, split_named
 
 # Fewer cannot be dealt to three splits in anything like the wanted shares.
@@ -36,8 +46,9 @@ def split_utterances(
 ) -> Split:
     """Split by shares of the audio for train, val and test; the same for the same seed, in whatever order they come.
 
-    The same text, whatever its case and punctuation, is in one split only; so is the same speaker where at least 5 are
-    known, unless that leaves a split empty or off by more than 15 percentage points, which a note then says. A split
+    The same stretch of a recording, by its bytes, is in one split only. So is the same text, whatever its case and
+    punctuation, but for a closed vocabulary; and so are the same recording and, where at least 5 are known, the same
+    speaker, unless that leaves a split empty or off by more than 15 percentage points, which a note then says. A split
     that the source gives (`extra["split"]`) is kept, and one that it lacks is cut from its train.
     """
     check_shares(shares)
@@ -48,7 +59,7 @@ def split_utterances(
     else:
         names, notes = _complete(utterances, given, wanted, seed)
     parts = {split: tuple(u for u, name in zip(utterances, names, strict=True) if name == split) for split in SPLITS}
-    return Split(parts, (*notes, *_shared_text_notes(parts)))
+    return Split(parts, (*notes, *_leak_notes(parts), *differing_texts(utterances)))
 
 
 def check_shares(shares: tuple[float, float, float]) -> None:
@@ -57,22 +68,6 @@ def check_shares(shares: tuple[float, float, float]) -> None:
         raise InputError(
             f"splits {shares}: give the shares of train, val and test, such as 0.8, 0.1, 0.1; their sum is 1"
         )
-
-
-def fold(text: str) -> str:
-    """Return a text without case, punctuation, spaces and the dots of ё: what makes two texts the same."""
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING)
-    return folded or text
-
-
-class _Folding(dict[int, str]):
-    def __missing__(self, code: int) -> str:
-        kept = "" if unicodedata.category(chr(code))[0] in "PSZC" else chr(code)
-        self[code] = kept
-        return kept
-
-
-_FOLDING = _Folding({ord("ё"): "е"})
 
 
 def _given_splits(utterances: Sequence[Utterance]) -> list[SplitName] | None:
@@ -116,20 +111,35 @@ def _complete(
 def _deal(
     utterances: Sequence[Utterance], wanted: Mapping[SplitName, float], seed: int
 ) -> tuple[list[SplitName], list[str]]:
-    speakers = {utterance.speaker for utterance in utterances} - {None}
-    notes = []
-    if len(speakers) >= MIN_SPEAKERS:
-        names = _deal_groups(utterances, [_text_of, _speaker_of], wanted, seed)
+    """Keep apart as much as can be: speakers, recordings and texts; at least the texts, and overlapping stretches.
+
+    The texts of a closed vocabulary are in all splits, as those of a test would otherwise be words never trained on.
+    """
+    contents = same_contents(utterance.audio for utterance in utterances)
+    clip, recording = clip_of(utterances, contents), recording_of(contents)
+    closed = is_closed_vocabulary(utterances)
+    always = [clip] if closed else [clip, text_of]
+    speakers = len({utterance.speaker for utterance in utterances} - {None})
+    recordings, clips = len({recording(u) for u in utterances}), len({clip(u) for u in utterances})
+    attempts: list[tuple[Sequence[Key], str]] = []
+    if speakers >= MIN_SPEAKERS:
+        attempts.append(([*always, recording, speaker_of], "speaker"))
+    if recordings < clips:
+        attempts.append(([*always, recording], "recording"))
+    attempts.append((always, "clip"))
+    level, names = "", []
+    for keys, level in attempts:  # noqa: B007  the one that is good enough, or the last
+        names = _deal_groups(utterances, keys, wanted, seed)
         if _off(utterances, names, wanted) <= MAX_OFF and not _empty(names, wanted):
-            return names, [f"no speaker and no text is in two splits ({len(speakers)} speakers)"]
-        notes = [
-            f"the {len(speakers)} speakers cannot be kept apart (one speaks too much, or they speak the same texts): "
-            "splits share speakers, not texts"
-        ]
-    elif speakers:
-        notes = [f"too few speakers to keep them apart ({len(speakers)}): splits share speakers, not texts"]
-    names = _deal_groups(utterances, [_text_of], wanted, seed)
-    notes = notes or ["no text is in two splits; speakers are not known"]
+            break
+    notes = _closed_notes(utterances) if closed else []
+    if level == "speaker":
+        return names, [*notes, f"no speaker{'' if closed else ' and no text'} is in two splits ({speakers} speakers)"]
+    notes += [_speaker_note(speakers, closed=closed)]
+    if level == "clip" and recordings < clips:
+        notes.append(
+            f"the {recordings} recordings cannot be kept apart: splits share recordings, not the same stretches of them"
+        )
     if empty := _empty(names, wanted):
         notes.append(f"{' and '.join(empty)} would be empty: there are too few different texts to split")
     elif (off := _off(utterances, names, wanted)) > MAX_OFF:
@@ -137,17 +147,27 @@ def _deal(
     return names, notes
 
 
-def _text_of(utterance: Utterance) -> Hashable:
-    return "text", fold(utterance.text)
+def _closed_notes(utterances: Sequence[Utterance]) -> list[str]:
+    texts = len({fold(utterance.text) for utterance in utterances if utterance.text})
+    return [f"closed vocabulary, {texts} different texts in {len(utterances)} rows: they are in all splits"]
 
 
-def _speaker_of(utterance: Utterance) -> Hashable:
-    return None if utterance.speaker is None else ("speaker", utterance.speaker)
+def _speaker_note(speakers: int, *, closed: bool) -> str:
+    if speakers >= MIN_SPEAKERS:
+        why = "one speaks too much" if closed else "one speaks too much, or they speak the same texts"
+        return f"the {speakers} speakers cannot be kept apart ({why}): {_shares(closed)}"
+    if speakers:
+        return f"too few speakers to keep them apart ({speakers}): {_shares(closed)}"
+    return f"{'split by clip' if closed else 'no text is in two splits'}; speakers are not known"
+
+
+def _shares(closed: bool) -> str:
+    return "splits share speakers" if closed else "splits share speakers, not texts"
 
 
 def _deal_groups(
     utterances: Sequence[Utterance],
-    keys: Sequence[Callable[[Utterance], Hashable]],
+    keys: Sequence[Key],
     wanted: Mapping[SplitName, float],
     seed: int,
 ) -> list[SplitName]:
@@ -184,7 +204,7 @@ def _deal_once(order: Iterable[int], seconds: Sequence[float], wanted: Mapping[S
     return dealt
 
 
-def _groups(utterances: Sequence[Utterance], keys: Sequence[Callable[[Utterance], Hashable]]) -> list[list[int]]:
+def _groups(utterances: Sequence[Utterance], keys: Sequence[Key]) -> list[list[int]]:
     """Return the places of utterances that share a key, directly or over others; their order changes nothing."""
     parent = list(range(len(utterances)))
 
@@ -223,10 +243,16 @@ def _empty(names: Sequence[SplitName], wanted: Mapping[SplitName, float]) -> lis
     return [split for split in SPLITS if wanted[split] > 0 and split not in names]
 
 
-def _shared_text_notes(parts: Mapping[SplitName, tuple[Utterance, ...]]) -> list[str]:
-    texts = {split: {fold(utterance.text) for utterance in part} for split, part in parts.items()}
+def _leak_notes(parts: Mapping[SplitName, tuple[Utterance, ...]]) -> list[str]:
+    """Say what of val and test is also in train, as where the source gives the splits."""
+    every = [utterance for part in parts.values() for utterance in part]
+    contents = same_contents(utterance.audio for utterance in every)
+    leaks: list[tuple[str, Key]] = [("stretches of recordings", clip_of(every, contents))]
+    if not is_closed_vocabulary(every):
+        leaks.append(("texts", text_of))
     return [
-        f"{len(shared)} texts of {split} are also in train: scores on {split} will flatter"
+        f"{len(shared)} {what} of {split} are also in train: scores on {split} will flatter"
+        for what, key in leaks
         for split in ("val", "test")
-        if (shared := texts["train"] & texts[split])
+        if (shared := ({key(u) for u in parts["train"]} & {key(u) for u in parts[split]}) - {None})
     ]

@@ -27,8 +27,10 @@ _SPELLINGS: dict[str, SplitName] = {
 
 
 def split_named(name: str) -> SplitName | None:
-    """Return the split that a name begins with: train.jsonl, val_portable.jsonl, dev-clean, test."""
-    return _SPELLINGS.get(re.split(r"[-_. ]", name.strip().lower())[0])
+    """Return the split that a name begins or ends with: train.jsonl, val_portable.jsonl, dev-clean, crowd_test."""
+    words = [word for word in re.split(r"[-_. ]+", re.sub(r"\.\w+$", "", name.strip().lower())) if word]
+    found = [_SPELLINGS.get(words[place]) for place in (0, -1) if words]
+    return next(filter(None, found), None)
 
 
 def table_rows(table: Path, split: SplitName | None) -> list[tuple[Path, Row | str]]:

@@ -1,0 +1,102 @@
+"""Utterances that must not be in two splits: the same stretch, recording, bytes, text or speaker."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from eartune.manifest import Utterance
+from eartune.manifest.folding import fold
+
+Key = Callable[[Utterance], Hashable]
+
+# A closed vocabulary: each text is spoken so often on average,
+MIN_REPEATS = 3
+# and there are only so few, whatever words they share, or they are commands of so few words, most of them in one only.
+FEW_TEXTS = 20
+SHORT_TEXT_WORDS = 3
+OWN_WORDS_SHARE = 0.5
+_BLOCK_BYTES = 1 << 20
+
+
+def text_of(utterance: Utterance) -> Hashable:
+    """Return the text without case and punctuation; that nobody speaks is no text that could leak."""
+    return ("text", fold(utterance.text)) if utterance.text else None
+
+
+def speaker_of(utterance: Utterance) -> Hashable:
+    return None if utterance.speaker is None else ("speaker", utterance.speaker)
+
+
+def recording_of(contents: Mapping[Path, str]) -> Key:
+    """Return a key of the recording: of its bytes, where another file has the same."""
+    return lambda utterance: ("recording", contents.get(utterance.audio, str(utterance.audio)))
+
+
+def clip_of(utterances: Sequence[Utterance], contents: Mapping[Path, str]) -> Key:
+    """Return a key that utterances share that cut overlapping stretches of one recording."""
+    by_recording: defaultdict[Hashable, list[Utterance]] = defaultdict(list)
+    key = recording_of(contents)
+    for utterance in utterances:
+        by_recording[key(utterance)].append(utterance)
+    numbers: dict[tuple[Hashable, float], int] = {}
+    for recording, cuts in by_recording.items():
+        cuts.sort(key=lambda cut: cut.offset_s)
+        number, end_s = 0, 0.0
+        numbers[recording, cuts[0].offset_s] = number
+        for before, cut in pairwise(cuts):
+            end_s = max(end_s, before.offset_s + before.duration_s)
+            # neighbours may touch by the rounding of their times
+            number += cut.offset_s > end_s - 0.05 and cut.offset_s != before.offset_s
+            numbers[recording, cut.offset_s] = number
+    return lambda utterance: ("clip", key(utterance), numbers[key(utterance), utterance.offset_s])
+
+
+def same_contents(recordings: Iterable[Path]) -> dict[Path, str]:
+    """Return a hash of each recording that has as many bytes as another; the others are unlike any."""
+    by_size: defaultdict[int, list[Path]] = defaultdict(list)
+    for recording in dict.fromkeys(recordings):
+        if recording.is_file():
+            by_size[recording.stat().st_size].append(recording)
+    return {path: _digest(path) for alike in by_size.values() if len(alike) > 1 for path in alike}
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def is_closed_vocabulary(utterances: Sequence[Utterance]) -> bool:
+    """Return whether a corpus repeats a list of words or commands, so that a new text would be a new word.
+
+    Texts cannot then be kept apart: a model would be tested on words it was never trained on.
+    """
+    counts = Counter(fold(utterance.text) for utterance in utterances if utterance.text)
+    if not counts or counts.total() < MIN_REPEATS * len(counts):
+        return False
+    words = {fold(u.text): {fold(word) for word in u.text.split()} for u in utterances if u.text}
+    in_texts = Counter(word for found in words.values() for word in found)
+    num_words = sum(map(len, words.values()))
+    own = sum(in_texts[word] == 1 for found in words.values() for word in found)
+    are_commands = num_words <= SHORT_TEXT_WORDS * len(words) and own > OWN_WORDS_SHARE * num_words
+    return len(counts) < FEW_TEXTS or are_commands
+
+
+def differing_texts(utterances: Sequence[Utterance]) -> list[str]:
+    """Say how many stretches of speech stand in several rows with different texts, at most one of which is right."""
+    contents = same_contents(utterance.audio for utterance in utterances)
+    recording = recording_of(contents)
+    rows: defaultdict[Hashable, list[Utterance]] = defaultdict(list)
+    for utterance in utterances:
+        rows[recording(utterance), utterance.offset_s, utterance.duration_s, utterance.channel].append(utterance)
+    odd = [alike for alike in rows.values() if len({fold(utterance.text) for utterance in alike}) > 1]
+    if not odd:
+        return []
+    first = " and ".join(utterance.source for utterance in odd[0][:2])
+    return [f"{len(odd)} recordings stand in several rows with different texts, the first: {first}"]
