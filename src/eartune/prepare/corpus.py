@@ -57,6 +57,8 @@ def prepare_corpus(
     require_writable(out)
     clear_leftovers(out)
     manifest = _read(source, language=language, skip_bad=skip_bad, max_duration_s=max_duration_s)
+    if not any(utterance.text for utterance in manifest.utterances):
+        raise InputError(f"{source}: no row has a text, so there is nothing to learn from; give their transcripts")
     # split by the source, so that what a later step drops moves nothing between splits
     split = split_utterances(manifest.utterances, shares=splits, seed=seed)
     audio = out.resolve() / AUDIO_FOLDER if copy_audio else None
@@ -67,11 +69,12 @@ def prepare_corpus(
         summary = f"{len(damaged)} of {len(results)} recordings cannot be decoded:"
         raise_findings(damaged, summary=summary, advice="" if skip_bad else SKIP_ADVICE)
     parts = _measured_parts(manifest.utterances, results, split)
-    report = audit(parts, [*manifest.skipped, *damaged], split.notes)
+    notes = (*split.notes, *manifest.remarks)
+    report = audit(parts, [*manifest.skipped, *damaged], notes)
     manifests = _write(out, parts, {"made_by": MADE_BY, "source": str(source), "seed": seed, **report})
     if audio is not None:
         remove_unused(audio, {measured.utterance.audio for part in parts.values() for measured in part})
-    return PreparedCorpus(manifests, report, (*split.notes, *manifest.remarks, *warnings(report)))
+    return PreparedCorpus(manifests, report, (*notes, *warnings(report)))
 
 
 def _check_places(source: Path, out: Path) -> None:

@@ -181,6 +181,8 @@ def _read_trans_files(paths: Sequence[Path]) -> dict[tuple[Path, str], Row]:
             unreadable.append(str(error))
             continue
         for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
             name, _, text = line.strip().partition(" ")
             spoken[path.parent, name] = Row(f"{path}:{number}", {"text": text, "speaker": name.split("-")[0]})
     raise_findings(unreadable)

@@ -136,6 +136,8 @@ def _deal(
     if level == "speaker":
         return names, [*notes, f"no speaker{'' if closed else ' and no text'} is in two splits ({speakers} speakers)"]
     notes += [_speaker_note(speakers, closed=closed)]
+    if level == "recording":
+        notes.append(f"no recording is in two splits ({recordings} recordings)")
     if level == "clip" and recordings < clips:
         notes.append(
             f"the {recordings} recordings cannot be kept apart: splits share recordings, not the same stretches of them"

@@ -44,6 +44,8 @@ def read_speech(options: DataSection, report: Reporter) -> tuple[Manifest, Manif
             failures.append(str(error))
     if failures:
         raise InputError("\n".join(failures))
+    if not any(utterance.text for utterance in manifests[0].utterances):
+        raise InputError(f"{options.train[0]}: no row has a text, so there is nothing to learn from")
     for manifest in manifests:
         tell_left_out("rows that cannot be used", manifest.skipped, report)
     return manifests[0], manifests[1] if options.val else None
