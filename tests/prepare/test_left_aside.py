@@ -71,3 +71,11 @@ def test_prepare_says_it_last(tmp_path: Path, record: Record) -> None:
     prepared = prepare_corpus(tmp_path / "in", tmp_path / "out")
     assert "1 transcripts without a recording are left aside: b.txt" in prepared.notes
     assert "1 transcripts without a recording are left aside: b.txt" in prepared.audit["notes"]
+
+
+def test_other_splits_beside_a_table_are_named(tmp_path: Path, record: Record) -> None:
+    record(tmp_path / "in" / "a.wav")
+    for name in ("train", "dev", "test", "other"):
+        (tmp_path / "in" / f"{name}.tsv").write_text("path\ttext\na.wav\tone\n")
+    prepared = prepare_corpus(tmp_path / "in" / "train.tsv", tmp_path / "out")
+    assert "beside train.tsv lie dev.tsv, test.tsv: give the folder to take these splits as they are" in prepared.notes

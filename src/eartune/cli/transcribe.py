@@ -42,11 +42,29 @@ def run(words: Sequence[str]) -> int:
     chosen = build_parser().parse_args(list(words))
     from eartune.files import require_writable, write_text_atomic  # noqa: PLC0415
     from eartune.reporting import Terminal  # noqa: PLC0415  torch is imported only when there is work
-    from eartune.verbs.transcribe import render, to_json, transcribe  # noqa: PLC0415
+    from eartune.verbs.transcribe import Transcript, output_paths, render, to_json, transcribe  # noqa: PLC0415
 
+    suffix = {"text": ".txt"}.get(chosen.format, f".{chosen.format}")
+    written: dict[Path, Path] = {}
     if chosen.out is not None:
+        written = dict(zip(chosen.recordings, output_paths(chosen.recordings, chosen.out, suffix), strict=True))
         require_writable(chosen.out)
-    transcripts = transcribe(
+
+    def write(transcript: Transcript) -> None:
+        if chosen.format == "json":
+            text = json.dumps(to_json(transcript), ensure_ascii=False) + "\n"
+        else:
+            text = render(transcript, chosen.format)
+        if chosen.out is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
+        path = written[transcript.audio]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(path, text)
+        print(path)
+
+    transcribe(
         chosen.model,
         chosen.recordings,
         timestamps=chosen.timestamps or chosen.format in ("srt", "vtt"),
@@ -58,17 +76,6 @@ def run(words: Sequence[str]) -> int:
         window=chosen.window,
         gpu=chosen.gpu,
         reporter=Terminal(),
+        each=write,
     )
-    suffix = {"text": ".txt"}.get(chosen.format, f".{chosen.format}")
-    for transcript in transcripts:
-        if chosen.format == "json":
-            text = json.dumps(to_json(transcript), ensure_ascii=False) + "\n"
-        else:
-            text = render(transcript, chosen.format)
-        if chosen.out is not None:
-            written = chosen.out / (transcript.audio.name + suffix)
-            write_text_atomic(written, text)
-            print(written)
-        else:
-            sys.stdout.write(text)
     return 0

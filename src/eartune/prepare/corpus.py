@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eartune.errors import InputError, raise_findings
@@ -15,6 +15,7 @@ from eartune.manifest.write import manifest_text
 from eartune.prepare.audit import Report, audit, warnings
 from eartune.prepare.convert import Measured, Progress, convert_utterances, remove_unused
 from eartune.prepare.folder import read_folder
+from eartune.prepare.left_aside import other_splits_beside
 from eartune.prepare.split import Split, check_shares, split_utterances
 from eartune.prepare.table import SPLITS, SplitName, table_rows
 
@@ -102,9 +103,10 @@ def _is_ours(out: Path) -> bool:
 def _read(source: Path, *, language: str | None, skip_bad: bool, max_duration_s: float | None) -> Manifest:
     if source.is_dir():
         return read_folder(source, default_language=language, skip_bad=skip_bad, max_duration_s=max_duration_s)
-    return check_rows(
+    manifest = check_rows(
         table_rows(source, None), default_language=language, skip_bad=skip_bad, max_duration_s=max_duration_s
     )
+    return replace(manifest, remarks=(*manifest.remarks, *other_splits_beside(source)))
 
 
 def _measured_parts(

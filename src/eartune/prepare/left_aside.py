@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from eartune.prepare.table import split_named
+
 NUM_NAMED = 5
 # they come with most corpora, and hold no speech
 _PAPERS = ("readme", "license", "licence", "changelog", "copying", "about", "notice")
@@ -29,6 +31,18 @@ def tables_left_aside(tables: Sequence[Path], num_recordings: int, root: Path) -
         return []
     only = f"; {num_recordings} recordings are only in them" if num_recordings else ""
     return [f"left aside, as other tables beside them name the splits: {_named(tables, root)}{only}"]
+
+
+def other_splits_beside(table: Path) -> list[str]:
+    """Name the tables beside one that are named after other splits."""
+    own = split_named(table.name)
+    alike = table.parent.glob(f"*{table.suffix}") if own else ()
+    others = sorted(path.name for path in alike if split_named(path.name) not in (None, own))
+    if not others:
+        return []
+    return [
+        f"beside {table.name} lie {', '.join(others[:NUM_NAMED])}: give the folder to take these splits as they are"
+    ]
 
 
 def files_left_aside(files: Iterable[Path], root: Path) -> list[str]:

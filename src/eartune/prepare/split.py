@@ -59,7 +59,7 @@ def split_utterances(
     else:
         names, notes = _complete(utterances, given, wanted, seed)
     parts = {split: tuple(u for u, name in zip(utterances, names, strict=True) if name == split) for split in SPLITS}
-    return Split(parts, (*notes, *_leak_notes(parts), *differing_texts(utterances)))
+    return Split(parts, (*notes, *leak_notes(parts), *differing_texts(utterances)))
 
 
 def check_shares(shares: tuple[float, float, float]) -> None:
@@ -245,8 +245,8 @@ def _empty(names: Sequence[SplitName], wanted: Mapping[SplitName, float]) -> lis
     return [split for split in SPLITS if wanted[split] > 0 and split not in names]
 
 
-def _leak_notes(parts: Mapping[SplitName, tuple[Utterance, ...]]) -> list[str]:
-    """Say what of val and test is also in train, as where the source gives the splits."""
+def leak_notes(parts: Mapping[SplitName, Sequence[Utterance]]) -> list[str]:
+    """Say what of val and test is also in train."""
     every = [utterance for part in parts.values() for utterance in part]
     contents = same_contents(utterance.audio for utterance in every)
     leaks: list[tuple[str, Key]] = [("stretches of recordings", clip_of(every, contents))]
@@ -255,6 +255,7 @@ def _leak_notes(parts: Mapping[SplitName, tuple[Utterance, ...]]) -> list[str]:
     return [
         f"{len(shared)} {what} of {split} are also in train: scores on {split} will flatter"
         for what, key in leaks
-        for split in ("val", "test")
+        for split in SPLITS[1:]
+        if split in parts
         if (shared := ({key(u) for u in parts["train"]} & {key(u) for u in parts[split]}) - {None})
     ]

@@ -10,6 +10,7 @@ from eartune.config.sections import DataSection
 from eartune.errors import InputError, raise_findings
 from eartune.families.registry import vocabulary
 from eartune.manifest import Manifest, Utterance, read_manifest
+from eartune.prepare.split import leak_notes
 from eartune.reporting import Reporter, clock
 from eartune.run_dir import describe_data
 from eartune.speech_model import SpeechModel
@@ -81,12 +82,13 @@ def check_speech(
         description["val"] = describe_data(kept[1], options.val, skipped=_skipped(validation, kept[1]))
     for name, facts in description.items():
         report.line(f"{name}: {facts['utterances']} utterances, {clock(facts['seconds'])} of speech")
+    leaks = leak_notes({"train": kept[0], "val": kept[1]})
     remarks = tuple(
         f"{name}: {remark}"
         for name, manifest, utterances in zip(("train", "val"), manifests, kept, strict=True)
         if manifest is not None
         for remark in (*manifest.remarks, *speech.remarks(utterances))
-    )
+    ) + tuple(leaks)
     for remark in remarks:
         report.line(remark)
     return TrainingSpeech(kept[0], kept[1], description, remarks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from typing import Literal
 
 import torch
 
-from eartune.audio import SAMPLE_RATE_HZ, decode
-from eartune.errors import InputError
+from eartune.audio import SAMPLE_RATE_HZ, decode, probe
+from eartune.errors import InputError, raise_findings
 from eartune.manifest import Segment, Utterance
 from eartune.reporting import Reporter, Silent
 from eartune.runtimes.runtime import HearsLong
@@ -50,12 +51,17 @@ def transcribe(
     window: WindowKind = "padded",
     gpu: int | None = None,
     reporter: Reporter | None = None,
+    each: Callable[[Transcript], None] | None = None,
 ) -> list[Transcript]:
-    """Transcribe recordings.
+    """Transcribe recordings, one after the other, and call `each` with every transcript as soon as it is there.
+
+    Only one recording lies in memory at a time.
 
     Recordings that fit into one window are decoded without timestamps unless `timestamps` asks for them; longer ones
-    are decoded with them, one stock window after the other; `window` is for the former. Raises InputError for audio
-    that cannot be read, before any decoding.
+    are decoded with them, one stock window after the other; `window` is for the former.
+
+    Raises InputError for files that are no recordings before any decoding, and for those that turn out to be damaged
+    after all others.
     """
     report = reporter or Silent()
     quieten_libraries()
@@ -71,25 +77,71 @@ def transcribe(
             window=window != "padded",
             gpu=gpu is not None,
         )
-    waveforms = [decode(recording) for recording in recordings]
+    _require_recordings(recordings)
     choose_gpu(gpu)
     options = DecodeOptions(max_length=448, num_beams=num_beams, window=window)
-    transcripts = []
+    transcripts: list[Transcript] = []
+    damaged = []
     with (
         _speech_of(found, options) if isinstance(found, Located) else _speech_of_artefact(found) as speech,
         report.task("transcribing", len(recordings)) as progress,
         torch.inference_mode(),
     ):
-        for recording, waveform in zip(recordings, waveforms, strict=True):
-            duration_s = len(waveform) / SAMPLE_RATE_HZ
-            clip = Utterance(audio=recording, text="", duration_s=duration_s, language=language)
-            if timestamps or duration_s > speech.max_duration_s:
-                segments = speech.segments(waveform, clip)
+        for recording in recordings:
+            try:
+                waveform = decode(recording)
+            except InputError as error:
+                damaged.append(str(error))
             else:
-                segments = [Segment(0.0, round(duration_s, 2), speech.text(waveform, clip))]
-            transcripts.append(Transcript(recording, duration_s, tuple(segments)))
+                transcripts.append(_transcript(speech, recording, waveform, language, timestamps=timestamps))
+                if each is not None:
+                    each(transcripts[-1])
             progress.advance()
+    raise_findings(damaged, summary=f"{len(damaged)} of {len(recordings)} recordings cannot be decoded:")
     return transcripts
+
+
+def _require_recordings(recordings: Sequence[Path]) -> None:
+    findings = []
+    for recording in recordings:
+        try:
+            probe(recording)
+        except InputError as error:
+            findings.append(str(error))
+    raise_findings(findings)
+
+
+def _transcript(
+    speech: _Speech, recording: Path, waveform: Waveform, language: str | None, *, timestamps: bool
+) -> Transcript:
+    duration_s = len(waveform) / SAMPLE_RATE_HZ
+    clip = Utterance(audio=recording, text="", duration_s=duration_s, language=language)
+    if timestamps or duration_s > speech.max_duration_s:
+        segments = speech.segments(waveform, clip)
+    else:
+        segments = [Segment(0.0, round(duration_s, 2), speech.text(waveform, clip))]
+    return Transcript(recording, duration_s, tuple(segments))
+
+
+def output_paths(recordings: Sequence[Path], out: Path, suffix: str) -> list[Path]:
+    """Return where the transcript of each recording goes: into `out`, in their own folders where names repeat.
+
+    Raises InputError where a recording is given twice, or names repeat on several drives.
+    """
+    places = [recording.resolve() for recording in recordings]
+    twice = next((place for number, place in enumerate(places) if place in places[:number]), None)
+    if twice is not None:
+        raise InputError(f"{twice}: is given twice; give each recording once")
+    # names that differ in case only are one on Windows and macOS
+    if len({place.name.casefold() for place in places}) == len(places):
+        return [out / (place.name + suffix) for place in places]
+    try:
+        shared = Path(os.path.commonpath([place.parent for place in places]))
+    except ValueError:
+        raise InputError(
+            f"{out}: recordings of the same name lie on several drives; transcribe those of each drive by themselves"
+        ) from None
+    return [out / place.parent.relative_to(shared) / (place.name + suffix) for place in places]
 
 
 @dataclass(frozen=True)
