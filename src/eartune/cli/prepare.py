@@ -10,7 +10,8 @@ from eartune.cli.main import Parser
 EPILOG = """\
 A folder needs a transcript for each recording: clip.txt (or .lab) beside clip.wav, or one table in the folder with a
 column for the file and one for the text (metadata.csv). A table is CSV, TSV, NeMo JSONL, a JSON list or Hugging Face
-rows. A speaker or a sentence is never in two splits."""
+rows; LJSpeech's metadata.csv, LibriSpeech's *.trans.txt and Common Voice's folder of a language are read as they are.
+A speaker, a recording or a sentence is never in two splits where that can be had; what is odd is said last."""
 
 
 def build_parser() -> Parser:

@@ -1,10 +1,18 @@
 """Manifests: which stretch of which recording says what, in every format people keep that in.
 
-utterance.py  Utterance and Manifest
-rows.py       a file -> rows with their line numbers: JSON lines, JSON lists, CSV, TSV
-fields.py     a row -> audio, text, times, language, speaker, whatever its columns are called
-read.py       rows -> utterances, each held against its recording
-write.py      utterances -> NeMo's JSON lines with portable paths
+utterance.py   Utterance, Segment and Manifest
+columns.py     names of columns, and what they stand for
+tables.py      CSV and TSV, with or without a header
+rows.py        a file -> rows with their line numbers: JSON lines, JSON lists, tables
+times.py       start, end, offset, duration -> a stretch of a recording
+timed_text.py  times of sentences, and marks of times in texts
+fields.py      a row -> audio, text, times, language, speaker, channel, whatever its columns are called
+locate.py      where the recording lies that a row names
+folding.py     whether two transcripts say the same
+read.py        rows -> utterances, each held against its recording
+remarks.py     what is odd about rows that are used
+write.py       utterances -> NeMo's JSON lines with portable paths
+shown.py       a user's values in messages
 """
 
 from eartune.manifest.read import read_manifest
