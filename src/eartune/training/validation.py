@@ -53,7 +53,7 @@ class Validation:
                 should_stop=self.should_stop,
             )
         references = [utterance.text for utterance in self.utterances]
-        return score(references, hypotheses, languages=[speech.language_of(u) for u in self.utterances])
+        return score(references, hypotheses, languages=[speech.text_language(u) for u in self.utterances])
 
     @cached_property
     def _dataset(self) -> SpeechDataset:

@@ -128,7 +128,7 @@ def _measure(listener: Listener, utterances: Sequence[Utterance], report: Report
         hypotheses = listener.decode(utterances, task)
     seconds = time.monotonic() - began
     references = [utterance.text for utterance in utterances]
-    languages = [listener.language_of(utterance) for utterance in utterances]
+    languages = [listener.text_language(utterance) for utterance in utterances]
     return Measured(listener.name, tuple(hypotheses), score(references, hypotheses, languages=languages), seconds)
 
 
