@@ -13,7 +13,8 @@ from typing import Any
 from eartune.errors import InputError
 from eartune.scoring.bootstrap import bootstrap_interval
 from eartune.scoring.counts import ErrorCounts, count_char_errors, count_word_errors, total
-from eartune.text import SPACELESS_LANGUAGES, normalize
+from eartune.text import normalize
+from eartune.text.units import characters
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,7 @@ def _score_utterance(index: int, reference: str, hypothesis: str, *, language: s
         normalized_reference=normalized_reference,
         normalized_hypothesis=normalized_hypothesis,
         words=count_word_errors(normalized_reference, normalized_hypothesis),
-        chars=count_char_errors(
-            _characters(normalized_reference, language=language), _characters(normalized_hypothesis, language=language)
-        ),
+        chars=count_char_errors(characters(normalized_reference), characters(normalized_hypothesis)),
         raw_words=count_word_errors(reference, hypothesis),
         raw_chars=count_char_errors(reference, hypothesis),
     )
-
-
-def _characters(normalized: str, *, language: str | None) -> str:
-    # The normaliser puts a space after each character of these; counted as hits, they would halve the CER.
-    return normalized.replace(" ", "") if language in SPACELESS_LANGUAGES else normalized
