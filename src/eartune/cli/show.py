@@ -88,8 +88,8 @@ def score_table(evaluation: Evaluation) -> Table:
         RATE_NAMES[measured[0].scores.unit]: lambda m: _rate(m.scores.words, m.scores.wer_interval),
         **_rows_by_language(measured[0]),
         "CER": lambda m: _rate(m.scores.chars, m.scores.cer_interval),
-        "WER as written": lambda m: _rate(m.scores.raw_words),
-        "CER as written": lambda m: _rate(m.scores.raw_chars),
+        "WER as written": lambda m: _rate(m.scores.raw_words if m.scores.has_words else ErrorCounts()),
+        "CER as written": lambda m: _rate(m.scores.raw_chars if m.scores.has_words else ErrorCounts()),
         "words replaced / missing / added": _operations,
         "sentences with an error": lambda m: _percent(m.scores.sentence_error_rate),
         **_rows_of_no_speech(measured[0]),
@@ -102,14 +102,14 @@ def score_table(evaluation: Evaluation) -> Table:
 
 def _rows_by_language(measured: Measured) -> dict[str, Callable[[Measured], str]]:
     """Make a row for each language, where their words are not the same thing."""
-    if measured.scores.unit != "word and character":
+    parts = by_language(measured.scores)
+    if measured.scores.unit != "word and character" or len(parts) == 1:
         return {}
 
     def cell(language: str) -> Callable[[Measured], str]:
         return lambda m: _rate(by_language(m.scores)[language].words)
 
-    parts = by_language(measured.scores).items()
-    return {f"  {language}: {RATE_NAMES[part.unit]}": cell(language) for language, part in parts}
+    return {f"  {language}: {RATE_NAMES[part.unit]}": cell(language) for language, part in parts.items()}
 
 
 def _rows_of_no_speech(measured: Measured) -> dict[str, Callable[[Measured], str]]:

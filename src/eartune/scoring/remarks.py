@@ -67,10 +67,10 @@ def _no_speech(scores: Scores) -> list[str]:
 
 
 def _mixed_units(scores: Scores) -> list[str]:
-    if scores.unit != "word and character":
+    parts = by_language(scores)
+    if scores.unit != "word and character" or len(parts) == 1:
         return []
-    parts = by_language(scores).items()
-    rates = ", ".join(f"{name} {100 * part.words.rate:.1f} % per {part.unit}" for name, part in parts)
+    rates = ", ".join(f"{name} {100 * part.words.rate:.1f} % per {part.unit}" for name, part in parts.items())
     return [
         "the error rate of all adds up words and, in scripts without spaces, characters (a mixed error rate, MER); "
         f"by language: {rates}"

@@ -16,7 +16,7 @@ from eartune.errors import InputError
 from eartune.scoring.bootstrap import bootstrap_interval
 from eartune.scoring.counts import ErrorCounts, count_char_errors, count_word_errors, total
 from eartune.text import normalize
-from eartune.text.units import characters, is_spaceless
+from eartune.text.units import characters, is_spaceless, part_units
 
 Unit = Literal["word", "character", "word and character"]
 """What the words of a text are."""
@@ -113,8 +113,8 @@ class Scores:
             "wer_interval_95": list(self.wer_interval) if self.has_words else None,
             "cer": rate_or_none(self.chars),
             "cer_interval_95": list(self.cer_interval) if self.has_words else None,
-            "raw_wer": rate_or_none(self.raw_words),
-            "raw_cer": rate_or_none(self.raw_chars),
+            "raw_wer": rate_or_none(self.raw_words) if self.has_words else None,
+            "raw_cer": rate_or_none(self.raw_chars) if self.has_words else None,
             "sentence_error_rate": self.sentence_error_rate,
             "num_utterances": len(self.utterances),
             "no_speech": asdict(self.no_speech),
@@ -205,8 +205,8 @@ def _unit(utterances: Sequence[UtteranceScore]) -> Unit:
 
 
 def _score_utterance(index: int, reference: str, hypothesis: str, *, language: str | None) -> UtteranceScore:
-    normalized_reference = normalize(reference, language=language)
-    normalized_hypothesis = normalize(hypothesis, language=language)
+    normalized_reference = _normalized(reference, language=language)
+    normalized_hypothesis = _normalized(hypothesis, language=language)
     return UtteranceScore(
         index=index,
         language=language,
@@ -216,6 +216,12 @@ def _score_utterance(index: int, reference: str, hypothesis: str, *, language: s
         normalized_hypothesis=normalized_hypothesis,
         words=count_word_errors(normalized_reference, normalized_hypothesis),
         chars=count_char_errors(characters(normalized_reference), characters(normalized_hypothesis)),
-        raw_words=count_word_errors(reference, hypothesis),
+        raw_words=count_word_errors(part_units(reference), part_units(hypothesis)),
         raw_chars=count_char_errors(reference, hypothesis),
     )
+
+
+def _normalized(text: str, *, language: str | None) -> str:
+    """Return the text normalised; empty where it holds no letter and no digit (Whisper's English leaves a dot)."""
+    normalized = normalize(text, language=language)
+    return normalized if any(map(str.isalnum, normalized)) else ""

@@ -44,7 +44,10 @@ class Validation:
 
     def _tell(self, scores: Scores) -> None:
         """Say what the rates do not show, each sentence once."""
-        for remark in (*reference_remarks(scores), *hypothesis_remarks(scores)):
+        remarks = [*reference_remarks(scores), *hypothesis_remarks(scores)]
+        if not scores.has_words:
+            remarks.append("WER and CER are the share of clips without speech on which words were written")
+        for remark in remarks:
             if remark not in self._told:
                 self.reporter.line(f"validation: {remark}")
                 self._told.add(remark)
