@@ -20,7 +20,7 @@ LAYERS = [
     {"speech_model"},
     {"run_dir", "base_model"},
     {"config", "manifest", "scoring"},
-    {"audio", "text", "packages", "reporting", "files", "languages", "russian_numbers"},
+    {"audio", "text", "packages", "reporting", "files", "languages"},
     {"errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

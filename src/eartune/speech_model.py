@@ -130,7 +130,10 @@ class SpeechModel(Protocol):
         """Say what is odd about utterances without findings, and how the model is trained on them all the same."""
 
     def language_of(self, utterance: Utterance) -> str | None:
-        """Return the language an utterance is decoded and scored in: its own, the run's, or the model's only one."""
+        """Return the language an utterance is decoded in: its own, the run's, or the model's only one."""
+
+    def text_language(self, utterance: Utterance) -> str | None:
+        """Return the language an utterance's transcript is written and scored in: of a translation, the target's."""
 
     def transcripts(self, utterances: Sequence[Utterance]) -> Transcripts:
         """Encode the transcripts of utterances without findings."""

@@ -43,6 +43,7 @@ def sample(demo_clips: list[tuple[Path, str]]) -> Sample:
         waveforms=tuple(decode(path) for path, _ in chosen),
         references=tuple(text for _, text in chosen),
         languages=("en",) * 3,
+        text_languages=("en",) * 3,
         described={},
     )
 

@@ -1,5 +1,6 @@
 """What every family promises, on its tiny model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,21 @@ def test_labels_pair_inputs_with_answers(speech: SpeechModel, utterances: tuple[
         assert len(labels.decoder_input_ids) == len(labels.targets)
         assert any(target != IGNORED for target in labels.targets)
         assert transcripts.language(index) == "en"
+
+
+def test_a_transcript_is_written_in_the_language_spoken(speech: SpeechModel) -> None:
+    spoken = Utterance(audio=Path("x.wav"), text="x", duration_s=1.0, language="de")
+    assert speech.text_language(spoken) == speech.language_of(spoken) == "de"
+
+
+def test_a_translation_is_written_in_the_target_language(tiny_model: Path, tiny_nemo: dict[str, Path]) -> None:
+    spoken = Utterance(audio=Path("x.wav"), text="x", duration_s=1.0, language="de")
+    into_french = replace(spoken, extra={"target_lang": "fr-FR"})
+    for name, path in (("whisper", tiny_model), ("canary", tiny_nemo["canary"])):
+        door = family(name)
+        translating = door.load(door.find(str(path)), task="translate")
+        assert translating.text_language(spoken) == "en"
+    assert translating.text_language(into_french) == "fr"
 
 
 def batch_of(

@@ -10,13 +10,19 @@ from rich.text import Text
 
 from eartune.export.record import program_of
 from eartune.reporting import clock
-from eartune.scoring import differences
+from eartune.scoring import ErrorCounts, Unit, by_language, differences
 from eartune.verbs.artefact import Exported
 from eartune.verbs.demo import Demonstration
 from eartune.verbs.evaluate import Evaluation, Measured
 from eartune.verbs.train import TrainedRun
 
 NUM_SENTENCES = 5
+# what the error rate of words is called, by what a word is
+RATE_NAMES: dict[Unit, str] = {
+    "word": "WER",
+    "character": "WER, each character a word",
+    "word and character": "MER, words and characters",
+}
 # the share of training from which reading audio is worth attention
 MUCH_WAITING = 0.1
 
@@ -65,6 +71,9 @@ def show_evaluation(evaluation: Evaluation, *, console: Console | None = None) -
         for index in wrong[:NUM_SENTENCES]:
             console.print(sentence(evaluation, index), soft_wrap=True)
     console.print(f"\n{evaluation.out / 'hypotheses.jsonl'}\n{evaluation.out / 'scores.json'}", soft_wrap=True)
+    # last, as it is what the user has to think about
+    for remark in evaluation.remarks:
+        console.print(f"note: {remark}", markup=False, soft_wrap=True)
 
 
 def score_table(evaluation: Evaluation) -> Table:
@@ -76,17 +85,41 @@ def score_table(evaluation: Evaluation) -> Table:
         heading = model.model if len(measured) == 1 else ("base" if model is evaluation.base else "tuned")
         table.add_column(heading, justify="right")
     rows: dict[str, Callable[[Measured], str]] = {
-        "WER": lambda m: f"{_percent(m.scores.words.rate)} [{_interval(m.scores.wer_interval)}]",
-        "CER": lambda m: f"{_percent(m.scores.chars.rate)} [{_interval(m.scores.cer_interval)}]",
-        "WER as written": lambda m: _percent(m.scores.raw_words.rate),
-        "CER as written": lambda m: _percent(m.scores.raw_chars.rate),
+        RATE_NAMES[measured[0].scores.unit]: lambda m: _rate(m.scores.words, m.scores.wer_interval),
+        **_rows_by_language(measured[0]),
+        "CER": lambda m: _rate(m.scores.chars, m.scores.cer_interval),
+        "WER as written": lambda m: _rate(m.scores.raw_words if m.scores.has_words else ErrorCounts()),
+        "CER as written": lambda m: _rate(m.scores.raw_chars if m.scores.has_words else ErrorCounts()),
         "words replaced / missing / added": _operations,
         "sentences with an error": lambda m: _percent(m.scores.sentence_error_rate),
+        **_rows_of_no_speech(measured[0]),
         "times faster than real time": lambda m: f"{evaluation.audio_seconds / max(m.seconds, 1e-9):.1f}",
     }
     for name, cell in rows.items():
         table.add_row(name, *(cell(model) for model in measured))
     return table
+
+
+def _rows_by_language(measured: Measured) -> dict[str, Callable[[Measured], str]]:
+    """Make a row for each language, where their words are not the same thing."""
+    parts = by_language(measured.scores)
+    if measured.scores.unit != "word and character" or len(parts) == 1:
+        return {}
+
+    def cell(language: str) -> Callable[[Measured], str]:
+        return lambda m: _rate(by_language(m.scores)[language].words)
+
+    return {f"  {language}: {RATE_NAMES[part.unit]}": cell(language) for language, part in parts.items()}
+
+
+def _rows_of_no_speech(measured: Measured) -> dict[str, Callable[[Measured], str]]:
+    if not measured.scores.no_speech.num_utterances:
+        return {}
+
+    def cell(m: Measured) -> str:
+        return f"{m.scores.no_speech.num_with_words} of {m.scores.no_speech.num_utterances}"
+
+    return {"clips without speech, words written": cell}
 
 
 def sentence(evaluation: Evaluation, index: int) -> Text:
@@ -146,6 +179,12 @@ def _marked(model: Measured, index: int) -> Text:
 def _operations(model: Measured) -> str:
     counts = model.scores.words
     return f"{counts.substitutions} / {counts.deletions} / {counts.insertions}"
+
+
+def _rate(counts: ErrorCounts, interval: tuple[float, float] | None = None) -> str:
+    if not counts.reference_length:
+        return "no reference words"
+    return _percent(counts.rate) + (f" [{_interval(interval)}]" if interval else "")
 
 
 def _percent(rate: float) -> str:

@@ -90,9 +90,15 @@ def _metrics(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
         for who, key in (("base", "base_scores"), ("tuned", "scores")):
             if scores.get(key):
                 found = scores[key]
-                rates = (f"{_percent(found[k])} ({_interval(found[f'{k}_interval_95'])})" for k in ("wer", "cer"))
-                lines.append(f"| {name} | {found['num_utterances']} | {who} | {' | '.join(rates)} |")
+                unit = found.get("unit", "word")
+                speech = name if unit == "word" else f"{name} (WER per {unit})"
+                rates = (_measured(found[k], found[f"{k}_interval_95"]) for k in ("wer", "cer"))
+                lines.append(f"| {speech} | {found['num_utterances']} | {who} | {' | '.join(rates)} |")
     return "\n".join([*lines, ""])
+
+
+def _measured(rate: float | None, interval: Sequence[float] | None) -> str:
+    return "no reference words" if rate is None or interval is None else f"{_percent(rate)} ({_interval(interval)})"
 
 
 def _parity(record: Mapping[str, Any]) -> str:

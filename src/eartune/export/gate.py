@@ -36,11 +36,15 @@ class Joined:
 
 @dataclass(frozen=True)
 class Sample:
-    """Speech to try an artefact on, each clip within one window, with what was said."""
+    """Speech to try an artefact on, each clip within one window, with what was said.
+
+    `languages` are those the clips are decoded in, `text_languages` those their references are written in.
+    """
 
     waveforms: tuple[Waveform, ...]
     references: tuple[str, ...]
     languages: tuple[str | None, ...]
+    text_languages: tuple[str | None, ...]
     described: dict[str, Any]
     """Where it is from."""
 
@@ -147,7 +151,7 @@ def check(
         sample.references,
         said.hypotheses,
         heard.hypotheses,
-        languages=sample.languages,
+        languages=sample.text_languages,
         quantization=quantization,
         limit_points=limit_points,
         cost=heard.cost,

@@ -34,7 +34,7 @@ class PairedDifference:
 def bootstrap_interval(counts: Sequence[ErrorCounts], *, seed: int = SEED) -> tuple[float, float]:
     """Return the 95 % percentile interval of a corpus' rate, resampling its utterances."""
     errors_R, length_R = _resample([(each.errors, each.reference_length) for each in counts], seed=seed)
-    return _interval(errors_R / np.maximum(length_R, 1))
+    return _interval(_rates(errors_R, length_R))
 
 
 def paired_bootstrap(
@@ -59,7 +59,7 @@ def paired_bootstrap(
     base_R, tuned_R, length_R = _resample(rows, seed=seed)
     return PairedDifference(
         difference=total(tuned).rate - total(base).rate,
-        interval=_interval((tuned_R - base_R) / np.maximum(length_R, 1)),
+        interval=_interval(_rates(tuned_R - base_R, length_R)),
         share_better=float(np.mean(tuned_R < base_R)),
     )
 
@@ -78,6 +78,13 @@ def _resample(counts_NK: Sequence[tuple[int, ...]], *, seed: int) -> NDArray[np.
         ]
     )
     return sums_RK.T
+
+
+def _rates(errors_R: NDArray[np.int64], length_R: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return errors over lengths of the resamples that have reference words, where any has."""
+    has_words_R = length_R > 0 if length_R.any() else np.full(len(length_R), True)
+    rates_R: NDArray[np.float64] = errors_R[has_words_R] / np.maximum(length_R[has_words_R], 1)
+    return rates_R
 
 
 def _interval(rates_R: NDArray[np.float64]) -> tuple[float, float]:

@@ -1,19 +1,25 @@
 """A corpus scored: each utterance by itself, then all together.
 
 All rates are fractions: 0.12 is 12 %. They are micro averages: all errors over all reference words of the corpus.
+A word is one character in text of a script without spaces (text/units.py). Where a corpus has both kinds of words, the
+rate of all is a mixed error rate (MER), as in code-switched corpora; the rate of each language stands beside it.
 "Raw" compares the texts as they are, case and punctuation included; everything else compares normalised texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from eartune.errors import InputError
 from eartune.scoring.bootstrap import bootstrap_interval
 from eartune.scoring.counts import ErrorCounts, count_char_errors, count_word_errors, total
-from eartune.text import SPACELESS_LANGUAGES, normalize
+from eartune.text import normalize
+from eartune.text.units import characters, is_spaceless, part_units
+
+Unit = Literal["word", "character", "word and character"]
+"""What the words of a text are."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,40 @@ class UtteranceScore:
 
 
 @dataclass(frozen=True)
+class NoSpeech:
+    """Utterances whose references hold no words, and on how many of them words were written all the same."""
+
+    num_utterances: int
+    num_with_words: int
+    num_words: int
+
+
+@dataclass(frozen=True)
+class LanguageScores:
+    """Errors in one language of a corpus."""
+
+    unit: Unit
+    words: ErrorCounts
+    chars: ErrorCounts
+    num_utterances: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "unit": self.unit,
+            "wer": self.words.rate,
+            "cer": self.chars.rate,
+            "num_utterances": self.num_utterances,
+            "words": self.words.to_json(),
+            "chars": self.chars.to_json(),
+        }
+
+
+@dataclass(frozen=True)
 class Scores:
-    """Error counts of a corpus, and 95 % bootstrap intervals (low, high) of its WER and CER."""
+    """Error counts of a corpus, and 95 % bootstrap intervals (low, high) of its WER and CER.
+
+    Words written where the reference has none are insertions. A corpus without any reference words has no rates.
+    """
 
     words: ErrorCounts
     chars: ErrorCounts
@@ -49,17 +87,38 @@ class Scores:
         """The share of utterances with at least one wrong word."""
         return sum(utterance.words.errors > 0 for utterance in self.utterances) / len(self.utterances)
 
+    @property
+    def has_words(self) -> bool:
+        return self.words.reference_length > 0
+
+    @property
+    def unit(self) -> Unit:
+        """What the words of the references are."""
+        return _unit(self.utterances)
+
+    @property
+    def no_speech(self) -> NoSpeech:
+        silent = [utterance for utterance in self.utterances if not utterance.words.reference_length]
+        return NoSpeech(
+            num_utterances=len(silent),
+            num_with_words=sum(utterance.words.insertions > 0 for utterance in silent),
+            num_words=sum(utterance.words.insertions for utterance in silent),
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """Return rates as fractions, intervals as [low, high] and counts, without the utterances."""
+        """Return rates as fractions (None without reference words), intervals as [low, high] and counts."""
         return {
-            "wer": self.words.rate,
-            "wer_interval_95": list(self.wer_interval),
-            "cer": self.chars.rate,
-            "cer_interval_95": list(self.cer_interval),
-            "raw_wer": self.raw_words.rate,
-            "raw_cer": self.raw_chars.rate,
+            "unit": self.unit,
+            "wer": rate_or_none(self.words),
+            "wer_interval_95": list(self.wer_interval) if self.has_words else None,
+            "cer": rate_or_none(self.chars),
+            "cer_interval_95": list(self.cer_interval) if self.has_words else None,
+            "raw_wer": rate_or_none(self.raw_words) if self.has_words else None,
+            "raw_cer": rate_or_none(self.raw_chars) if self.has_words else None,
             "sentence_error_rate": self.sentence_error_rate,
             "num_utterances": len(self.utterances),
+            "no_speech": asdict(self.no_speech),
+            "by_language": {language: part.to_json() for language, part in by_language(self).items()},
             "words": self.words.to_json(),
             "chars": self.chars.to_json(),
             "raw_words": self.raw_words.to_json(),
@@ -105,14 +164,49 @@ def summarize(utterances: Sequence[UtteranceScore]) -> Scores:
     )
 
 
+def by_language(scores: Scores) -> dict[str, LanguageScores]:
+    """Return the errors of each language that has reference words, by its code, in the order of their names.
+
+    Utterances without a language are "unknown", those of scripts without spaces apart from the others.
+    """
+    parts: dict[str, list[UtteranceScore]] = {}
+    for utterance in scores.utterances:
+        words = utterance.normalized_reference.split()
+        if words:
+            spaceless = 2 * sum(map(is_spaceless, words)) > len(words)
+            unknown = "unknown, without spaces" if spaceless else "unknown"
+            parts.setdefault(utterance.language or unknown, []).append(utterance)
+    return {
+        language: LanguageScores(
+            unit=_unit(parts[language]),
+            words=total(utterance.words for utterance in parts[language]),
+            chars=total(utterance.chars for utterance in parts[language]),
+            num_utterances=len(parts[language]),
+        )
+        for language in sorted(parts)
+    }
+
+
+def rate_or_none(counts: ErrorCounts) -> float | None:
+    """Return the rate, or None where there is nothing that could be wrong or missing."""
+    return counts.rate if counts.reference_length else None
+
+
 def worst(utterances: Sequence[UtteranceScore], *, count: int) -> list[UtteranceScore]:
     """Return the `count` utterances with the most wrong words; among equals those with the higher rate come first."""
     return sorted(utterances, key=lambda utterance: (-utterance.words.errors, -utterance.words.rate))[:count]
 
 
+def _unit(utterances: Sequence[UtteranceScore]) -> Unit:
+    """Say what the words of references are; numbers in digits, which all scripts share, do not decide."""
+    words = {word for each in utterances for word in each.normalized_reference.split() if not word.isdigit()}
+    kinds = {is_spaceless(word) for word in words}
+    return "word and character" if len(kinds) == 2 else "character" if True in kinds else "word"
+
+
 def _score_utterance(index: int, reference: str, hypothesis: str, *, language: str | None) -> UtteranceScore:
-    normalized_reference = normalize(reference, language=language)
-    normalized_hypothesis = normalize(hypothesis, language=language)
+    normalized_reference = _normalized(reference, language=language)
+    normalized_hypothesis = _normalized(hypothesis, language=language)
     return UtteranceScore(
         index=index,
         language=language,
@@ -121,14 +215,13 @@ def _score_utterance(index: int, reference: str, hypothesis: str, *, language: s
         normalized_reference=normalized_reference,
         normalized_hypothesis=normalized_hypothesis,
         words=count_word_errors(normalized_reference, normalized_hypothesis),
-        chars=count_char_errors(
-            _characters(normalized_reference, language=language), _characters(normalized_hypothesis, language=language)
-        ),
-        raw_words=count_word_errors(reference, hypothesis),
+        chars=count_char_errors(characters(normalized_reference), characters(normalized_hypothesis)),
+        raw_words=count_word_errors(part_units(reference), part_units(hypothesis)),
         raw_chars=count_char_errors(reference, hypothesis),
     )
 
 
-def _characters(normalized: str, *, language: str | None) -> str:
-    # The normaliser puts a space after each character of these; counted as hits, they would halve the CER.
-    return normalized.replace(" ", "") if language in SPACELESS_LANGUAGES else normalized
+def _normalized(text: str, *, language: str | None) -> str:
+    """Return the text normalised; empty where it holds no letter and no digit (Whisper's English leaves a dot)."""
+    normalized = normalize(text, language=language)
+    return normalized if any(map(str.isalnum, normalized)) else ""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from eartune.config.sections import ValidationSection
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter
-from eartune.scoring import Scores, score
+from eartune.scoring import Scores, hypothesis_remarks, reference_remarks, score
 from eartune.speech_model import DecodeOptions
 from eartune.training.batching.batches import SpeechDataset, in_order
 from eartune.training.decoding import Stopped, decode_utterances
@@ -26,14 +26,31 @@ class Validation:
     forward: Forward
     should_stop: Callable[[], bool]
     reporter: Reporter
+    _told: set[str] = field(default_factory=set)
 
     def metrics(self) -> dict[str, float]:
         """Measure eval_loss, and eval_wer and eval_cer where decoding is asked for. Raises Stopped."""
         found = {"eval_loss": self._loss()}
         if self.options.predict_with_generate:
             scores = self._scores()
-            found |= {"eval_wer": scores.words.rate, "eval_cer": scores.chars.rate}
+            self._tell(scores)
+            if scores.has_words:
+                found |= {"eval_wer": scores.words.rate, "eval_cer": scores.chars.rate}
+            else:
+                # the share of clips on which words were written: an error rate needs words that were said
+                share = scores.no_speech.num_with_words / scores.no_speech.num_utterances
+                found |= {"eval_wer": share, "eval_cer": share}
         return found
+
+    def _tell(self, scores: Scores) -> None:
+        """Say what the rates do not show, each sentence once."""
+        remarks = [*reference_remarks(scores), *hypothesis_remarks(scores)]
+        if not scores.has_words:
+            remarks.append("WER and CER are the share of clips without speech on which words were written")
+        for remark in remarks:
+            if remark not in self._told:
+                self.reporter.line(f"validation: {remark}")
+                self._told.add(remark)
 
     def _scores(self) -> Scores:
         speech = self.forward.speech
@@ -53,7 +70,7 @@ class Validation:
                 should_stop=self.should_stop,
             )
         references = [utterance.text for utterance in self.utterances]
-        return score(references, hypotheses, languages=[speech.language_of(u) for u in self.utterances])
+        return score(references, hypotheses, languages=[speech.text_language(u) for u in self.utterances])
 
     @cached_property
     def _dataset(self) -> SpeechDataset:

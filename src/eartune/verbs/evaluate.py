@@ -17,13 +17,22 @@ from eartune.files import require_writable, write_json_atomic, write_text_atomic
 from eartune.manifest import Utterance, read_manifest
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import describe_data
-from eartune.scoring import PairedDifference, Scores, paired_bootstrap, score, worst
+from eartune.scoring import (
+    PairedDifference,
+    Scores,
+    hypothesis_remarks,
+    paired_bootstrap,
+    reference_remarks,
+    score,
+    worst,
+)
+from eartune.scoring.scores import rate_or_none
 from eartune.speech_model import DecodeOptions, WindowKind
 from eartune.training.device import best_device, choose_gpu, resolve_precision
 from eartune.verbs.listen import Artefact, Listener, find_artefact, listen, refuse_for_artefacts
 from eartune.verbs.open_model import Checkpoint, Located, locate, original_base
 from eartune.verbs.quiet import quieten_libraries
-from eartune.verbs.speech import tell_left_out
+from eartune.verbs.speech import left_out
 
 NUM_WORST = 20
 SCORES = "scores.json"
@@ -46,7 +55,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result: the model, its base where it was measured too, and how much they differ."""
+    """The result: the model, its base where it was measured too, how much they differ, and what is odd about it all.
+
+    `difference` is None without a base, and where no reference holds a word.
+    """
 
     out: Path
     tuned: Measured
@@ -54,6 +66,7 @@ class Evaluation:
     difference: PairedDifference | None
     utterances: tuple[Utterance, ...]
     window: WindowKind
+    remarks: tuple[str, ...] = ()
 
     @property
     def audio_seconds(self) -> float:
@@ -109,27 +122,51 @@ def evaluate(
         listen, batch_size=batch_size, options=chosen, precision=resolve_precision(precision, best_device())
     )
     with listening(found) as listener:
-        utterances = _within_limits(manifest.utterances, listener, skip_bad=skip_bad, report=report)
-        tell_left_out("rows that cannot be used", manifest.skipped, report)
-        tuned = _measure(listener, utterances, report)
+        utterances, too_long = _within_limits(manifest.utterances, listener, skip_bad=skip_bad)
+        about_data = (
+            *left_out("rows that cannot be used", manifest.skipped),
+            *left_out("utterances that do not fit the model", too_long),
+            *manifest.remarks,
+        )
+        for remark in about_data:
+            report.line(remark)
+        # the base model is scored in the same languages
+        languages = [listener.text_language(utterance) for utterance in utterances]
+        tuned = _measure(listener, utterances, languages, report)
     before = original_base(found) if isinstance(found, Located) and against_base and base is None else None
     if before is not None:
         with listening(before) as listener:
-            base = _measure(listener, utterances, report)
-    difference = paired_bootstrap(_words(base), _words(tuned)) if base is not None else None
-    evaluation = Evaluation(out, tuned, base, difference, utterances, chosen.window)
-    _write(evaluation, data, skipped=len(manifest.skipped) + len(manifest.utterances) - len(utterances))
+            base = _measure(listener, utterances, languages, report)
+    comparable = base is not None and tuned.scores.has_words
+    difference = paired_bootstrap(_words(base), _words(tuned)) if base is not None and comparable else None
+    remarks = (*about_data, *_remarks(tuned, base))
+    evaluation = Evaluation(out, tuned, base, difference, utterances, chosen.window, remarks)
+    _write(evaluation, data, skipped=len(manifest.skipped) + len(too_long))
     return evaluation
 
 
-def _measure(listener: Listener, utterances: Sequence[Utterance], report: Reporter) -> Measured:
+def _measure(
+    listener: Listener, utterances: Sequence[Utterance], languages: Sequence[str | None], report: Reporter
+) -> Measured:
     began = time.monotonic()
     with report.task(f"decoding with {listener.name}", len(utterances)) as task:
         hypotheses = listener.decode(utterances, task)
     seconds = time.monotonic() - began
     references = [utterance.text for utterance in utterances]
-    languages = [listener.language_of(utterance) for utterance in utterances]
     return Measured(listener.name, tuple(hypotheses), score(references, hypotheses, languages=languages), seconds)
+
+
+def _remarks(tuned: Measured, base: Measured | None) -> list[str]:
+    if base is None:
+        return [*reference_remarks(tuned.scores), *hypothesis_remarks(tuned.scores)]
+    return [
+        *reference_remarks(tuned.scores),
+        *(
+            f"{who}: {remark}"
+            for who, m in (("base", base), ("tuned", tuned))
+            for remark in hypothesis_remarks(m.scores)
+        ),
+    ]
 
 
 def _words(measured: Measured) -> list[Any]:
@@ -137,8 +174,9 @@ def _words(measured: Measured) -> list[Any]:
 
 
 def _within_limits(
-    utterances: tuple[Utterance, ...], listener: Listener, *, skip_bad: bool, report: Reporter
-) -> tuple[Utterance, ...]:
+    utterances: tuple[Utterance, ...], listener: Listener, *, skip_bad: bool
+) -> tuple[tuple[Utterance, ...], list[str]]:
+    """Return the utterances that fit the model, and findings about the others. Raises InputError where it must."""
     findings = [
         f"{u.source}: duration {u.duration_s:.1f} s exceeds the model's {listener.max_duration_s:.0f} s; cut the clip"
         for u in utterances
@@ -147,8 +185,7 @@ def _within_limits(
     kept = tuple(u for u in utterances if u.duration_s <= listener.max_duration_s)
     if not skip_bad or not kept:
         raise_findings(findings, advice="--skip-bad leaves them out.")
-    tell_left_out("utterances that do not fit the model", findings, report)
-    return kept
+    return kept, findings
 
 
 def _write(evaluation: Evaluation, data: Sequence[Path], *, skipped: int) -> None:
@@ -164,6 +201,7 @@ def _write(evaluation: Evaluation, data: Sequence[Path], *, skipped: int) -> Non
             "scores": _scores(evaluation.tuned),
             "base_model": evaluation.base.model if evaluation.base else None,
             "base_scores": _scores(evaluation.base) if evaluation.base else None,
+            "remarks": list(evaluation.remarks),
             "difference": dataclasses.asdict(evaluation.difference) if evaluation.difference else None,
             "worst": [
                 rows[utterance.index] for utterance in worst(evaluation.tuned.scores.utterances, count=NUM_WORST)
@@ -187,12 +225,13 @@ def _row(evaluation: Evaluation, index: int) -> dict[str, Any]:
         "lang": scored.language,
         "text": utterance.text,
         "pred_text": tuned.hypotheses[index],
-        "wer": scored.words.rate,
+        "wer": rate_or_none(scored.words),
         **scored.words.to_json(),
     }
     if evaluation.base is not None:
         row["base_pred_text"] = evaluation.base.hypotheses[index]
-        row["base_wer"] = evaluation.base.scores.utterances[index].words.rate
+        base_words = evaluation.base.scores.utterances[index].words
+        row["base_wer"] = rate_or_none(base_words)
     return row
 
 

@@ -30,11 +30,11 @@ MODEL_FORMATS = ("openai", "nemo", "hf")
 
 @dataclass(frozen=True)
 class Listener:
-    """Something that turns utterances into hypotheses, at most `max_duration_s` each."""
+    """Something that turns utterances into hypotheses, at most `max_duration_s` each, and the language of these."""
 
     name: str
     max_duration_s: float
-    language_of: Callable[[Utterance], str | None]
+    text_language: Callable[[Utterance], str | None]
     decode: Callable[[Sequence[Utterance], Progress], list[str]]
 
 
@@ -97,6 +97,10 @@ def _artefact_listener(artefact: Artefact) -> Iterator[Listener]:
     def language_of(utterance: Utterance) -> str | None:
         return utterance.language or artefact.language
 
+    def text_language(utterance: Utterance) -> str | None:
+        # the runtimes translate into English only
+        return "en" if artefact.task == "translate" else language_of(utterance)
+
     with open_artefact(artefact) as runtime:
 
         def decode(utterances: Sequence[Utterance], task: Progress) -> list[str]:
@@ -106,7 +110,7 @@ def _artefact_listener(artefact: Artefact) -> Iterator[Listener]:
                 task.advance()
             return hypotheses
 
-        yield Listener(str(artefact.path), runtime.max_duration_s, language_of, decode)
+        yield Listener(str(artefact.path), runtime.max_duration_s, text_language, decode)
 
 
 @contextmanager
@@ -122,7 +126,7 @@ def _model_listener(
         )
 
     name = f"{located.spec} ({located.checkpoint}/)" if located.checkpoint else located.spec
-    yield Listener(name, speech.max_duration_s, speech.language_of, decode)
+    yield Listener(name, speech.max_duration_s, speech.text_language, decode)
 
 
 def refuse_for_artefacts(artefact: Artefact, **asked: bool) -> None:

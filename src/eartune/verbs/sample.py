@@ -53,6 +53,7 @@ def choose_sample(
         waveforms=tuple(load_waveform(utterance) for utterance in utterances),
         references=tuple(utterance.text for utterance in utterances),
         languages=tuple(speech.language_of(utterance) for utterance in utterances),
+        text_languages=tuple(speech.text_language(utterance) for utterance in utterances),
         described=described,
     )
     return sample, utterances

@@ -54,8 +54,13 @@ def read_speech(options: DataSection, report: Reporter) -> tuple[Manifest, Manif
 
 def tell_left_out(what: str, findings: Sequence[str], report: Reporter) -> None:
     """Say how many were left out, and show the first, so that nothing goes missing unseen."""
-    if findings:
-        report.line(f"left out {len(findings)} {what}, the first: {findings[0]}")
+    for remark in left_out(what, findings):
+        report.line(remark)
+
+
+def left_out(what: str, findings: Sequence[str]) -> list[str]:
+    """Return a sentence about what was left out, or none."""
+    return [f"left out {len(findings)} {what}, the first: {findings[0]}"] if findings else []
 
 
 def check_speech(

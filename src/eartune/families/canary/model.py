@@ -19,6 +19,7 @@ from eartune.families.canary.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.canary.loss import answer_loss, canary_of
 from eartune.families.canary.processor import build_processor
 from eartune.families.canary.prompt import Prompts
+from eartune.languages import language_code
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
 from eartune.nemo.features import LogMel
@@ -70,6 +71,10 @@ class CanaryModel(NemoSpeech):
 
     def language_of(self, utterance: Utterance) -> str | None:
         return self.encoder.prompts.target_of(utterance)
+
+    def text_language(self, utterance: Utterance) -> str | None:
+        target = self.encoder.prompts.target_of(utterance)
+        return language_code(target) if target else None
 
     def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
         return self.encoder.encode(utterances)

@@ -85,6 +85,9 @@ class ParakeetModel(NemoSpeech):
     def language_of(self, utterance: Utterance) -> str | None:
         return self.encoder.language_of(utterance)
 
+    def text_language(self, utterance: Utterance) -> str | None:
+        return self.language_of(utterance)
+
     def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
         return self.encoder.encode(utterances)
 

@@ -75,6 +75,10 @@ class WhisperModel:
     def language_of(self, utterance: Utterance) -> str | None:
         return self.encoder.language_of(utterance)
 
+    def text_language(self, utterance: Utterance) -> str | None:
+        # Whisper translates into English only
+        return "en" if self.task == "translate" else self.language_of(utterance)
+
     def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
         return self.encoder.encode(utterances)
 

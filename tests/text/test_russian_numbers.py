@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from num2words import num2words
 
-from eartune.russian_numbers import CASES, GENDERS, multiply_decimals, write_digits
 from eartune.text import normalize
+from eartune.text.russian_numbers import CASES, GENDERS, multiply_decimals, write_digits
 
 numbers = st.one_of(
     st.integers(0, 10**9),

@@ -1,0 +1,58 @@
+"""One spelling for what is typed in several ways: widths, digits, dashes, letter forms, invisible characters."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import regex
+
+from eartune.text.apostrophes import unify_apostrophes
+
+# A zero width space parts words in Khmer, Thai or Burmese; the other invisible characters (soft hyphen, joiners,
+# direction marks, byte order mark, variation selectors, fillers) part nothing.
+ZERO_WIDTH_SPACE = "\u200b"
+INVISIBLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]")
+CONTROL = regex.compile(r"\p{Cc}")
+# Brackets keep their width: in Chinese and Japanese what stands in （） is said, and Whisper keeps it.
+FULL_WIDTH = regex.compile("[！-～--[（）＜＞［］]]", flags=regex.V1)
+FULL_WIDTH_SHIFT = ord("！") - ord("!")
+OTHER_DIGITS = regex.compile(r"[\p{Nd}--[0-9]]", flags=regex.V1)
+# Arabic's and N'Ko's letters drawn out; of no sound in any language
+STRETCHES = regex.compile("[\u0640\u07fa]")
+# hyphen, hyphen that does not break, figure dash, en dash, em dash, minus
+DASHES_IN_WORDS = regex.compile(r"(?<=[\p{L}\p{M}\p{N}])[‐‑‒–—−](?=[\p{L}\p{N}])")
+
+# Letters that older encodings write with a joiner, which is dropped: Malayalam's chillus, Bengali's khanda ta.
+JOINED_LETTERS = dict(zip(("ണ്", "ന്", "ര്", "ല്", "ള്", "ക്", "ত্"), "ൺൻർൽൾൿৎ", strict=True))
+# Thai and Lao: the circle of am belongs above the tone mark, wherever it was typed; two e look like ae.
+MISPLACED_CIRCLE = regex.compile("(\u0e4d)([\u0e48-\u0e4b])(?=\u0e32)|(\u0ecd)([\u0ec8-\u0ecb])(?=\u0eb2)")
+LOOKALIKES = {"เเ": "แ", "ເເ": "ແ"}
+# Arabic's kaf and yeh in languages that have their own, and no other
+KAF_AND_YEH = str.maketrans("كي", "کی")
+KAF_AND_BOTH_YEHS = str.maketrans("كيى", "کیی")
+LETTERS = {"ur": KAF_AND_YEH, "fa": KAF_AND_BOTH_YEHS, "ckb": KAF_AND_BOTH_YEHS}
+
+
+def unify_spellings(text: str, *, language: str | None) -> str:
+    """Return the text, composed (NFC), with each thing typed in one way; case and punctuation stay.
+
+    Merged in every language: full width letters and signs with ASCII ones, digits of any script with 0-9, hyphens
+    within words, all apostrophes (see apostrophes.py); tatweel and invisible characters go.
+    Merged in Persian, Sorani and Urdu: Arabic's kaf and yeh with their own. Other variants of Arabic letters (hamza,
+    alef, teh marbuta, heh) are spellings of their own and stay.
+    """
+    text = unicodedata.normalize("NFC", text)
+    for typed, letter in JOINED_LETTERS.items():
+        text = text.replace(f"{typed}\u200d", letter)
+    text = CONTROL.sub(" ", text.replace(ZERO_WIDTH_SPACE, " "))
+    text = STRETCHES.sub("", INVISIBLE.sub("", text))
+    text = FULL_WIDTH.sub(lambda match: chr(ord(match[0]) - FULL_WIDTH_SHIFT), text)
+    # regex knows digits of newer Unicode than Python does
+    text = OTHER_DIGITS.sub(lambda match: str(unicodedata.decimal(match[0], match[0])), text)
+    text = MISPLACED_CIRCLE.sub(lambda match: (match[2] or match[4]) + (match[1] or match[3]), text)
+    for typed, letter in LOOKALIKES.items():
+        text = text.replace(typed, letter)
+    text = text.translate(LETTERS.get(language or "", {}))
+    # what was dropped may have kept letters from their marks
+    text = unicodedata.normalize("NFC", text)
+    return str(DASHES_IN_WORDS.sub("-", unify_apostrophes(text, language=language)))
