@@ -10,6 +10,7 @@ fields.py      a row -> audio, text, times, language, speaker, channel, whatever
 locate.py      where the recording lies that a row names
 folding.py     whether two transcripts say the same
 read.py        rows -> utterances, each held against its recording
+translation.py rows that are spoken in one language and written in another
 remarks.py     what is odd about rows that are used
 write.py       utterances -> NeMo's JSON lines with portable paths
 shown.py       a user's values in messages

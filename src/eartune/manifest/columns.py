@@ -37,15 +37,16 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
     ),
     # answer is NeMo's name for what a Canary is to write
     "text": ("text", "sentence", "transcript", "transcription", "answer"),
-    "language": ("lang", "language", "locale", "target_lang"),
+    # the language that is spoken; of a translation, not the one that is written
+    "language": ("lang", "language", "locale", "source_lang", "target_lang"),
     "speaker": ("speaker", "speaker_id", "client_id", "speaker_name", "spk", "spk_id"),
     "split": ("split",),
     "channel": ("channel", "channel_id", "channel_index", "channel_selector", "audio_channel", "chan"),
     # whisper-timestamped and yeyupiaoling's Whisper-Finetune; transformers' pipelines
     "segments": ("segments", "sentences", "chunks"),
 }
-# stays in a row also where it is all that names the language: Canary's own key
-KEPT = frozenset({"target_lang"})
+# Canary's own keys stay in a row also where they are all that names the language.
+KEPT = frozenset({"source_lang", "target_lang"})
 
 _UNITS: Mapping[str, Unit] = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "ss", "ss_msec"), "s"),
