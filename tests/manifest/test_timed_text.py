@@ -107,9 +107,17 @@ def test_two_texts_that_say_the_same_are_one(read: Read) -> None:
 
 def test_oddities_are_remarked_with_their_number_and_first_place(call: Path) -> None:
     path = call.with_name("m.csv")
-    path.write_text("path,text\ncall.wav,one\ncall.wav,\ncall.wav,two [noise]\ncall.wav,\n", encoding="utf-8")
-    assert [remark.replace(str(call.parent), "") for remark in read_manifest(path).remarks] == [
-        "2 of 4 rows have an empty text, which means that nobody speaks in them; the first: /m.csv:3",
-        "1 of 4 rows have notes in brackets in their texts, such as '[noise]': they are learnt as they stand, and not "
+    path.write_text(
+        "path,text,lang,speaker\ncall.wav,one,,nan\ncall.wav,\ncall.wav,two [noise],nan\ncall.wav,NaN\n",
+        encoding="utf-8",
+    )
+    manifest = read_manifest(path)
+    assert [remark.replace(str(call.parent), "") for remark in manifest.remarks] == [
+        "1 of 4 rows have an empty text, which means that nobody speaks in them; the first: /m.csv:3",
+        "1 of 4 rows have a text that stands for a missing one, such as nan or N/A; the first: /m.csv:5",
+        "1 of 4 rows are in the language nan, Min Nan Chinese; where that stands for a missing one, leave it empty; "
+        "the first: /m.csv:4",
+        "1 of 4 rows have notes in brackets in their texts, such as '[noise]': they are learnt as they are, and not "
         "scored; the first: /m.csv:4",
     ]
+    assert [utterance.speaker for utterance in manifest.utterances] == [None] * 4

@@ -48,6 +48,8 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
 # Canary's own keys stay in a row also where they are all that names the language.
 KEPT = frozenset({"source_lang", "target_lang"})
 
+_WRITTEN_FOR_MISSING = frozenset({"nan", "none", "null", "n/a", "#n/a", "na", "<na>", "unknown", "-", "?"})
+
 _UNITS: Mapping[str, Unit] = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "ss", "ss_msec"), "s"),
     **dict.fromkeys(("ms", "msec", "millis", "millisecond", "milliseconds"), "ms"),
@@ -87,6 +89,11 @@ def columns_of(names: Iterable[str]) -> Columns:
 def is_missing(value: object) -> bool:
     """Return whether a value stands for none: JSON's null, or the NaN that pandas writes in its place."""
     return value is None or (isinstance(value, float) and value != value)
+
+
+def is_written_for_missing(value: str) -> bool:
+    """Return whether a text is what tables write where there is none."""
+    return value.strip().casefold() in _WRITTEN_FOR_MISSING
 
 
 def missing_columns(columns: list[str]) -> list[str]:

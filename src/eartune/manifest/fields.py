@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from eartune.languages import language_code, unknown_language
-from eartune.manifest.columns import KEPT, Columns, Role, columns_of, is_missing, missing_columns
+from eartune.manifest.columns import (
+    KEPT,
+    Columns,
+    Role,
+    columns_of,
+    is_missing,
+    is_written_for_missing,
+    missing_columns,
+)
 from eartune.manifest.folding import fold
 from eartune.manifest.shown import shown
 from eartune.manifest.timed_text import TimedText, read_marks, read_segments
@@ -43,7 +51,8 @@ def read_fields(values: Mapping[str, Any]) -> Fields | list[str]:
     stretch, used = read_stretch(values, columns, problems)
     language = _language(values, columns, timed.language, problems)
     channel = _channel(values, columns, problems)
-    speaker = columns.filled(values, "speaker")
+    speaker_name = columns.filled(values, "speaker")
+    speaker = None if speaker_name is None else str(values[speaker_name])
     if problems:
         return problems
     roles: tuple[Role, ...] = ("audio", "text", "language", "speaker", "channel", "segments")
@@ -53,8 +62,9 @@ def read_fields(values: Mapping[str, Any]) -> Fields | list[str]:
         for name, value in values.items()
         if (name not in used or name in KEPT) and not is_missing(value) and value != ""
     }
-    speaker_name = str(values[speaker]) if speaker else None
-    return Fields(audio, timed.text, stretch, language, speaker_name, channel, timed.segments, extra)
+    if speaker is not None and is_written_for_missing(speaker):
+        speaker = None
+    return Fields(audio, timed.text, stretch, language, speaker, channel, timed.segments, extra)
 
 
 def recording_named(values: Mapping[str, Any]) -> str | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
+from eartune.manifest.columns import is_written_for_missing
 from eartune.manifest.shown import shown
 from eartune.manifest.utterance import Utterance
-
-# [noise], <unk>, (laughs), {breath}: written about speech, not spoken; <|...|> is for the families to judge
-_NOTE = re.compile(r"\[[^\]]{1,40}\]|<[^<>|]{1,40}>|\([^)]{1,40}\)|\{[^}]{1,40}\}")
+from eartune.text.marks import bracketed
 
 
 def remarks_on(utterances: Sequence[Utterance]) -> list[str]:
     """Return a sentence for each odd thing about the rows of a manifest."""
-    return [*_empty(utterances), *_notes(utterances)]
+    return [*_empty(utterances), *_written_for_missing(utterances), *_notes(utterances)]
 
 
 def counted(utterances: Sequence[Utterance], is_odd: Callable[[Utterance], object], what: str) -> list[str]:
@@ -27,11 +25,18 @@ def _empty(utterances: Sequence[Utterance]) -> list[str]:
     return counted(utterances, lambda u: not u.text, "have an empty text, which means that nobody speaks in them")
 
 
+def _written_for_missing(utterances: Sequence[Utterance]) -> list[str]:
+    text = "have a text that stands for a missing one, such as nan or N/A"
+    language = "are in the language nan, Min Nan Chinese; where that stands for a missing one, leave it empty"
+    return [
+        *counted(utterances, lambda u: is_written_for_missing(u.text), text),
+        *counted(utterances, lambda u: u.language == "nan", language),
+    ]
+
+
 def _notes(utterances: Sequence[Utterance]) -> list[str]:
-    found = next((match[0] for u in utterances if (match := _NOTE.search(u.text))), None)
+    found = next((notes[0] for u in utterances if (notes := bracketed(u.text))), None)
     if found is None:
         return []
-    what = (
-        f"have notes in brackets in their texts, such as {shown(found)}: they are learnt as they stand, and not scored"
-    )
-    return counted(utterances, lambda u: _NOTE.search(u.text), what)
+    what = f"have notes in brackets in their texts, such as {shown(found)}: they are learnt as they are, and not scored"
+    return counted(utterances, lambda u: bracketed(u.text), what)
