@@ -140,6 +140,7 @@ def test_characters_are_whispers_own_where_no_marks_stand(sentence):
         ("fr", "oui ❤\ufe0f non", "oui non"),
         ("ru", "за\u0301мок", "замок"),
         ("ru", "Ёжик, ещё!", "ежик еще"),
+        ("ru", "не\u0300 и\u0300х", "не их"),
         ("ru", "какой-то из-за", "какой то из за"),
         ("ru", "Да [смех], (шёпотом) нет…", "да нет"),
         # numbers
