@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from eartune.manifest import Segment, read_manifest, write_manifest
+from eartune.manifest.remarks import notes_in_brackets
 
 from .conftest import Read, Refused
 
@@ -117,6 +118,8 @@ def test_oddities_are_remarked_with_their_number_and_first_place(call: Path) -> 
         "1 of 4 rows have a text that stands for a missing one, such as nan or N/A; the first: /m.csv:5",
         "1 of 4 rows are in the language nan, Min Nan Chinese; where that stands for a missing one, leave it empty; "
         "the first: /m.csv:4",
+    ]
+    assert [remark.replace(str(call.parent), "") for remark in notes_in_brackets(manifest.utterances)] == [
         "1 of 4 rows have notes in brackets in their texts, such as '[noise]': they are learnt as they are, and not "
         "scored; the first: /m.csv:4",
     ]

@@ -12,7 +12,7 @@ from eartune.text.marks import bracketed
 
 def remarks_on(utterances: Sequence[Utterance]) -> list[str]:
     """Return a sentence for each odd thing about the rows of a manifest."""
-    return [*_empty(utterances), *_written_for_missing(utterances), *_notes(utterances)]
+    return [*_empty(utterances), *_written_for_missing(utterances)]
 
 
 def counted(utterances: Sequence[Utterance], is_odd: Callable[[Utterance], object], what: str) -> list[str]:
@@ -34,7 +34,8 @@ def _written_for_missing(utterances: Sequence[Utterance]) -> list[str]:
     ]
 
 
-def _notes(utterances: Sequence[Utterance]) -> list[str]:
+def notes_in_brackets(utterances: Sequence[Utterance]) -> list[str]:
+    """Say of texts to learn that some of them hold notes, such as [noise]."""
     found = next((notes[0] for u in utterances if (notes := bracketed(u.text))), None)
     if found is None:
         return []

@@ -11,6 +11,7 @@ from eartune.errors import InputError, raise_findings
 from eartune.files import clear_leftovers, require_writable, write_texts_together
 from eartune.manifest import Manifest, Utterance
 from eartune.manifest.read import SKIP_ADVICE, check_rows
+from eartune.manifest.remarks import notes_in_brackets
 from eartune.manifest.write import manifest_text
 from eartune.prepare.audit import Report, audit, warnings
 from eartune.prepare.convert import Measured, Progress, convert_utterances, remove_unused
@@ -70,7 +71,7 @@ def prepare_corpus(
         summary = f"{len(damaged)} of {len(results)} recordings cannot be decoded:"
         raise_findings(damaged, summary=summary, advice="" if skip_bad else SKIP_ADVICE)
     parts = _measured_parts(manifest.utterances, results, split)
-    notes = (*split.notes, *manifest.remarks)
+    notes = (*split.notes, *manifest.remarks, *notes_in_brackets(manifest.utterances))
     report = audit(parts, [*manifest.skipped, *damaged], notes)
     manifests = _write(out, parts, {"made_by": MADE_BY, "source": str(source), "seed": seed, **report})
     if audio is not None:

@@ -10,6 +10,7 @@ from eartune.config.sections import DataSection
 from eartune.errors import InputError, raise_findings
 from eartune.families.registry import vocabulary
 from eartune.manifest import Manifest, Utterance, read_manifest
+from eartune.manifest.remarks import notes_in_brackets
 from eartune.prepare.split import leak_notes
 from eartune.reporting import Reporter, clock
 from eartune.run_dir import describe_data
@@ -92,7 +93,7 @@ def check_speech(
         f"{name}: {remark}"
         for name, manifest, utterances in zip(("train", "val"), manifests, kept, strict=True)
         if manifest is not None
-        for remark in (*manifest.remarks, *speech.remarks(utterances))
+        for remark in (*manifest.remarks, *notes_in_brackets(utterances), *speech.remarks(utterances))
     ) + tuple(leaks)
     for remark in remarks:
         report.line(remark)
