@@ -12,7 +12,8 @@ import pytest
 import soundfile
 
 from eartune.audio import SAMPLE_RATE_HZ, AudioInfo, decode, is_far_off, probe
-from eartune.audio.headers import mp3_samples, read_header
+from eartune.audio.headers import read_header
+from eartune.audio.mpeg import read_mp3
 from eartune.errors import InputError
 
 Samples = npt.NDArray[np.float32]
@@ -44,6 +45,12 @@ def write_with_ffmpeg(path: Path, samples: Samples, codec: str, container: str |
         for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
             output.mux(stream.encode(piece))
     return path
+
+
+def mp3_samples(path: Path) -> int:
+    mpeg = read_mp3(path)
+    assert mpeg is not None
+    return mpeg.num_samples
 
 
 def shift(later: Samples, earlier: Samples) -> int:
@@ -297,21 +304,22 @@ def test_file_cut_short(tmp_path: Path, read: object, suffix: str, message: str)
 @pytest.mark.parametrize("offset_s", [0.0, 4.0])
 def test_flac_cut_short_shows_when_decoded(tmp_path: Path, share: float, offset_s: float) -> None:
     path = cut(write(tmp_path / "x.flac", chirp(5)), share)
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match=r"is damaged|is cut short: the header promises .* \(\d\.\d\d s of 5\.00 s\)"):
         decode(path, offset_s=offset_s)
 
 
 @pytest.mark.parametrize("read", [probe, decode])
 def test_m4a_without_its_index_at_the_end(tmp_path: Path, read: object) -> None:
     path = cut(write_with_ffmpeg(tmp_path / "x.m4a", chirp(5), "aac"))
-    with pytest.raises(InputError, match="neither libsndfile nor FFmpeg can read it"):
+    with pytest.raises(InputError, match=r"is cut short: its last \d+ bytes are missing; get the file anew"):
         read(path)
 
 
-def test_webm_cut_short_shows_when_decoded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", [probe, decode])
+def test_webm_cut_short(tmp_path: Path, read: object) -> None:
     path = cut(write_with_ffmpeg(tmp_path / "x.webm", chirp(10), "libopus"))
-    with pytest.raises(InputError, match=r"is damaged or cut short: of 10\.\d\d s only [456]\.\d\d s can be decoded"):
-        decode(path)
+    with pytest.raises(InputError, match=r"is cut short: its last \d+ bytes are missing; get the file anew"):
+        read(path)
 
 
 def test_few_bytes_less_than_promised_are_no_damage(tmp_path: Path) -> None:
@@ -336,9 +344,7 @@ def test_audio_after_other_chunks_is_found(tmp_path: Path) -> None:
     at = content.index(b"data")
     extra = b"LIST" + struct.pack("<I", 5) + b"odd!!" + b"\0"
     path.write_bytes(content[:at] + extra + content[at:])
-    riff = read_header(path).riff
-    assert riff is not None
-    assert (riff.declared_bytes, riff.held_bytes) == (32000, 32000)
+    assert read_header(path).fault == ""
     assert probe(path).duration_s == 1
 
 
@@ -361,11 +367,9 @@ def test_mp3_without_a_xing_header(tmp_path: Path, mode: str, quiet_first: bool)
     noise = np.random.default_rng(0).normal(0, 0.2, 20 * SAMPLE_RATE_HZ).astype(np.float32)
     halves = (0.0 * noise, noise) if quiet_first else (noise, 0.0 * noise)
     path = write(tmp_path / "x.mp3", np.concatenate(halves), bitrate_mode=mode)
-    assert mp3_samples(path) is None
     assert probe(path).duration_s == 40
     without_xing_header(path)
     counted = mp3_samples(path)
-    assert counted is not None
     # encoder delay and padding, which the header would have told
     assert counted / SAMPLE_RATE_HZ == pytest.approx(40, abs=0.15)
     assert probe(path).duration_s == counted / SAMPLE_RATE_HZ

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,11 @@ from eartune.errors import InputError
 
 # Codecs need a little before the place asked for; Opus is the neediest with 80 ms.
 PREROLL_S = 0.2
+
+# A length is held against the last packet, which lies within this before the end.
+TAIL_S = 0.5
+# what encoders fill the last packets up with
+PADDING_S = 0.25
 
 # In a bare stream FFmpeg guesses lengths, and times after a seek.
 BARE_STREAMS = ("aac", "mp3")
@@ -32,39 +36,61 @@ class MediaInfo:
 
 
 def probe_media(path: Path) -> MediaInfo:
-    """Return what the container says; count the packets where it does not say how long it is."""
+    """Return what the container says, held against its last packet; count the packets where it says nothing.
+
+    Raises InputError where the container promises more than it holds.
+    """
     with _open(path) as (_, container, stream):
         context = stream.codec_context
         duration_s = _declared_s(container, stream)
         if duration_s is None:
             duration_s = float(sum(packet.duration or 0 for packet in container.demux(stream)) * stream.time_base)
-        if duration_s <= 0:
+        else:
+            duration_s = _held_s(path, container, stream, duration_s)
+        name = context.name
+    # a decoder may give twice the rate that the header tells, and two channels of one
+    with _open(path) as (_, container, stream):
+        first = next(container.decode(stream), None)
+        if duration_s <= 0 or first is None:
             raise InputError(f"{path}: holds no audio (0 samples)")
-        return MediaInfo(duration_s, context.sample_rate, context.layout.nb_channels, context.name)
+        return MediaInfo(duration_s, first.sample_rate, first.layout.nb_channels, name)
 
 
-def decode_media(
-    path: Path, offset_s: float, duration_s: float | None
-) -> tuple[npt.NDArray[np.float32], int, float | None]:
-    """Return a stretch of the first audio stream, [samples, channels], its sample rate in Hz, and the whole length."""
-    rate_hz, skip, num_samples, needed = 0, 0, 0, math.inf
+def _held_s(path: Path, container: Any, stream: Any, declared_s: float) -> float:
+    """Return the end of the last packet where it is later than what is declared; refuse where it is far earlier."""
+    base = stream.start_time or 0
+    container.seek(base + int(max(0.0, declared_s - TAIL_S) / stream.time_base), stream=stream)
+    last_s = 0.0
+    for packet in container.demux(stream):
+        if packet.pts is not None:
+            last_s = max(last_s, float((packet.pts - base + (packet.duration or 0)) * stream.time_base))
+    if last_s > 0 and declared_s - last_s > max(TAIL_S, 0.05 * declared_s):
+        raise InputError(
+            f"{path}: is damaged or cut short: of {declared_s:.2f} s only {last_s:.2f} s can be read; get the file anew"
+        )
+    return last_s if last_s - declared_s > PADDING_S else declared_s
+
+
+def media_blocks(path: Path, begin_s: float) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield blocks of the first audio stream, [samples, channels], from a time on."""
+    rate_hz = num_channels = skip = 0
     with _open(path) as (av, container, stream):
-        parts_CS: list[npt.NDArray[np.float32]] = []
         to_float = av.AudioResampler(format="fltp")
-        for start_s, frame in _frames_from(container, stream, offset_s):
-            if not num_samples:
-                rate_hz = frame.sample_rate
-                skip = max(0, round((offset_s - start_s) * rate_hz))
-                needed = math.inf if duration_s is None else skip + round(duration_s * rate_hz)
-            parts_CS += [part.to_ndarray() for part in to_float.resample(frame)]
-            num_samples += frame.samples
-            if num_samples >= needed:
-                break
-        if not num_samples:
-            where = f" after second {offset_s:g}" if offset_s else " (0 samples)"
-            raise InputError(f"{path}: holds no audio{where}")
-        end = None if math.isinf(needed) else int(needed)
-        return np.concatenate(parts_CS, axis=1).T[skip:end], rate_hz, _declared_s(container, stream)
+        for start_s, frame in _frames_from(container, stream, begin_s):
+            if not rate_hz:
+                rate_hz, num_channels = frame.sample_rate, frame.layout.nb_channels
+                skip = max(0, round((begin_s - start_s) * rate_hz))
+            if (frame.sample_rate, frame.layout.nb_channels) != (rate_hz, num_channels):
+                raise InputError(
+                    f"{path}: changes from {rate_hz} Hz and {num_channels} channels to {frame.sample_rate} Hz and "
+                    f"{frame.layout.nb_channels}: it holds several recordings behind one another; take them apart"
+                )
+            for part in to_float.resample(frame):
+                samples_SC = part.to_ndarray().T
+                kept = samples_SC[skip:]
+                skip -= len(samples_SC) - len(kept)
+                if len(kept):
+                    yield kept
 
 
 def _declared_s(container: Any, stream: Any) -> float | None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import codecs
-import io
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import soundfile
 import soxr
 
-from eartune.audio.headers import RiffData, mp3_samples, read_header, with_true_sizes
-from eartune.audio.media import decode_media, probe_media
+from eartune.audio.flac import holds_another
+from eartune.audio.headers import Header, read_header
+from eartune.audio.quality import ChannelMeter, Loudness, Samples, measure
+from eartune.audio.recording import Recording, open_recording
 from eartune.errors import InputError
 
 SAMPLE_RATE_HZ = 16_000
@@ -25,6 +23,8 @@ SAMPLE_RATE_HZ = 16_000
 # A length is wrong where it is off by more than both.
 TOLERANCE_S = 0.5
 TOLERANCE_SHARE = 0.05
+# libsndfile counts exactly, but for a frame or two of an MP3 that begins in the middle.
+EXACT_S = 0.15
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".sph", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
@@ -33,13 +33,13 @@ AUDIO_SUFFIXES = frozenset(
 )
 """How files are called that hold recordings; what a file is, its content decides."""
 
-# libsndfile 1.2.2 lands in the wrong place after a seek in these.
-_NO_SEEK = ("MPEG", "VORBIS")
-# What libsndfile says of a FLAC stream whose writer could not go back is above this.
-_UNKNOWN_FRAMES = 1 << 62
-_BLOCK_FRAMES = 1 << 22
+# Between stretches, less than this is decoded, more is skipped.
+GAP_S = 10.0
 
-Samples = npt.NDArray[np.float32]
+_NOTHING: Samples = np.zeros((0, 1), np.float32)
+
+# offset and duration in seconds; None: to the end
+Stretch = tuple[float, float | None]
 
 
 @dataclass(frozen=True)
@@ -53,23 +53,21 @@ class AudioInfo:
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Return the length and kind of a recording, from its header where the header can be trusted.
+    """Return the length and kind of a recording: from its header, held against what the file holds.
 
-    Raises InputError: no such file, a directory, empty, text, cut short (WAV, NIST and MP3 tell), no samples,
-    not audio, or a format that needs PyAV where that is missing.
+    Raises InputError: no such file, a directory or a pipe, empty, text, cut short, other audio than its header tells,
+    several recordings that do not fit together, a sample rate that is none of speech, no samples, not audio, or
+    a format that needs PyAV where that is missing.
     """
     path = Path(path)
-    sound = _open(path, _check_file(path))
-    if sound is None:
-        media = probe_media(path)
-        return AudioInfo(media.duration_s, media.sample_rate_hz, media.channels, media.codec)
-    with sound, _damage_named(path):
-        num_frames = _count_frames(path, sound)
-        if num_frames is None:
-            num_frames = len(_read_frames(sound, _UNKNOWN_FRAMES))
-        if num_frames == 0:
-            raise InputError(f"{path}: holds no audio (0 samples)")
-        return AudioInfo(num_frames / sound.samplerate, sound.samplerate, sound.channels, sound.format)
+    recording = _open(path)
+    num_frames = recording.num_frames
+    if num_frames is None:
+        num_frames = sum(len(block) for block in recording.blocks(0))
+    if num_frames == 0:
+        raise InputError(f"{path}: holds no audio (0 samples)")
+    rate_hz = recording.sample_rate_hz
+    return AudioInfo(num_frames / rate_hz, rate_hz, recording.channels, recording.format)
 
 
 def decode(
@@ -78,39 +76,62 @@ def decode(
     """Return samples of a recording, [samples], float32, 16 kHz: of one channel, counted from 0, or the mean of all.
 
     `offset_s` and `duration_s` cut out a stretch, in seconds; None: to the end. A stretch may reach past the end by
-    0.5 s or 5 %: then what there is comes back. In MP3 and Vorbis all that comes before is decoded too, since seeking
-    there is not exact. Raises InputError as probe does, and for damage, for samples that are no numbers and
-    for a stretch outside the recording.
+    0.5 s or 5 %: then what there is comes back. In Vorbis and bare AAC all that comes before is decoded too, since
+    seeking there is not exact. Raises InputError as probe does, and for damage, for a stretch outside the recording,
+    and for samples that cannot be meant: no numbers, far beyond full scale, channels that cancel one another.
+    """
+    (decoded,) = decode_stretches(path, [(offset_s, duration_s)], channel=channel)
+    return decoded.samples
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Samples, 16 kHz mono, and whether the two channels they are the mean of hold different voices."""
+
+    samples: Samples
+    different_voices: bool
+
+    @property
+    def loudness(self) -> Loudness:
+        return measure(self.samples, different_voices=self.different_voices)
+
+
+def decode_stretches(
+    path: str | Path, stretches: Sequence[Stretch], *, channel: int | None = None
+) -> Iterator[Decoded]:
+    """Yield stretches of one recording, sorted by where they begin, as decode returns each of them.
+
+    The recording is decoded once, and no more samples are kept than a stretch needs. Stretches may overlap.
     """
     path = Path(path)
-    if not offset_s >= 0 or not (duration_s is None or duration_s > 0):
-        raise InputError(f"{path}: cannot cut {duration_s} s from second {offset_s}: times are positive")
-    sound = _open(path, _check_file(path))
-    samples_SC, rate_hz, total_s = _read_stretch(path, sound, offset_s, duration_s)
-    held_s = len(samples_SC) / rate_hz
-    if total_s is not None:
-        promised_s = min(max(0.0, total_s - offset_s), duration_s or math.inf)
-        if is_far_off(held_s, promised_s):
-            raise InputError(
-                f"{path}: is damaged or cut short: of {total_s:.2f} s only {offset_s + held_s:.2f} s can be decoded; "
-                "get the file anew"
-            )
-    if not len(samples_SC):
-        raise InputError(f"{path}: holds no audio{f' after second {offset_s:g}' if offset_s else ' (0 samples)'}")
-    if duration_s is not None and is_far_off(held_s, duration_s):
-        raise InputError(f"{path}: ends at {offset_s + held_s:.2f} s, before second {offset_s + duration_s:.2f}")
-    num_channels = samples_SC.shape[1]
-    if channel is not None and not channel < num_channels:
+    for offset_s, duration_s in stretches:
+        if not offset_s >= 0 or not (duration_s is None or duration_s > 0):
+            raise InputError(f"{path}: cannot cut {duration_s} s from second {offset_s}: times are positive")
+    recording = _open(path)
+    if recording.format == "FLAC" and holds_another(path):
         raise InputError(
-            f"{path}: has {num_channels} channel{'s' if num_channels > 1 else ''}, and channel {channel} is asked for; "
+            f"{path}: holds several recordings behind one another: take them apart, since only the first would be heard"
+        )
+    if channel is not None and not channel < recording.channels:
+        count = recording.channels
+        raise InputError(
+            f"{path}: has {count} channel{'s' if count > 1 else ''}, and channel {channel} is asked for; "
             "channels are counted from 0"
         )
-    samples = samples_SC[:, channel or 0] if channel is not None or num_channels == 1 else samples_SC.mean(axis=1)
-    if not np.isfinite(samples).all():
-        raise InputError(f"{path}: holds samples that are no numbers (NaN or infinity); convert it anew")
-    if rate_hz != SAMPLE_RATE_HZ:
-        samples = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ)
-    return np.ascontiguousarray(samples, dtype=np.float32)
+    if not stretches:
+        return
+    begins = [round(offset_s * recording.sample_rate_hz) for offset_s, _ in stretches]
+    with closing(_Reader(recording, begins[0])) as reader:
+        for stretch, begin, later in zip(stretches, begins, [*begins[1:], math.inf], strict=True):
+            yield _decode_stretch(path, recording, reader, stretch, begin, later, channel)
+
+
+def can_seek(path: str | Path) -> bool:
+    """Return whether a stretch costs its own length only; elsewhere all that comes before it is decoded too."""
+    try:
+        return _open(Path(path)).can_seek
+    except InputError:
+        return False
 
 
 def is_far_off(found_s: float, expected_s: float) -> bool:
@@ -118,8 +139,110 @@ def is_far_off(found_s: float, expected_s: float) -> bool:
     return abs(found_s - expected_s) > max(TOLERANCE_S, TOLERANCE_SHARE * expected_s)
 
 
-def _check_file(path: Path) -> RiffData | None:
-    """Refuse what is no whole recording; return where the samples of a WAV lie."""
+class _Reader:
+    """The blocks of a recording, read forward; those that a later stretch needs are kept."""
+
+    def __init__(self, recording: Recording, begin: int) -> None:
+        self._recording = recording
+        self._blocks = recording.blocks(begin)
+        self._kept: list[tuple[int, Samples]] = []
+        self._at = begin
+
+    def blocks(self, begin: int, end: float, *, keep_from: float) -> Iterator[Samples]:
+        """Yield the samples from `begin` up to `end` or the end of the recording; `begin` never goes back."""
+        kept, self._kept = self._kept, []
+        for at, block in kept:
+            yield from self._part(at, block, begin, end, keep_from)
+        if self._recording.can_seek and begin - self._at > GAP_S * self._recording.sample_rate_hz:
+            self.close()
+            self._at, self._blocks = begin, self._recording.blocks(begin)
+        while self._at < end:
+            block = next(self._blocks, _NOTHING)
+            if not len(block):
+                return
+            at, self._at = self._at, self._at + len(block)
+            yield from self._part(at, block, begin, end, keep_from)
+
+    def close(self) -> None:
+        self._blocks.close()  # type: ignore[attr-defined]  # blocks are made by generators
+
+    def _part(self, at: int, block: Samples, begin: int, end: float, keep_from: float) -> Iterator[Samples]:
+        after = at + len(block)
+        if after > keep_from:
+            self._kept.append((at, block))
+        if after > begin and at < end:
+            yield block[max(0, begin - at) : int(min(end, after)) - at]
+
+
+class _Written:
+    """Samples that come in blocks, held once where their number is known."""
+
+    def __init__(self, num_samples: int | None) -> None:
+        # a resampler may give one more
+        self._whole = None if num_samples is None else np.empty(num_samples + 1, np.float32)
+        self._parts: list[Samples] = []
+        self._count = 0
+
+    def add(self, block: Samples) -> None:
+        if self._whole is None:
+            # a copy, since a block may be larger than what is kept of it
+            self._parts.append(block.copy())
+        else:
+            self._whole[self._count : self._count + len(block)] = block
+        self._count += len(block)
+
+    def samples(self) -> Samples:
+        return np.concatenate(self._parts) if self._whole is None else self._whole[: self._count]
+
+
+def _decode_stretch(
+    path: Path, recording: Recording, reader: _Reader, stretch: Stretch, begin: int, later: float, channel: int | None
+) -> Decoded:
+    offset_s, duration_s = stretch
+    rate_hz, total = recording.sample_rate_hz, recording.num_frames
+    end = math.inf if duration_s is None else begin + round(duration_s * rate_hz)
+    end = end if total is None else min(end, max(begin, total))
+    resampler = None if rate_hz == SAMPLE_RATE_HZ else soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
+    meter, num_frames = ChannelMeter(rate_hz), 0
+    written = _Written(None if math.isinf(end) else math.ceil((end - begin) * SAMPLE_RATE_HZ / rate_hz))
+    for block_SC in reader.blocks(begin, end, keep_from=later):
+        num_frames += len(block_SC)
+        if channel is not None:
+            block_SC = block_SC[:, channel : channel + 1]
+        mono = block_SC[:, 0] if block_SC.shape[1] == 1 else block_SC.mean(axis=1)
+        if not meter.add(block_SC, mono):
+            break
+        mono = np.ascontiguousarray(mono, dtype=np.float32)
+        written.add(mono if resampler is None else resampler.resample_chunk(mono))
+    if meter.fault:
+        raise InputError(f"{path}: {meter.fault}")
+    _check_length(path, recording, offset_s, duration_s, num_frames / rate_hz)
+    if resampler is not None:
+        written.add(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+    return Decoded(written.samples(), meter.different_voices)
+
+
+def _check_length(path: Path, recording: Recording, offset_s: float, duration_s: float | None, held_s: float) -> None:
+    if recording.num_frames is not None:
+        total_s = recording.num_frames / recording.sample_rate_hz
+        promised_s = min(max(0.0, total_s - offset_s), duration_s or math.inf)
+        if promised_s - held_s > EXACT_S if recording.is_exact else is_far_off(held_s, promised_s):
+            raise InputError(
+                f"{path}: is damaged or cut short: of {total_s:.2f} s only {offset_s + held_s:.2f} s can be decoded; "
+                "get the file anew"
+            )
+    if held_s == 0:
+        raise InputError(f"{path}: holds no audio{f' after second {offset_s:g}' if offset_s else ' (0 samples)'}")
+    if duration_s is not None and is_far_off(held_s, duration_s):
+        raise InputError(f"{path}: ends at {offset_s + held_s:.2f} s, before second {offset_s + duration_s:.2f}")
+
+
+def _open(path: Path) -> Recording:
+    return open_recording(path, _checked_header(path))
+
+
+def _checked_header(path: Path) -> Header:
+    """Refuse what is no whole recording."""
     try:
         header = read_header(path)
     except FileNotFoundError:
@@ -131,10 +254,10 @@ def _check_file(path: Path) -> RiffData | None:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if not header.head:
         raise InputError(f"{path}: is empty (0 bytes)")
+    if header.fault:
+        raise InputError(f"{path}: {header.fault}")
     _check_not_text(path, header.head)
-    if header.shortfall:
-        raise InputError(f"{path}: is cut short: {header.shortfall}; get the file anew")
-    return header.riff
+    return header
 
 
 def _check_not_text(path: Path, head: bytes) -> None:
@@ -147,82 +270,3 @@ def _check_not_text(path: Path, head: bytes) -> None:
     if text.startswith("version https://git-lfs"):
         raise InputError(f"{path}: is a Git LFS pointer, not audio; run 'git lfs pull'")
     raise InputError(f"{path}: is text, not audio; it begins with {' '.join(text.split())[:40]!r}")
-
-
-class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A SoundFile that is read from begin to end where libsndfile loses its place after a seek.
-
-    soundfile seeks after each read of a seekable file, so this concerns every file read in parts.
-    """
-
-    def seekable(self) -> bool:
-        exact = self.frames < _UNKNOWN_FRAMES and not self.subtype.startswith(_NO_SEEK)
-        return exact and bool(super().seekable())
-
-
-def _open(path: Path, riff: RiffData | None) -> Any | None:
-    """Open with libsndfile; None where it does not know the format."""
-    try:
-        if riff is not None and riff.is_stream and riff.declared_bytes == 0:
-            return _SoundFile(io.BytesIO(with_true_sizes(path, riff)))
-        return _SoundFile(path)
-    except soundfile.LibsndfileError:
-        return None
-
-
-def _count_frames(path: Path, sound: Any) -> int | None:
-    """Return the samples per channel; None where only decoding can tell."""
-    counted = mp3_samples(path) if sound.format == "MP3" else None
-    if counted is not None:
-        return counted
-    return int(sound.frames) if sound.frames < _UNKNOWN_FRAMES else None
-
-
-def _read_stretch(
-    path: Path, sound: Any | None, offset_s: float, duration_s: float | None
-) -> tuple[Samples, int, float | None]:
-    """Return [samples, channels], the sample rate in Hz, and how long the recording is by its header."""
-    if sound is None:
-        return decode_media(path, offset_s, duration_s)
-    with sound, _damage_named(path):
-        num_frames = _count_frames(path, sound)
-        # libsndfile stops at its own guess of the length
-        if num_frames is not None and sound.frames < num_frames * (1 - TOLERANCE_SHARE):
-            return decode_media(path, offset_s, duration_s)
-        rate_hz = sound.samplerate
-        begin = round(offset_s * rate_hz)
-        wanted = _UNKNOWN_FRAMES if duration_s is None else round(duration_s * rate_hz)
-        if num_frames is not None:
-            wanted = min(wanted, max(0, num_frames - begin))
-        _skip(sound, begin)
-        return _read_frames(sound, wanted), rate_hz, None if num_frames is None else num_frames / rate_hz
-
-
-def _skip(sound: Any, num_frames: int) -> None:
-    if num_frames and sound.seekable():
-        sound.seek(min(num_frames, sound.frames))
-        return
-    while num_frames > 0 and len(skipped := _read_block(sound, min(num_frames, _BLOCK_FRAMES))):
-        num_frames -= len(skipped)
-
-
-def _read_frames(sound: Any, left: int) -> Samples:
-    """Read at most so many samples per channel into [samples, channels]."""
-    blocks = [np.zeros((0, sound.channels), np.float32)]
-    while left > 0 and len(block := _read_block(sound, min(left, _BLOCK_FRAMES))):
-        blocks.append(block)
-        left -= len(block)
-    return np.concatenate(blocks)
-
-
-def _read_block(sound: Any, num_frames: int) -> Samples:
-    block: Samples = sound.read(num_frames, dtype="float32", always_2d=True)
-    return block
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: is damaged: libsndfile stops decoding ({error}); get the file anew") from error

@@ -1,0 +1,357 @@
+"""MPEG audio frame by frame: how long an MP3 or an AAC stream is, and where to begin decoding for a given sample.
+
+Sources: ISO 11172-3 and 13818-3 (layers II and III), 13818-7 (ADTS), the Xing and LAME header, Fraunhofer's VBRI.
+libsndfile believes a Xing header and guesses without one: of several MP3s behind one another it reads the first.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from eartune.audio.byte_view import Patch
+from eartune.audio.chunks import cut_inside
+
+# What mpg123, inside libsndfile, leaves out at the beginning for the delay of the decoder itself.
+DECODER_DELAY = 529
+# A frame may use bytes of those before it, at most 511, and overlaps with the last: the first of these fill
+# the reservoir, the others are decoded in vain.
+SILENT_FRAMES, PREROLL_FRAMES = 36, 40
+# Editors leave the count of frames one or two off.
+TOLERATED_FRAMES = 2
+
+_BITRATES = {
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+"""kbit/s by (MPEG 1, layer)"""
+_SAMPLE_RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+
+
+_OTHER_FILES = (b"RIFF", b"fLaC", b"OggS", b"FORM")
+
+
+class Kind(NamedTuple):
+    """What all frames of a recording have in common."""
+
+    layer: int
+    sample_rate_hz: int
+    channels: int
+    frame_samples: int
+
+    def __str__(self) -> str:
+        return f"layer {self.layer}, {self.sample_rate_hz} Hz, {'mono' if self.channels == 1 else 'stereo'}"
+
+
+class Frame(NamedTuple):
+    kind: Kind
+    num_bytes: int
+    xing_at: int
+
+
+@dataclass
+class Part:
+    """Frames behind one another, with the header frame that tells of them, if there is one.
+
+    `gapless` are the samples that an encoder added at the beginning and at the end, by its LAME header. A part
+    `is_alone` where there are no others and its header is right.
+    """
+
+    kind: Kind
+    begin: int
+    is_told: bool = False
+    header: bytes = b""
+    declared_frames: int | None = None
+    declared_bytes: int | None = None
+    gapless: tuple[int, int] | None = None
+    end: int = 0
+    is_alone: bool = False
+    frames: array[int] = field(default_factory=lambda: array("Q"))
+
+    @property
+    def lead(self) -> int:
+        """Samples of the first frames that are left out: without a header frame, none."""
+        if self.gapless is not None:
+            return self.gapless[0] + DECODER_DELAY
+        return DECODER_DELAY if self.is_told else 0
+
+    @property
+    def num_samples(self) -> int:
+        total = len(self.frames) * self.kind.frame_samples
+        padding = max(0, self.gapless[1] - DECODER_DELAY) if self.gapless is not None else 0
+        return max(0, total - padding - self.lead)
+
+    def patches(self) -> list[Patch]:
+        """What the header frame should say; it stands at `begin`."""
+        at = _frame(self.header, 0).xing_at  # type: ignore[union-attr]  # it is a frame
+        flags = int.from_bytes(self.header[at + 4 : at + 8], "big")
+        patches = [(self.begin + at + 8, struct.pack(">I", len(self.frames)))]
+        if flags & 2:
+            patches.append((self.begin + at + 12, struct.pack(">I", self.end - self.begin)))
+        return patches
+
+    def view_from(self, first: int, words: Sequence[bytes]) -> tuple[bytes, list[Patch], int]:
+        """Return what to put before a frame so that mpg123 decodes from there on, what to replace behind it, and which
+        sample of all frames then comes out first.
+
+        A header tells how many frames follow. `words` are the first 8 bytes of the frames; those that may need what
+        stands before the first are silent, but keep the bytes that later ones use. Where nothing comes before it,
+        a silent frame takes the place of the samples that mpg123 leaves out.
+        """
+        # without a checksum, and of a bit rate that leaves room
+        word = bytes((words[0][0], words[0][1] | 1, words[0][2] & 0x0D | 0x90, words[0][3]))
+        frame = _frame(word, 0)
+        assert frame is not None
+        in_front = 1 if first == 0 else 0
+        told = word + bytes(frame.xing_at - 4) + b"Info" + struct.pack(">II", 1, len(self.frames) - first + in_front)
+        prefix = told.ljust(frame.num_bytes, b"\0") + in_front * (word + bytes(frame.num_bytes - 4))
+        patches, most = [], 511 if self.kind.frame_samples == 1152 else 255
+        reservoir = 0
+        for place, start in zip(self.frames[first:], words, strict=False):
+            head_bytes, silent = 4 if start[1] & 1 else 6, bytearray(frame.xing_at - 4)
+            side_info = int.from_bytes(start[head_bytes : head_bytes + 2], "big")
+            if first == 0 and (side_info >> 7 if most == 511 else side_info >> 8) <= reservoir:
+                break
+            # mpg123 hands on only what a frame refers to
+            silent[:2] = (reservoir << 7).to_bytes(2, "big") if most == 511 else (reservoir, 0)
+            patches.append((place + head_bytes, bytes(silent)))
+            num_bytes = _frame(start, 0).num_bytes  # type: ignore[union-attr]  # it is a frame
+            reservoir = min(most, reservoir + num_bytes - head_bytes - len(silent))
+        return prefix, patches, (first - in_front) * self.kind.frame_samples + DECODER_DELAY
+
+
+@dataclass
+class Mpeg:
+    """An MP3, or what is wrong with it."""
+
+    parts: list[Part]
+    fault: str
+
+    @property
+    def num_samples(self) -> int:
+        return sum(part.num_samples for part in self.parts)
+
+
+def read_mp3(path: Path) -> Mpeg | None:
+    """Walk through the frames of a file; None where it does not begin as MPEG layer II or III does."""
+    stat = path.stat()
+    return _read_mp3(path, stat.st_size, stat.st_mtime_ns)
+
+
+# cuts of one long recording come one after the other
+@lru_cache(maxsize=4)
+def _read_mp3(path: Path, size: int, _changed: int) -> Mpeg | None:
+    if not size:
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        begin = _first_frame(content)
+        return None if begin is None else _walk(content, begin)
+
+
+def _walk(content: mmap.mmap, position: int) -> Mpeg:
+    size, known = len(content), dict[bytes, Frame | None]()
+    headers = set(_header_places(content))
+    parts: list[Part] = []
+    fault, last_whole, num_left = "", position, 0
+    part: Part | None = None
+    while position + 4 <= size:
+        word = content[position : position + 4]
+        if word not in known:
+            known[word] = _frame(word, 0)
+        frame = known[word]
+        if frame is None:
+            after = _after_tag(content, position)
+            if after is None and last_whole < position and content[position : position + 4] in _OTHER_FILES:
+                fault = "holds several recordings behind one another, in different formats; take them apart"
+                break
+            if after is None:
+                # a frame that is cut off hides the beginning of the next
+                after = _resynchronise(content, max(last_whole + 4, 4), position, part.kind if part else None)
+                if after < 0:
+                    break
+                if after < position and part is not None:
+                    part.frames.pop()
+                    part.end = after
+            position = last_whole = after
+            continue
+        if part is not None and frame.kind != part.kind:
+            follows = _frame(content, position + frame.num_bytes)
+            if follows is None or follows.kind != frame.kind:
+                position += 1
+                continue
+            before_s = sum(p.num_samples for p in parts) / parts[0].kind.sample_rate_hz
+            fault = (
+                f"changes from {part.kind} to {frame.kind} after {before_s:.1f} s: it holds several recordings behind "
+                "one another; take them apart"
+            )
+            break
+        if position + frame.num_bytes > size:
+            num_left = size - position
+            break
+        is_header = position + frame.xing_at in headers or position + 36 in headers
+        if part is None or is_header:
+            part = Part(frame.kind, position)
+            parts.append(part)
+            if is_header:
+                _read_header(part, content[position : position + frame.num_bytes], frame.xing_at)
+        if not is_header:
+            part.frames.append(position)
+        last_whole = position
+        position += frame.num_bytes
+        part.end = position
+    if len(parts) == 1:
+        parts[0].is_alone = parts[0].declared_frames == len(parts[0].frames)
+    return Mpeg(parts, fault or _fault(parts, num_left, size))
+
+
+def _fault(parts: list[Part], num_left: int, size: int) -> str:
+    held_s = sum(part.num_samples / part.kind.sample_rate_hz for part in parts)
+    for part in parts:
+        frames, declared = len(part.frames), part.declared_frames
+        if declared is not None and declared > frames + TOLERATED_FRAMES:
+            promised_s = declared * part.kind.frame_samples / part.kind.sample_rate_hz
+            lengths = f"({frames * part.kind.frame_samples / part.kind.sample_rate_hz:.1f} s of {promised_s:.1f} s)"
+            if len(parts) > 1 and part is not parts[-1]:
+                return (
+                    f"holds several recordings behind one another, of which one is cut short {lengths}; take them apart"
+                )
+            if part.declared_bytes:
+                sizes = f"{part.declared_bytes} bytes of audio and the file holds {size - part.begin}"
+            else:
+                sizes = f"{declared} frames and the file holds {frames}"
+            return f"is cut short: the header promises {sizes} {lengths}; get the file anew"
+    declared = parts[-1].declared_frames if parts else None
+    is_complete = declared is not None and 0 <= len(parts[-1].frames) - declared <= TOLERATED_FRAMES
+    return cut_inside("frame", held_s) if num_left and not is_complete else ""
+
+
+def _read_header(part: Part, header: bytes, xing_at: int) -> None:
+    part.is_told = True
+    if header[xing_at : xing_at + 4] not in (b"Xing", b"Info"):
+        # VBRI, which mpg123 does not read: told in a header of our own
+        part.declared_bytes, part.declared_frames = struct.unpack(">II", header[46:54])
+        return
+    part.header = header
+    flags = int.from_bytes(header[xing_at + 4 : xing_at + 8], "big")
+    at = xing_at + 8
+    if flags & 1:
+        part.declared_frames = int.from_bytes(header[at : at + 4], "big")
+        at += 4
+    if flags & 2:
+        part.declared_bytes = int.from_bytes(header[at : at + 4], "big")
+        at += 4
+    at += 100 * bool(flags & 4) + 4 * bool(flags & 8)
+    if len(header) >= at + 24 and header[at]:
+        gaps = int.from_bytes(header[at + 21 : at + 24], "big")
+        part.gapless = gaps >> 12, gaps & 0xFFF
+    if not flags & 1:
+        # there is no place to write the count into
+        part.header = b""
+
+
+def _header_places(content: mmap.mmap) -> Iterator[int]:
+    for name in (b"Xing", b"Info", b"VBRI"):
+        at = content.find(name)
+        while at >= 0:
+            yield at
+            at = content.find(name, at + 4)
+
+
+def _first_frame(content: mmap.mmap) -> int | None:
+    begin = 0
+    while (after := _after_tag(content, begin)) is not None:
+        begin = after
+    for position in range(begin, min(begin + 16384, len(content) - 4)):
+        if content[position] != 0xFF:
+            continue
+        frame = _frame(content, position)
+        if frame and (position == begin or _frame(content, position + frame.num_bytes)):
+            return position
+    return None
+
+
+def _after_tag(content: mmap.mmap, position: int) -> int | None:
+    """Return where a tag that begins here ends."""
+    head = content[position : position + 16]
+    if head[:3] == b"ID3" and len(head) >= 10:
+        return position + 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
+    if head[:3] == b"TAG":
+        return position + 128
+    if head[:8] == b"APETAGEX" and len(head) == 16:
+        return position + 32 + int.from_bytes(head[12:16], "little")
+    return None
+
+
+def _resynchronise(content: mmap.mmap, position: int, latest: int, kind: Kind | None) -> int:
+    """Return the next place where two frames or a tag follow one another, or -1; tags count only up to `latest`."""
+    tag = content.find(b"ID3", position, latest)
+    while (position := content.find(b"\xff", position)) >= 0:
+        if 0 <= tag < position:
+            return tag
+        frame = _frame(content, position)
+        if frame and (kind is None or frame.kind == kind):
+            follows = _frame(content, position + frame.num_bytes)
+            if follows and follows.kind == frame.kind:
+                return position
+        position += 1
+    return tag
+
+
+def _frame(content: bytes | mmap.mmap, at: int) -> Frame | None:
+    header = int.from_bytes(content[at : at + 4], "big")
+    version, layer = header >> 19 & 3, 4 - (header >> 17 & 3)
+    bitrate, rate, padding = header >> 12 & 15, header >> 10 & 3, header >> 9 & 1
+    if header >> 21 != 0x7FF or version == 1 or layer not in (2, 3) or bitrate in (0, 15) or rate == 3:
+        return None
+    is_mpeg1, is_mono = version == 3, header >> 6 & 3 == 3
+    rate_hz = _SAMPLE_RATES_HZ[version][rate]
+    frame_samples = 1152 if is_mpeg1 or layer == 2 else 576
+    num_bytes = frame_samples // 8 * _BITRATES[is_mpeg1, layer][bitrate] * 1000 // rate_hz + padding
+    side_bytes = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}[is_mpeg1, is_mono]
+    return Frame(Kind(layer, rate_hz, 1 if is_mono else 2, frame_samples), num_bytes, 4 + side_bytes)
+
+
+def adts_fault(path: Path) -> str:
+    """Return what is wrong with a bare AAC stream: '' where it ends with a frame and is the same throughout."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        position, num_samples, first = 0, 0, b""
+        while (after := _after_tag(content, position)) is not None:
+            position = after
+        while position + 7 <= len(content):
+            if content[position] != 0xFF or content[position + 1] & 0xF6 != 0xF0:
+                after = _after_tag(content, position)
+                if after is None:
+                    break  # junk, through which FFmpeg finds its way
+                position = after
+                continue
+            # profile, sample rate and channels
+            head = bytes((content[position + 2] & 0x3C, content[position + 2] & 1, content[position + 3] & 0xC0))
+            rate = head[0] >> 2
+            rate_hz = _AAC_RATES_HZ[rate] if rate < len(_AAC_RATES_HZ) else 0
+            first = first or head
+            held_s = num_samples / (rate_hz or 1)
+            if head != first:
+                return (
+                    f"changes its sample rate or channels after {held_s:.1f} s: it holds several recordings behind "
+                    "one another; take them apart"
+                )
+            size = int.from_bytes(content[position + 3 : position + 6], "big") >> 5 & 0x1FFF
+            if size < 7:
+                break
+            if position + size > len(content):
+                return cut_inside("frame", held_s)
+            num_samples += 1024 * ((content[position + 6] & 3) + 1)
+            position += size
+        else:
+            if first and len(content) > position:
+                return cut_inside("frame", held_s)
+    return ""
