@@ -18,7 +18,7 @@ LAYERS = [
     {"runtimes"},
     {"long_form"},
     {"speech_model"},
-    {"run_dir", "base_model"},
+    {"run_dir", "base_model", "speech_checks"},
     {"config", "manifest", "scoring"},
     {"audio", "text", "packages", "reporting", "files", "languages"},
     {"errors"},

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
+import eartune.audio.recording
 import eartune.prepare.convert
-from eartune.audio import SAMPLE_RATE_HZ, decode
+from eartune.audio import SAMPLE_RATE_HZ, decode, decode_stretches
 from eartune.errors import InputError
 from eartune.manifest import Utterance
 from eartune.prepare.convert import Loudness, Measured, convert_utterances, measure, remove_unused
@@ -30,9 +31,10 @@ def convert(utterances: list[Utterance], folder: Path | None, base: Path) -> lis
 @pytest.mark.parametrize(
     ("samples", "loudness"),
     [
-        ([0.0, 0.0], Loudness(0.0, 0.0, 0.0)),
-        ([0.5, -0.5], Loudness(0.5, 0.5, 0.0)),
-        ([1.0, -1.0, 0.0, 0.0], Loudness(1.0, 0.7071068, 0.5)),
+        ([0.0, 0.0], Loudness(0.0, 0.0, 0.0, centred_rms=0.0)),
+        ([0.5, -0.5], Loudness(0.5, 0.5, 0.0, centred_rms=0.5)),
+        ([0.5, 0.5], Loudness(0.5, 0.5, 0.0, mean=0.5, centred_rms=0.0)),
+        ([1.0, -1.0, 0.0, 0.0], Loudness(1.0, 0.7071068, 0.5, centred_rms=0.7071068)),
     ],
 )
 def test_loudness(samples: list[float], loudness: Loudness) -> None:
@@ -91,7 +93,9 @@ def test_second_run_takes_over_what_stands(tmp_path: Path, record: Record, monke
     first[1].utterance.audio.write_bytes(b"fLaC")
     decoded = []
     monkeypatch.setattr(
-        eartune.prepare.convert, "decode", lambda path, **more: decoded.append(path) or decode(path, **more)
+        eartune.prepare.convert,
+        "decode_stretches",
+        lambda path, *more, **options: decoded.append(path) or decode_stretches(path, *more, **options),
     )
     second = convert(rows, tmp_path / "out", tmp_path)
     assert sorted(decoded) == sources[:2]
@@ -114,7 +118,7 @@ def test_damage_is_a_finding_and_others_go_on(tmp_path: Path, record: Record) ->
     for folder in (tmp_path / "out", None):
         results = convert_utterances([utterance(source) for source in sources], folder, base=tmp_path)
         assert [isinstance(result, Measured) for result in results] == [True, False, True]
-        assert str(results[1]).startswith(f"m:1: {sources[1]}: is damaged: libsndfile stops decoding")
+        assert str(results[1]).startswith(f"m:1: {sources[1]}: is cut short: the header promises more than there is")
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
@@ -170,3 +174,73 @@ def test_only_own_files_are_removed(tmp_path: Path, record: Record) -> None:
     remove_unused(tmp_path / "out", {result.utterance.audio})
     assert not stale.exists()
     assert sorted((tmp_path / "out").iterdir()) == sorted([*mine, result.utterance.audio])
+
+
+def test_many_cuts_are_decoded_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "long.ogg"
+    noise = np.random.default_rng(0).normal(0, 0.1, 30 * SAMPLE_RATE_HZ)
+    soundfile.write(source, noise, SAMPLE_RATE_HZ, format="OGG", subtype="VORBIS")
+    # in any order, some over one another, one beyond the end
+    offsets = [*np.random.default_rng(1).permutation(np.arange(0, 29, 0.5)), 40.0]
+    rows = [utterance(source, 1.5, offset_s=float(offset), is_cut=True) for offset in offsets]
+    expected = [decode(source, offset_s=row.offset_s, duration_s=row.duration_s) for row in rows[:-1]]
+    passes = []
+    begin = eartune.audio.recording._blocks
+    monkeypatch.setattr(
+        eartune.audio.recording, "_blocks", lambda *more: passes.append(more) or begin(*more), raising=True
+    )
+    *results, beyond = convert_utterances(rows, tmp_path / "out", base=tmp_path)
+    assert len(passes) == 1
+    assert isinstance(beyond, str)
+    assert "holds no audio after second 40" in beyond
+    for result, samples in zip(results, expected, strict=True):
+        assert isinstance(result, Measured)
+        np.testing.assert_allclose(decode(result.utterance.audio), samples, atol=1 / 32767)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3", "opus"])
+def test_cuts_of_other_formats_are_those_of_the_whole(tmp_path: Path, suffix: str) -> None:
+    source = tmp_path / f"long.{suffix}"
+    options = {"format": "OGG", "subtype": "OPUS"} if suffix == "opus" else {}
+    soundfile.write(source, np.random.default_rng(0).normal(0, 0.1, 60 * SAMPLE_RATE_HZ), SAMPLE_RATE_HZ, **options)
+    whole = decode(source)
+    rows = [utterance(source, 0.5, offset_s=offset, is_cut=True) for offset in (55.0, 1.0, 3.25, 30.0, 30.25)]
+    for row, result in zip(rows, convert(rows, tmp_path / "out", tmp_path), strict=True):
+        begin = round(row.offset_s * SAMPLE_RATE_HZ)
+        np.testing.assert_allclose(decode(result.utterance.audio), whole[begin : begin + 8000], atol=1 / 32767)
+
+
+def test_files_of_earlier_versions_are_converted_again(tmp_path: Path, record: Record) -> None:
+    row = utterance(record(tmp_path / "1.wav"))
+    (first,) = convert([row], tmp_path / "out", tmp_path)
+    samples = decode(first.utterance.audio)
+    with soundfile.SoundFile(first.utterance.audio, "w", SAMPLE_RATE_HZ, 1) as sound:
+        sound.comment = '{"peak": 0.5, "rms": 0.1, "clipped": 0.0}'
+        sound.write(0 * samples)
+    assert convert([row], tmp_path / "out", tmp_path) == [first]
+    np.testing.assert_array_equal(decode(first.utterance.audio), samples)
+
+
+def test_samples_over_full_scale_are_turned_down(tmp_path: Path) -> None:
+    source = tmp_path / "1.wav"
+    samples = np.random.default_rng(0).uniform(-1.7, 1.7, SAMPLE_RATE_HZ)
+    soundfile.write(source, samples, SAMPLE_RATE_HZ, subtype="FLOAT")
+    (result,) = convert([utterance(source)], tmp_path / "out", tmp_path)
+    assert result.loudness.peak > 1.69
+    np.testing.assert_allclose(decode(result.utterance.audio), samples / np.abs(samples).max(), atol=1e-4)
+
+
+def test_silence_with_a_text_and_a_text_that_nobody_can_speak_are_findings(tmp_path: Path, record: Record) -> None:
+    silent = record(tmp_path / "silent.wav", loudness=0.0)
+    short = record(tmp_path / "short.wav", duration_s=0.03)
+    rows = [
+        utterance(silent),
+        replace(utterance(silent), text=""),
+        replace(utterance(short, 0.03), text="what a fine morning it is"),
+        replace(utterance(short, 0.03), text=""),
+    ]
+    told, no_speech, fast, nothing = convert_utterances(rows, tmp_path / "out", base=tmp_path)
+    assert "m:1: silent.wav is silent" in told
+    assert "m:1: 20 letters in 0.03 s are more than anyone speaks" in fast
+    assert isinstance(no_speech, Measured)
+    assert isinstance(nothing, Measured)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import eartune.prepare.convert
-from eartune.audio import decode
+from eartune.audio import decode_stretches
 from eartune.errors import InputError
 from eartune.manifest import read_manifest
 from eartune.prepare import PreparedCorpus, prepare_corpus
@@ -137,7 +137,9 @@ def test_only_what_changed_is_converted_again(
     gone.unlink()
     decoded = []
     monkeypatch.setattr(
-        eartune.prepare.convert, "decode", lambda path, **more: decoded.append(path) or decode(path, **more)
+        eartune.prepare.convert,
+        "decode_stretches",
+        lambda path, *more, **options: decoded.append(path) or decode_stretches(path, *more, **options),
     )
     prepare_corpus(corpus, tmp_path / "out")
     assert decoded == [changed]
@@ -160,7 +162,9 @@ def test_after_a_kill_it_goes_on_where_it_stopped(
     assert [path.name for path in out.iterdir()] == ["audio"]
     decoded = []
     monkeypatch.setattr(
-        eartune.prepare.convert, "decode", lambda path, **more: decoded.append(path) or decode(path, **more)
+        eartune.prepare.convert,
+        "decode_stretches",
+        lambda path, *more, **options: decoded.append(path) or decode_stretches(path, *more, **options),
     )
     prepared = prepare_corpus(corpus, out)
     assert len(decoded) <= 20
@@ -185,9 +189,7 @@ def test_bad_rows_are_errors_or_skipped(corpus: Path, tmp_path: Path, record: Re
     with pytest.raises(InputError, match=r"(?s)1 of 32 rows cannot be used.*untold.wav: no transcript"):
         prepare_corpus(corpus, tmp_path / "out")
     (corpus / "speaker0" / "untold.txt").write_text("told")
-    with pytest.raises(
-        InputError, match=r"(?s)1 of 32 recordings cannot be decoded.*torn.flac: is damaged.*--skip-bad"
-    ):
+    with pytest.raises(InputError, match=r"(?s)1 of 32 recordings cannot be used.*torn.flac: is damaged.*--skip-bad"):
         prepare_corpus(corpus, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.json*"))
     prepared = prepare_corpus(corpus, tmp_path / "out", skip_bad=True)
@@ -213,7 +215,7 @@ def test_places_that_would_harm_the_source(corpus: Path, tmp_path: Path) -> None
 
 
 def test_settings_are_checked_before_the_work(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eartune.prepare.convert, "decode", None)
+    monkeypatch.setattr(eartune.prepare.convert, "decode_stretches", None)
     with pytest.raises(InputError, match="give the shares"):
         prepare_corpus(corpus, tmp_path / "out", splits=(0.5, 0.1, 0.1))
     with pytest.raises(InputError, match="language 'klingon' is not known"):

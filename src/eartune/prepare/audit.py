@@ -12,13 +12,10 @@ from eartune.manifest import Utterance
 from eartune.manifest.folding import fold
 from eartune.prepare.convert import Loudness, Measured
 from eartune.prepare.table import SplitName
+from eartune.speech_checks import CLIPPED, QUIET, is_clipped, is_quiet
 
 # What Whisper hears at once.
 LONG_S = 30.0
-# -60 dBFS: below the noise of any microphone
-SILENT_RMS = 0.001
-# 16 samples at full scale in a second
-CLIPPED_SHARE = 0.001
 # A transcript of another clip is rarely three times too long or too short, and a right one hardly ever.
 UNLIKELY_RATE = 3.0
 # a single word is easily drowned by the silence around it
@@ -38,8 +35,8 @@ def audit(parts: Mapping[SplitName, Sequence[Measured]], skipped: Sequence[str],
         "notes": list(notes),
         "duration_s": _durations([measured.utterance.duration_s for measured in every]),
         "longer_than_30_s": _suspects(every, lambda m: m.utterance.duration_s > LONG_S, _duration),
-        "silent": _suspects(every, lambda m: m.loudness.rms < SILENT_RMS, _loudness),
-        "clipped": _suspects(every, lambda m: m.loudness.clipped > CLIPPED_SHARE, _loudness),
+        "silent": _suspects(every, lambda m: is_quiet(m.utterance, m.loudness), _loudness),
+        "clipped": _suspects(every, lambda m: is_clipped(m.loudness), _loudness),
         "unlikely_rate": _unlikely_rates(every),
         "duplicate_texts": _duplicates([measured.utterance for measured in every]),
         "skipped": {"count": len(skipped), "findings": list(skipped)},
@@ -50,8 +47,8 @@ def warnings(report: Report) -> list[str]:
     """Return the lines of a report that a user should read before training."""
     suspects = {
         "longer_than_30_s": "longer than 30 s: Whisper hears 30 s at once",
-        "silent": "silent",
-        "clipped": "clipped (samples at full scale)",
+        "silent": QUIET,
+        "clipped": CLIPPED,
         "unlikely_rate": "three times faster or slower than the rest: is the transcript that of the clip?",
     }
     lines = [f"{count} clips are {what}" for name, what in suspects.items() if (count := report[name]["count"])]
@@ -102,7 +99,8 @@ def _suspects(
 
 def _unlikely_rates(every: Sequence[Measured]) -> Report:
     rates: dict[str | None, list[float]] = {}
-    for measured in every:
+    spoken = [measured for measured in every if measured.utterance.text]
+    for measured in spoken:
         rates.setdefault(measured.utterance.language, []).append(_rate(measured.utterance))
     usual = {language: median(values) for language, values in rates.items()}
 
@@ -116,7 +114,7 @@ def _unlikely_rates(every: Sequence[Measured]) -> Report:
         return {"characters_per_second": round(_rate(measured.utterance), 2), "text": measured.utterance.text}
 
     medians = {language or "unknown": round(rate, 2) for language, rate in usual.items()}
-    return {"median_characters_per_second": medians, **_suspects(every, is_unlikely, why)}
+    return {"median_characters_per_second": medians, **_suspects(spoken, is_unlikely, why)}
 
 
 def _rate(utterance: Utterance) -> float:

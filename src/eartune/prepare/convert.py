@@ -11,33 +11,28 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import soundfile
 
-from eartune.audio import SAMPLE_RATE_HZ, Samples, decode
+from eartune.audio import SAMPLE_RATE_HZ, Decoded, Loudness, Samples, can_seek, decode_stretches, measure
 from eartune.errors import InputError
 from eartune.files import clear_leftovers, new_file
 from eartune.manifest import Utterance
+from eartune.speech_checks import sound_finding, text_finding
 
-FULL_SCALE = 0.999
+__all__ = ["Loudness", "Measured", "Progress", "convert_utterances", "measure", "remove_unused"]
+
+# Cuts of one recording that are decoded by one thread, where another may begin elsewhere.
+CUTS_TOGETHER = 32
 
 _CONVERTED_NAME = re.compile(r".*-[0-9a-f]{12}\.flac")
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Loudness:
-    """Of one utterance, where 1 is full scale: the largest sample, the root mean square, the share at full scale."""
-
-    peak: float
-    rms: float
-    clipped: float
 
 
 @dataclass(frozen=True)
@@ -53,32 +48,63 @@ def convert_utterances(
 ) -> list[Measured | str]:
     """Cut each utterance into a FLAC file of its own in `folder`; None: decode and measure only.
 
-    Returns utterances and findings in the order they came. `base` is the folder that names in hashes begin at.
-    Calls `progress(done, total)`. Raises InputError where `folder` cannot be written.
+    Returns utterances and findings in the order they came: what cannot be decoded, a text that nobody can speak in that
+    time, a silent clip with a text. `base` is the folder that names in hashes begin at. Cuts of one recording are
+    decoded in one pass. Calls `progress(done, total)`. Raises InputError where `folder` cannot be written.
     """
     if folder is not None:
         clear_leftovers(folder)
-    targets = [None if folder is None else folder / _converted_name(u, base) for u in utterances]
+    findings = [text_finding(utterance) for utterance in utterances]
+    tasks = [
+        None
+        if finding is not None
+        else _Task(utterance, None if folder is None else folder / _converted_name(utterance, base))
+        for utterance, finding in zip(utterances, findings, strict=True)
+    ]
+    # rows that repeat another share its file, which must not be written twice at once
+    distinct = {task.target or number: task for number, task in enumerate(tasks) if task is not None}
+    results: list[Measured | str] = []
+    stopped = threading.Event()
     # FLAC, the resampler and the decoders all work outside the interpreter's lock
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        # rows that repeat another share its file, which must not be written twice at once
-        jobs: dict[Path | int, Future[Measured | str]] = {}
-        futures = []
-        for number, (utterance, target) in enumerate(zip(utterances, targets, strict=True)):
-            key = number if target is None else target
-            if key not in jobs:
-                jobs[key] = pool.submit(_convert, utterance, target)
-            futures.append(jobs[key])
-        results: list[Measured | str] = []
         try:
-            for utterance, future in zip(utterances, futures, strict=True):
-                results.append(_as_row(utterance, future.result()))
+            for job in _jobs(list(distinct.values())):
+                pool.submit(_convert, job, stopped)
+            for number, (utterance, finding, task) in enumerate(zip(utterances, findings, tasks, strict=True)):
+                if task is None:
+                    results.append(f"{utterance.source}: {finding}")
+                else:
+                    results.append(_as_row(utterance, distinct[task.target or number].result.result()))
                 if progress is not None:
                     progress(len(results), len(utterances))
         except BaseException:
+            stopped.set()
             pool.shutdown(cancel_futures=True)
             raise
     return results
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What to write where, and the result, which comes later."""
+
+    utterance: Utterance
+    target: Path | None
+    result: Future[Measured | str] = field(default_factory=Future)
+
+
+def _jobs(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
+    """Yield tasks that one thread does in one pass: whole recordings alone, cuts of one recording together."""
+    cuts: dict[tuple[Path, int | None], list[_Task]] = {}
+    for task in tasks:
+        if task.utterance.is_cut:
+            cuts.setdefault((task.utterance.audio, task.utterance.channel), []).append(task)
+        else:
+            yield [task]
+    for (path, _), group in cuts.items():
+        group.sort(key=lambda task: task.utterance.offset_s)
+        size = CUTS_TOGETHER if len(group) <= CUTS_TOGETHER or can_seek(path) else len(group)
+        yield from (group[first : first + size] for first in range(0, len(group), size))
 
 
 def remove_unused(folder: Path, used: set[Path]) -> None:
@@ -86,16 +112,6 @@ def remove_unused(folder: Path, used: set[Path]) -> None:
     for path in folder.iterdir():
         if path not in used and _CONVERTED_NAME.fullmatch(path.name):
             path.unlink()
-
-
-def measure(samples: Samples) -> Loudness:
-    """Return how loud samples are, rounded to what a report needs."""
-    loud = np.abs(samples)
-    return Loudness(
-        peak=round(float(loud.max()), 5),
-        rms=round(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))), 7),
-        clipped=round(float(np.mean(loud >= FULL_SCALE)), 6),
-    )
 
 
 def _converted_name(utterance: Utterance, base: Path) -> str:
@@ -112,19 +128,52 @@ def _converted_name(utterance: Utterance, base: Path) -> str:
     return f"{stem}-{digest}.flac"
 
 
-def _convert(utterance: Utterance, target: Path | None) -> Measured | str:
-    if target is not None and (measured := _already_converted(utterance, target)):
-        return measured
+def _convert(job: Sequence[_Task], stopped: threading.Event) -> None:
     try:
-        duration_s = utterance.duration_s if utterance.is_cut else None
-        samples = decode(utterance.audio, offset_s=utterance.offset_s, duration_s=duration_s, channel=utterance.channel)
-    except InputError as error:
-        return str(error)
-    loudness = measure(samples)
-    if target is None:
-        return Measured(utterance, loudness)
-    _write_flac(target, samples, loudness)
-    return _in_own_file(utterance, target, len(samples), loudness)
+        left = [task for task in job if not _is_converted(task)]
+        while left and not stopped.is_set():
+            _convert_in_one_pass(left, stopped)
+    except Exception as error:  # raised where the results are waited for
+        for task in job:
+            if not task.result.done():
+                task.result.set_exception(error)
+
+
+def _is_converted(task: _Task) -> bool:
+    measured = None if task.target is None else _already_converted(task.utterance, task.target)
+    if measured is not None:
+        task.result.set_result(measured)
+    return measured is not None
+
+
+def _convert_in_one_pass(left: list[_Task], stopped: threading.Event) -> None:
+    """Take from the list what is done, up to one that cannot be decoded."""
+    first = left[0].utterance
+    decoding = decode_stretches(first.audio, [_stretch(task.utterance) for task in left], channel=first.channel)
+    while left and not stopped.is_set():
+        try:
+            decoded = next(decoding)
+        except InputError as error:
+            left.pop(0).result.set_result(str(error))
+            return
+        _finish(left.pop(0), decoded)
+
+
+def _finish(task: _Task, decoded: Decoded) -> None:
+    loudness = decoded.loudness
+    if task.target is None:
+        task.result.set_result(Measured(task.utterance, loudness))
+        return
+    try:
+        _write_flac(task.target, decoded.samples, loudness)
+    except InputError as error:  # of the place, not of the recording
+        task.result.set_exception(error)
+    else:
+        task.result.set_result(_in_own_file(task.utterance, task.target, len(decoded.samples), loudness))
+
+
+def _stretch(utterance: Utterance) -> tuple[float, float | None]:
+    return utterance.offset_s, utterance.duration_s if utterance.is_cut else None
 
 
 def _already_converted(utterance: Utterance, target: Path) -> Measured | None:
@@ -132,8 +181,9 @@ def _already_converted(utterance: Utterance, target: Path) -> Measured | None:
         return None
     try:
         with soundfile.SoundFile(target) as sound:
-            return _in_own_file(utterance, target, sound.frames, Loudness(**json.loads(sound.comment)))
-    except (soundfile.LibsndfileError, ValueError, TypeError):
+            loudness = Loudness.from_comment(sound.comment)
+            return None if loudness is None else _in_own_file(utterance, target, sound.frames, loudness)
+    except soundfile.LibsndfileError:
         return None
 
 
@@ -141,8 +191,9 @@ def _write_flac(target: Path, samples: Samples, loudness: Loudness) -> None:
     with new_file(target) as aside:
         try:
             with soundfile.SoundFile(aside, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC") as sound:
-                sound.comment = json.dumps(asdict(loudness))
-                sound.write(samples)
+                sound.comment = loudness.to_comment()
+                # integers end at full scale
+                sound.write(samples / loudness.peak if loudness.peak > 1 else samples)
         except soundfile.LibsndfileError as error:
             raise InputError(f"{target}: cannot be written ({error}); is the disk full?") from error
 
@@ -156,8 +207,9 @@ def _in_own_file(utterance: Utterance, target: Path, num_samples: int, loudness:
 
 def _as_row(utterance: Utterance, result: Measured | str) -> Measured | str:
     """Give a row its own text back where it shares a file with another."""
-    if isinstance(result, str):
-        return f"{utterance.source}: {result}"
+    finding = result if isinstance(result, str) else sound_finding(utterance, result.loudness)
+    if isinstance(result, str) or finding is not None:
+        return f"{utterance.source}: {finding}"
     cut = result.utterance
     own = replace(
         utterance,

@@ -19,6 +19,7 @@ from eartune.prepare.folder import read_folder
 from eartune.prepare.left_aside import other_splits_beside
 from eartune.prepare.split import Split, check_shares, split_utterances
 from eartune.prepare.table import SPLITS, SplitName, table_rows
+from eartune.speech_checks import remarks
 
 AUDIT_FILE = "audit.json"
 AUDIO_FOLDER = "audio"
@@ -68,10 +69,12 @@ def prepare_corpus(
     results = convert_utterances(manifest.utterances, audio, base=base, progress=progress)
     damaged = [result for result in results if isinstance(result, str)]
     if damaged and not (skip_bad and len(damaged) < len(results)):
-        summary = f"{len(damaged)} of {len(results)} recordings cannot be decoded:"
+        summary = f"{len(damaged)} of {len(results)} recordings cannot be used:"
         raise_findings(damaged, summary=summary, advice="" if skip_bad else SKIP_ADVICE)
     parts = _measured_parts(manifest.utterances, results, split)
-    notes = (*split.notes, *manifest.remarks, *notes_in_brackets(manifest.utterances))
+    measured = [result for result in results if isinstance(result, Measured)]
+    odd = remarks([m.utterance for m in measured], [m.loudness for m in measured])
+    notes = (*split.notes, *manifest.remarks, *notes_in_brackets(manifest.utterances), *odd)
     report = audit(parts, [*manifest.skipped, *damaged], notes)
     manifests = _write(out, parts, {"made_by": MADE_BY, "source": str(source), "seed": seed, **report})
     if audio is not None:

@@ -21,7 +21,7 @@ from eartune.training.adaptation.adapter_files import save_adapter, save_as_trai
 from eartune.training.adaptation.trainable import Adaptation
 from eartune.training.batching.batches import Batch, SpeechDataset, passes
 from eartune.training.batching.epochs import Epochs
-from eartune.training.batching.loader import StepLoader
+from eartune.training.batching.loader import StepLoader, raise_unreadable
 from eartune.training.batching.plan import Step
 from eartune.training.decoding import Stopped
 from eartune.training.forward import Forward
@@ -103,6 +103,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         began = time.monotonic()
         taken, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.waited_seconds += time.monotonic() - began
+        raise_unreadable(taken)
         return taken, None
 
     def training_step(self, model: Any, inputs: list[Batch], num_items_in_batch: Any = None) -> torch.Tensor:  # noqa: ARG002

@@ -32,7 +32,7 @@ from eartune.training.device import best_device, choose_gpu, resolve_precision
 from eartune.verbs.listen import Artefact, Listener, find_artefact, listen, refuse_for_artefacts
 from eartune.verbs.open_model import Checkpoint, Located, locate, original_base
 from eartune.verbs.quiet import quieten_libraries
-from eartune.verbs.speech import left_out
+from eartune.verbs.speech import check_recordings, left_out
 
 NUM_WORST = 20
 SCORES = "scores.json"
@@ -122,11 +122,12 @@ def evaluate(
         listen, batch_size=batch_size, options=chosen, precision=resolve_precision(precision, best_device())
     )
     with listening(found) as listener:
-        utterances, too_long = _within_limits(manifest.utterances, listener, skip_bad=skip_bad)
+        utterances, unusable, odd = _usable(manifest.utterances, listener, skip_bad=skip_bad, report=report)
         about_data = (
             *left_out("rows that cannot be used", manifest.skipped),
-            *left_out("utterances that do not fit the model", too_long),
+            *left_out("utterances that cannot be used", unusable),
             *manifest.remarks,
+            *odd,
         )
         for remark in about_data:
             report.line(remark)
@@ -141,7 +142,7 @@ def evaluate(
     difference = paired_bootstrap(_words(base), _words(tuned)) if base is not None and comparable else None
     remarks = (*about_data, *_remarks(tuned, base))
     evaluation = Evaluation(out, tuned, base, difference, utterances, chosen.window, remarks)
-    _write(evaluation, data, skipped=len(manifest.skipped) + len(too_long))
+    _write(evaluation, data, skipped=len(manifest.skipped) + len(unusable))
     return evaluation
 
 
@@ -173,19 +174,25 @@ def _words(measured: Measured) -> list[Any]:
     return [utterance.words for utterance in measured.scores.utterances]
 
 
-def _within_limits(
-    utterances: tuple[Utterance, ...], listener: Listener, *, skip_bad: bool
-) -> tuple[tuple[Utterance, ...], list[str]]:
-    """Return the utterances that fit the model, and findings about the others. Raises InputError where it must."""
-    findings = [
-        f"{u.source}: duration {u.duration_s:.1f} s exceeds the model's {listener.max_duration_s:.0f} s; cut the clip"
+def _usable(
+    utterances: tuple[Utterance, ...], listener: Listener, *, skip_bad: bool, report: Reporter
+) -> tuple[tuple[Utterance, ...], list[str], tuple[str, ...]]:
+    """Return the utterances that can be used, findings about the others, and what is odd. Raises InputError for
+    findings that are not to be skipped."""
+    most_s = listener.max_duration_s
+    too_long = [
+        f"duration {u.duration_s:.1f} s exceeds the model's {most_s:.0f} s; cut the clip"
+        if u.duration_s > most_s
+        else None
         for u in utterances
-        if u.duration_s > listener.max_duration_s
     ]
-    kept = tuple(u for u in utterances if u.duration_s <= listener.max_duration_s)
+    checked = check_recordings(utterances, too_long, report)
+    reasons = checked.findings
+    findings = [f"{u.source}: {why}" for u, why in zip(utterances, reasons, strict=True) if why]
+    kept = tuple(u for u, why in zip(utterances, reasons, strict=True) if not why)
     if not skip_bad or not kept:
         raise_findings(findings, advice="--skip-bad leaves them out.")
-    return kept, findings
+    return kept, findings, checked.remarks
 
 
 def _write(evaluation: Evaluation, data: Sequence[Path], *, skipped: int) -> None:

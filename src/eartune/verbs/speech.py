@@ -14,6 +14,13 @@ from eartune.manifest.remarks import notes_in_brackets
 from eartune.prepare.split import leak_notes
 from eartune.reporting import Reporter, clock
 from eartune.run_dir import describe_data
+from eartune.speech_checks import (
+    cuts_remark,
+    level_remarks,
+    measure_utterances,
+    remarks,
+    text_finding,
+)
 from eartune.speech_model import SpeechModel
 
 # of the characters that were added
@@ -73,14 +80,17 @@ def check_speech(
         report.line(told)
     kept: list[tuple[Utterance, ...]] = []
     findings: list[str] = []
+    odd: list[list[str]] = []
     for manifest in manifests:
         utterances = manifest.utterances if manifest is not None else ()
-        reasons = speech.findings(utterances)
+        checked = check_recordings(utterances, speech.findings(utterances), report)
+        reasons = checked.findings
         findings += [f"{u.source}: {reason}" for u, reason in zip(utterances, reasons, strict=True) if reason]
         kept.append(tuple(u for u, reason in zip(utterances, reasons, strict=True) if reason is None))
+        odd.append([*checked.remarks, *cuts_remark(kept[-1])])
     if findings and not options.skip_bad:
-        raise_findings(findings, summary="These utterances do not fit the model:", advice="--skip-bad leaves them out.")
-    tell_left_out("utterances that do not fit the model", findings, report)
+        raise_findings(findings, summary="These utterances cannot be used:", advice="--skip-bad leaves them out.")
+    tell_left_out("utterances that cannot be used", findings, report)
     raise_findings([] if kept[0] else [f"{options.train[0]}: no utterance is left to train on"])
     train_speech, validation = manifests
     description = {"train": describe_data(kept[0], options.train, skipped=_skipped(train_speech, kept[0]))}
@@ -89,15 +99,51 @@ def check_speech(
     for name, facts in description.items():
         report.line(f"{name}: {facts['utterances']} utterances, {clock(facts['seconds'])} of speech")
     leaks = leak_notes({"train": kept[0], "val": kept[1]})
-    remarks = tuple(
+    told_last = tuple(
         f"{name}: {remark}"
-        for name, manifest, utterances in zip(("train", "val"), manifests, kept, strict=True)
+        for name, manifest, utterances, found in zip(("train", "val"), manifests, kept, odd, strict=True)
         if manifest is not None
-        for remark in (*manifest.remarks, *notes_in_brackets(utterances), *speech.remarks(utterances))
+        for remark in (*manifest.remarks, *notes_in_brackets(utterances), *speech.remarks(utterances), *found)
     ) + tuple(leaks)
-    for remark in remarks:
+    for remark in told_last:
         report.line(remark)
-    return TrainingSpeech(kept[0], kept[1], description, remarks)
+    return TrainingSpeech(kept[0], kept[1], description, told_last)
+
+
+@dataclass(frozen=True)
+class CheckedRecordings:
+    """What forbids the use of each utterance, if anything, and what is odd about those that can be used."""
+
+    findings: tuple[str | None, ...]
+    remarks: tuple[str, ...]
+
+
+def check_recordings(
+    utterances: Sequence[Utterance], reasons: Sequence[str | None], report: Reporter
+) -> CheckedRecordings:
+    """Hold texts against lengths, and look at recordings: what eartune prepare wrote carries what it measured.
+
+    `reasons` are those for which utterances cannot be used anyway.
+    """
+    findings = [reason or text_finding(u) for u, reason in zip(utterances, reasons, strict=True)]
+    usable = [index for index, reason in enumerate(findings) if reason is None]
+    candidates = [utterances[index] for index in usable]
+    if not candidates:
+        return CheckedRecordings(tuple(findings), ())
+    with report.task("looking at recordings", len(candidates)) as task:
+        measured = measure_utterances(candidates, progress=task.jump)
+    if measured.num_measured < len(candidates):
+        told = (
+            f"of {len(candidates)} recordings, {measured.num_measured} were looked at for silence, scale and channels"
+        )
+        report.line(told)
+    for index, finding in zip(usable, measured.findings, strict=True):
+        findings[index] = finding
+    kept = [
+        (u, loudness) for u, loudness, f in zip(candidates, measured.loudness, measured.findings, strict=True) if not f
+    ]
+    of, loudness_of = [u for u, _ in kept], [loudness for _, loudness in kept]
+    return CheckedRecordings(tuple(findings), (*remarks(of, loudness_of), *level_remarks(of, loudness_of)))
 
 
 def extend_vocabulary(speech: SpeechModel, utterances: Sequence[Utterance], report: Reporter) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from eartune.audio import SAMPLE_RATE_HZ, decode
+from eartune.errors import InputError
 from eartune.manifest import Utterance
 from eartune.speech_model import IGNORED, SpeechModel, Spoken, Transcripts, Waveform
 from eartune.training.batching.plan import Limits, MicroBatch
@@ -125,10 +126,13 @@ class SpeechDataset(Dataset[Batch]):
 
 
 def load_waveform(utterance: Utterance) -> Waveform:
-    """Decode an utterance to 16 kHz mono."""
-    return decode(
-        utterance.audio, offset_s=utterance.offset_s, duration_s=utterance.duration_s, channel=utterance.channel
-    )
+    """Decode an utterance to 16 kHz mono. Raises InputError that names its row."""
+    try:
+        return decode(
+            utterance.audio, offset_s=utterance.offset_s, duration_s=utterance.duration_s, channel=utterance.channel
+        )
+    except InputError as error:
+        raise InputError(f"{utterance.source}: {error}" if utterance.source else str(error)) from error
 
 
 def in_order(
