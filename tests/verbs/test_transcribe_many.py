@@ -28,7 +28,8 @@ def cut_inside(clip: Path) -> Path:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32_000)
     soundfile.write(path, noise, 16_000)
     content = bytearray(path.read_bytes())
-    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    begin, end = len(content) // 3, len(content) // 2
+    content[begin:end] = bytes(end - begin)
     path.write_bytes(content)
     return path
 
