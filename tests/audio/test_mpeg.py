@@ -147,3 +147,12 @@ def test_junk_around_an_mp3(tmp_path: Path, junk: bytes) -> None:
     path = write(tmp_path / "x.mp3", chirp(5))
     path.write_bytes(junk + path.read_bytes() + junk)
     check_whole(path, 5)
+
+
+def test_header_frame_that_is_cut_off(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a.mp3", chirp(2)), write(tmp_path / "b.mp3", chirp(3))
+    mpeg = read_mp3(a)
+    assert mpeg is not None
+    a.write_bytes(a.read_bytes()[: mpeg.parts[0].frames[0] - 10])
+    check_refused(joined(tmp_path / "ab.mp3", a, b), r"of which one is cut short \(0\.0 s of 2\.1 s\)")
+    check_refused(a, "is cut short|neither libsndfile nor FFmpeg can read it|holds no audio")

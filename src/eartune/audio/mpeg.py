@@ -179,7 +179,8 @@ def _walk(content: mmap.mmap, position: int) -> Mpeg:
                 if after < 0:
                     break
                 if after < position and part is not None:
-                    part.frames.pop()
+                    if part.frames and part.frames[-1] == last_whole:
+                        part.frames.pop()
                     part.end = after
             position = last_whole = after
             continue
