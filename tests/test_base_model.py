@@ -178,11 +178,11 @@ def test_a_nemo_file_under_another_name_is_told(tmp_path: Path, suffix: str) -> 
     file = tmp_path / f"model{suffix}"
     with tarfile.open(file, "w" if suffix == ".tar" else "w:gz") as tar:
         tar.add(unpacked(tmp_path / "model"), arcname=".")
-    with pytest.raises(InputError, match=r"but a \.nemo file under another name: rename it to MODEL\.nemo"):
+    with pytest.raises(InputError, match=r"is a \.nemo file under another name: rename it to model\.nemo"):
         find_nemo(file)
     with tarfile.open(file, "w") as tar:
         tar.add(tmp_path / "model" / "model_config.yaml", arcname="v1/parakeet.nemo")
-    with pytest.raises(InputError, match=r"but a tar of v1/parakeet\.nemo: unpack it"):
+    with pytest.raises(InputError, match=r"is a tar of v1/parakeet\.nemo: unpack it"):
         find_nemo(file)
     file.write_bytes(b"no tar")
     with pytest.raises(InputError, match=r"is a file, but not a \.nemo; give"):

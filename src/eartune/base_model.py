@@ -79,9 +79,8 @@ def find_base_model(
     if local.is_file():
         if local.suffix == suffix:
             return BaseModel(spec, file_kind, local.resolve(), sha256_of(local))
-        raise InputError(
-            f"{spec}: is a file, but not a {suffix}{_told_of_tar(local)}; give a hub id, a model folder or {named}"
-        )
+        told = _told_of_tar(local) or f"is a file, but not a {suffix}"
+        raise InputError(f"{spec}: {told}; give a hub id, a model folder or {named}")
     if local.is_dir():
         archive = nemo_within(local) if file_kind == "nemo" else None
         if archive is not None:
@@ -138,8 +137,9 @@ def _told_of_tar(path: Path) -> str:
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError):
         return ""
     if any(name.rpartition("/")[2] == NEMO_CONFIG for name in names):
-        return ", but a .nemo file under another name: rename it to MODEL.nemo"
-    return f", but a tar of {', '.join(names) or 'nothing'}: unpack it"
+        stem = path.name.removesuffix(path.suffix).removesuffix(".tar")
+        return f"is a .nemo file under another name: rename it to {stem}.nemo"
+    return f"is a tar of {', '.join(names) or 'nothing'}: unpack it"
 
 
 def _looks_local(spec: str) -> bool:

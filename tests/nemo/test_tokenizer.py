@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 
 from eartune.errors import InputError
 from eartune.nemo.archive import read_archive
-from eartune.nemo.tokenizer import SentencePieceTokenizer, build_tokenizer, parse_model
+from eartune.nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer, build_tokenizer, folder_tokenizer, parse_model
 from tests.tiny_nemo import CANARY_SPECIALS, SENTENCES, train_sentencepiece
 
 SYMBOLS = ("<|en|>", "<|pnc|>", "<en-US>")
@@ -134,6 +134,20 @@ def test_special_tokens_are_left_out_on_request_and_are_letters_in_a_text(tmp_pa
     for text in ("a<|endoftext|>b", "<|en|> the <pad>", "ein Äpfel  fällt"):
         assert again(text, add_special_tokens=False).input_ids == THEIRS["canary"].encode(text), text
         assert again(text).input_ids == THEIRS["canary"].encode(text), text
+
+
+def test_a_folder_with_its_tokenizer_model_is_cut_as_sentencepiece_does(tmp_path: Path) -> None:
+    OURS["bpe"].save_pretrained(tmp_path)
+    odd = "x²\u0301"
+    assert folder_tokenizer(tmp_path)(odd).input_ids != THEIRS["bpe"].encode(odd)
+    (tmp_path / MODEL_FILE).write_bytes(MODELS["bpe"])
+    assert folder_tokenizer(tmp_path)(odd).input_ids == THEIRS["bpe"].encode(odd)
+    # that of another model says nothing of this one
+    (tmp_path / MODEL_FILE).write_bytes(MODELS["unigram"])
+    assert not isinstance(folder_tokenizer(tmp_path), SentencePieceTokenizer)
+    (tmp_path / MODEL_FILE).write_bytes(b"no model")
+    with pytest.raises(InputError, match=r"tokenizer\.model: is no SentencePiece model"):
+        folder_tokenizer(tmp_path)
 
 
 @pytest.mark.real_speech

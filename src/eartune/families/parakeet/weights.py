@@ -105,7 +105,8 @@ def _ctc_classes(archive: NemoArchive, name: str) -> int:
     head.require("feat_in", None, None, -1, encoder_config(archive).hidden_size)
     head.require("add_blank", True, True)
     vocabulary = head.get("vocabulary", None)
-    num_classes = head.integer("num_classes", -1, least=-1)
+    left_open = head.get("num_classes", None) is None
+    num_classes = -1 if left_open else head.integer("num_classes", least=-1)
     head.require_nothing_else(harmless={"init_mode"})
     if num_classes > 0:
         return num_classes
@@ -185,6 +186,7 @@ def _transducer_config(archive: NemoArchive, *, with_ctc: bool) -> ParakeetRNNTC
 def _rnnt_loss(archive: NemoArchive) -> dict[str, Any]:
     loss = archive.section("loss")
     loss.require("loss_name", "default", *_RNNT_LOSSES)
+    loss.require_nothing_else(harmless=_settings_of_losses(archive))
     name = loss.get("loss_name", "default")
     kwargs = f"{'warprnnt_numba' if name == 'default' else name}_kwargs"
     if loss.get(kwargs, None) is None:
@@ -194,9 +196,15 @@ def _rnnt_loss(archive: NemoArchive) -> dict[str, Any]:
     return {"tdt_loss": {"fastemit_lambda": fast_emit}} if fast_emit else {}
 
 
+def _settings_of_losses(archive: NemoArchive) -> list[str]:
+    # NeMo keeps those of the losses that are not chosen
+    return [key for key in archive.config["loss"] if str(key).endswith("_kwargs")]
+
+
 def _durations(archive: NemoArchive, num_extra: int) -> dict[str, Any]:
     loss = archive.section("loss")
     loss.require("loss_name", None, "tdt", "tdt_pytorch")
+    loss.require_nothing_else(harmless=_settings_of_losses(archive))
     tdt = archive.section(f"loss.{loss.get('loss_name', None)}_kwargs")
     durations = tdt.integers("durations")
     if len(durations) != num_extra:
