@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,11 +12,20 @@ import pytest
 import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from tokenizers import normalizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from eartune.errors import InputError
 from eartune.nemo.archive import read_archive
-from eartune.nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer, build_tokenizer, folder_tokenizer, parse_model
+from eartune.nemo.tokenizer import (
+    MODEL_FILE,
+    SentencePieceTokenizer,
+    build_tokenizer,
+    folder_tokenizer,
+    normalise,
+    parse_model,
+)
+from eartune.nemo.tokenizer_pipeline import pipeline
 from tests.tiny_nemo import CANARY_SPECIALS, SENTENCES, train_sentencepiece
 
 SYMBOLS = ("<|en|>", "<|pnc|>", "<en-US>")
@@ -148,6 +158,20 @@ def test_a_folder_with_its_tokenizer_model_is_cut_as_sentencepiece_does(tmp_path
     (tmp_path / MODEL_FILE).write_bytes(b"no model")
     with pytest.raises(InputError, match=r"tokenizer\.model: is no SentencePiece model"):
         folder_tokenizer(tmp_path)
+
+
+def test_letters_in_parts_are_whole_to_the_tokenizer_of_a_folder_of_the_hub(tmp_path: Path) -> None:
+    """Such a folder has no tokenizer.model, and its pipeline does not compose."""
+    proto = parse_model(MODELS["bpe"], "")
+    hub = pipeline(proto)
+    charsmap = normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+    hub.normalizer = normalizers.Sequence([charsmap, normalizers.Replace(" ", "▁"), normalizers.Prepend("▁")])
+    PreTrainedTokenizerFast(tokenizer_object=hub).save_pretrained(tmp_path)
+    for _ in range(2):
+        tokenizer = folder_tokenizer(tmp_path)
+        assert normalise(tokenizer, unicodedata.normalize("NFD", "tiếng Việt")) == "▁tiếng▁Việt"
+        assert tokenizer.backend_tokenizer.to_str().count('"NFC"') == 1
+        tokenizer.save_pretrained(tmp_path)
 
 
 @pytest.mark.real_speech

@@ -11,6 +11,7 @@ from typing import Any
 
 import sentencepiece
 from google.protobuf.message import DecodeError
+from tokenizers import normalizers
 from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import import_protobuf
 
@@ -30,6 +31,8 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
 
     model: bytes
     processor: sentencepiece.SentencePieceProcessor
+    # what is left out of a text where that is asked for
+    special: frozenset[int]
 
     def _encode_plus(self, text: str | Sequence[str], **_: Any) -> BatchEncoding:
         texts = [text] if isinstance(text, str) else list(text)
@@ -38,7 +41,7 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
 
     def _decode(self, token_ids: int | Iterable[int], skip_special_tokens: bool = False, **_: Any) -> str:
         tokens = [token_ids] if isinstance(token_ids, int) else [int(token) for token in token_ids]
-        left_out = set(self.all_special_ids) if skip_special_tokens else ()
+        left_out = self.special if skip_special_tokens else ()
         # a network may have more rows than there are pieces
         known = range(self.processor.get_piece_size())
         text: str = self.processor.decode([token for token in tokens if token in known and token not in left_out])
@@ -67,6 +70,7 @@ def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> Sente
         **special_tokens,
     )
     tokenizer.model, tokenizer.processor = model, _processor(model, where)
+    tokenizer.special = frozenset(tokenizer.all_special_ids)
     return tokenizer
 
 
@@ -75,10 +79,21 @@ def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     file = folder / MODEL_FILE
     if not file.is_file() or file.stat().st_size > MAX_FILE_BYTES:
-        return tokenizer
+        return _composing(tokenizer)
     found = build_tokenizer(file.read_bytes(), where=str(file))
-    # what was made of tokenizer.json alone since is what counts
-    return found if found.get_vocab().items() <= tokenizer.get_vocab().items() else tokenizer
+    if not found.get_vocab().items() <= tokenizer.get_vocab().items():
+        # what was made of tokenizer.json alone since is what counts
+        return _composing(tokenizer)
+    found.special |= {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return found
+
+
+def _composing(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Have letters composed with their marks, as sentencepiece does: Precompiled takes two marks for one."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    if "Precompiled" in repr(normalizer) and "NFC()" not in repr(normalizer):
+        tokenizer.backend_tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizer])
+    return tokenizer
 
 
 def normalise(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
