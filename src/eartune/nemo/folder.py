@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from eartune.errors import InputError, first_line
 from eartune.nemo.features import FeatureSettings, LogMel
+from eartune.nemo.tokenizer import folder_tokenizer
 from eartune.speech_model import Network
 
 
@@ -26,7 +27,7 @@ def load_folder(
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = folder_tokenizer(folder)
         network, report = network_class(config).from_pretrained(
             folder,
             local_files_only=True,
@@ -34,6 +35,8 @@ def load_folder(
             attn_implementation="sdpa",
             output_loading_info=True,
         )
+    except InputError:
+        raise
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = first_line(error)
         raise InputError(f"{folder}: cannot be loaded: {reason[:200]}") from None
