@@ -20,7 +20,8 @@ LAYERS = [
     {"speech_model"},
     {"run_dir", "base_model"},
     {"config", "manifest", "scoring"},
-    {"audio", "text", "packages", "reporting", "files", "languages", "russian_numbers"},
+    {"declared_weights"},
+    {"weights", "audio", "text", "packages", "reporting", "files", "languages", "russian_numbers"},
     {"errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

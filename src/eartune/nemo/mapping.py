@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
+from eartune.declared_weights import require_layers
 from eartune.errors import InputError
 from eartune.nemo.archive import WEIGHTS, NemoArchive
 from eartune.nemo.encoder_weights import is_of_features
 from eartune.nemo.features import require_same_features
 from eartune.nemo.write_archive import NO_ROWS, grown
 from eartune.speech_model import Network
+from eartune.weights import is_finite, require_weights, type_name
 
 # NeMo's name -> transformers', or None for what is no weight of the network and stays as the archive has it
 NameHere = Callable[[str], str | None]
@@ -47,6 +49,7 @@ def build_network(
     """
     where = f"{archive.path}: {WEIGHTS}"
     weights = archive.weights()
+    require_weights({name: each for name, each in weights.items() if _name_here(name, name_here)}, where=where)
     state: dict[str, torch.Tensor] = {}
     others: dict[str, torch.Tensor] = {}
     for name in list(weights):
@@ -60,6 +63,7 @@ def build_network(
         state[here] = tensor
     require_same_features(others, archive)
     check_others(others)
+    require_layers(state, config, where=where)
     _require_fitting(state, network_class, config, where)
     network = network_class.from_pretrained(
         None, config=config, state_dict=state, dtype=torch.float32, attn_implementation="sdpa"
@@ -110,6 +114,11 @@ def weights_for_nemo(
             )
         if here not in converted:
             converted[here] = rearranged(here, state[here].detach().to("cpu", original.dtype))
+            if not is_finite(converted[here]):
+                raise InputError(
+                    f"{archive.path}: {here} has values that are NaN, infinite or too large for {type_name(original.dtype)}, "
+                    "in which the archive keeps it; nothing was written"
+                )
         result[name] = converted[here]
     left = sorted(state.keys() - converted.keys())
     if left:
