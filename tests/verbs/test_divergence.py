@@ -79,7 +79,7 @@ def test_a_run_that_diverges_keeps_what_was_good_and_ends_there_again(
         return []
 
     for _ in range(2):
-        with pytest.raises(EartuneError, match="after step 3: .* are NaN or infinite.*--overwrite or in another"):
+        with pytest.raises(EartuneError, match=r"after step 3: .* are NaN or infinite.*--overwrite or in another"):
             train(config, watch=damage_after_step_2)
         assert json.loads((tmp_path / "run" / "last" / "origin.json").read_text())["step"] == 2
         assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["checkpoint-2"]

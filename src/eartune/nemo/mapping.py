@@ -116,8 +116,8 @@ def weights_for_nemo(
             converted[here] = rearranged(here, state[here].detach().to("cpu", original.dtype))
             if not is_finite(converted[here]):
                 raise InputError(
-                    f"{archive.path}: {here} has values that are NaN, infinite or too large for {type_name(original.dtype)}, "
-                    "in which the archive keeps it; nothing was written"
+                    f"{archive.path}: {here} has values that are NaN, infinite or too large for the archive's "
+                    f"{type_name(original.dtype)}; nothing was written"
                 )
         result[name] = converted[here]
     left = sorted(state.keys() - converted.keys())

@@ -19,7 +19,7 @@ from eartune.reporting import Reporter, Silent
 from eartune.run_dir import describe_data
 from eartune.scoring import PairedDifference, Scores, paired_bootstrap, score, worst
 from eartune.speech_model import DecodeOptions, WindowKind
-from eartune.training.device import best_device, choose_gpu, resolve_precision
+from eartune.training.device import best_device, choose_gpu, describe_precision, resolve_precision
 from eartune.verbs.listen import Artefact, Listener, find_artefact, listen, refuse_for_artefacts
 from eartune.verbs.open_model import Checkpoint, Located, locate, original_base
 from eartune.verbs.quiet import quieten_libraries
@@ -105,9 +105,11 @@ def evaluate(
         )
     manifest = read_manifest(data, default_language=found.language, skip_bad=skip_bad)
     choose_gpu(gpu)
-    listening = partial(
-        listen, batch_size=batch_size, options=chosen, precision=resolve_precision(precision, best_device())
-    )
+    device = best_device()
+    arithmetic = resolve_precision(precision, device)
+    if describe_precision(arithmetic, device) != arithmetic:
+        report.line(f"precision: {describe_precision(arithmetic, device)}")
+    listening = partial(listen, batch_size=batch_size, options=chosen, precision=arithmetic)
     with listening(found) as listener:
         utterances = _within_limits(manifest.utterances, listener, skip_bad=skip_bad, report=report)
         tell_left_out("rows that cannot be used", manifest.skipped, report)

@@ -29,7 +29,7 @@ from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.epochs import Epochs, plan_epochs
 from eartune.training.callbacks import Interruption, LastStep, MetricsFile, ProgressLine, TensorBoardFiles
 from eartune.training.compiling import compile_layers
-from eartune.training.device import best_device, choose_gpu, describe_device, resolve_precision
+from eartune.training.device import best_device, choose_gpu, describe_device, describe_precision, resolve_precision
 from eartune.training.encoder_cache import open_cache
 from eartune.training.forward import Forward
 from eartune.training.memory import fit_into_memory
@@ -99,7 +99,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
         report.line(f"{run.root}: this run is finished; nothing to do (--overwrite trains it again)")
         _write_models(config, run, report, config.run.export)
         return _finished_run(config, run, state.finished)
-    report.line(f"device: {describe_device(device)}, {precision}")
+    report.line(f"device: {describe_device(device)}, {describe_precision(precision, device)}")
     dataset = SpeechDataset(data.train, speech)
     epochs = plan_epochs(config, dataset.clips(), speech, device)
     arguments = training_arguments(
