@@ -124,6 +124,25 @@ def test_a_header_that_names_a_tensor_twice_is_refused(whisper_folder: Path, tmp
     assert f"names {BIAS!r} twice" in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "is a pointer of Git LFS"),
+        (b"<!doctype html><title>404</title>", "model.safetensors is damaged: its header is longer than the file"),
+        (b"", "model.safetensors is damaged"),
+        ((400_001).to_bytes(8, "little") + b"[" * 200_000 + b"]" * 200_001, "model.safetensors is damaged"),
+        ((2).to_bytes(8, "little") + b"[]", "model.safetensors is damaged"),
+    ],
+    ids=["LFS", "HTML", "empty", "deep", "list"],
+)
+def test_files_that_are_no_safetensors_are_refused_in_a_line(
+    content: bytes, expected: str, whisper_folder: Path, tmp_path: Path
+) -> None:
+    folder = copied(whisper_folder, tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(content)
+    assert expected in refusal(folder)
+
+
 def test_two_shards_with_one_tensor_are_refused(whisper_folder: Path, tmp_path: Path) -> None:
     folder = copied(whisper_folder, tmp_path / "model")
     weights = load_file(folder / "model.safetensors")

@@ -37,6 +37,7 @@ _TYPES = {
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
 }
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # how many layers a configuration promises -> the weights that each of them has
 _LAYERS = {
     "encoder_layers": r"encoder\.layers\.(\d+)\.",
@@ -130,7 +131,10 @@ def read_safetensors_header(path: Path) -> dict[str, Declared]:
     """
     try:
         with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
+            start = file.read(8)
+            if start == _LFS_POINTER[:8]:
+                raise InputError(f"{path}: is a pointer of Git LFS, not the weights; fetch them with: git lfs pull")
+            size = int.from_bytes(start, "little")
             if size > min(MAX_HEADER_BYTES, path.stat().st_size):
                 raise ValueError("its header is longer than the file, or than any model's")
             header = json.loads(file.read(size), object_pairs_hook=_refusing_doubles(path))

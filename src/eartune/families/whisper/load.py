@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import WhisperConfig, WhisperForConditionalGeneration, WhisperTokenizer
 
@@ -53,7 +54,7 @@ def _load_folder(folder: Path) -> tuple[WhisperForConditionalGeneration, Whisper
         )
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, StrictDataclassError) as error:
         reason = first_line(error)
         raise InputError(f"{folder}: cannot be loaded as a Whisper model: {reason[:200]}") from None
     # the head is the embedding itself, so a file without it is complete

@@ -72,7 +72,9 @@ def build_tokenizer(*, multilingual: bool, num_languages: int) -> WhisperTokeniz
     # English-only vocabularies hold <|endoftext|> themselves
     for token in specials:
         vocabulary.setdefault(token, len(vocabulary))
-    tokenizer = WhisperTokenizer(vocab=vocabulary, merges=list(merges), pad_token="<|endoftext|>", model_max_length=1024)
+    tokenizer = WhisperTokenizer(
+        vocab=vocabulary, merges=list(merges), pad_token="<|endoftext|>", model_max_length=1024
+    )
     timestamps = [token for token in specials if token[2:3].isdigit()]
     tokenizer.add_special_tokens({"additional_special_tokens": [t for t in specials if t not in timestamps]})
     tokenizer.add_tokens(timestamps)
