@@ -70,7 +70,7 @@ def computes_bf16(device: torch.device) -> bool:
         capabilities = torch.backends.cpu.get_cpu_capability()
         has_instructions = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         # oneDNN multiplies the matrices, and may be told to leave instructions out
-        is_used = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        is_used = torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return bool(has_instructions and is_used) and "512" in capabilities
     return False
 

@@ -20,7 +20,7 @@ class PredictionLSTM(nn.LSTM):
         kind = inputs.device.type
         if kind != "cpu" or not torch.is_autocast_enabled(kind) or _runs(torch.get_autocast_dtype(kind)):
             return super().forward(inputs, memory)
-        dtype = self.weight_ih_l0.dtype
+        dtype = next(self.parameters()).dtype
         with torch.autocast(kind, enabled=False):
             memory = None if memory is None else (memory[0].to(dtype), memory[1].to(dtype))
             return super().forward(inputs.to(dtype), memory)

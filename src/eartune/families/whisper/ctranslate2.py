@@ -46,7 +46,7 @@ def _require_range(speech: WhisperModel, quantization: Quantization) -> None:
     if not quantization.endswith("float16") or quantization.endswith("bfloat16"):
         return
     for name, value in network_weights(speech.network):
-        if value.numel() and float(value.abs().max()) > torch.finfo(torch.float16).max:
+        if value.numel() and float(value.detach().abs().max()) > torch.finfo(torch.float16).max:
             raise InputError(f"weight {name} has values that float16 cannot hold; write it as float32 or bfloat16")
 
 
