@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from eartune.declared_weights import require_layers
 from eartune.errors import InputError
 from eartune.nemo.archive import WEIGHTS, NemoArchive
 from eartune.nemo.encoder_weights import is_of_features
@@ -63,7 +62,6 @@ def build_network(
         state[here] = tensor
     require_same_features(others, archive)
     check_others(others)
-    require_layers(state, config, where=where)
     _require_fitting(state, network_class, config, where)
     network = network_class.from_pretrained(
         None, config=config, state_dict=state, dtype=torch.float32, attn_implementation="sdpa"
