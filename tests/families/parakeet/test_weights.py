@@ -234,6 +234,9 @@ def test_what_transformers_does_not_compute_is_refused_by_name(
         ("decoder.prediction.embed.weight", torch.ones(161, 12), "the embedding of its blank is not zero"),
         ("joint.pred.bias", None, r"1 weights are missing, such as decoder\.decoder_projector\.bias"),
         ("stray.weight", torch.zeros(1), r"1 weights are without a place, such as stray\.weight"),
+        ("joint.pred.bias", torch.full((12,), torch.nan), r"12 of the 12 values of joint\.pred\.bias are NaN or inf"),
+        ("joint.pred.bias", torch.zeros(12, dtype=torch.complex64), r"joint\.pred\.bias is complex64, and weights"),
+        ("joint.pred.bias", torch.zeros(12, dtype=torch.int64), r"joint\.pred\.bias is int64, and weights"),
     ],
 )
 def test_weights_that_are_not_those_of_the_configuration_are_refused(
@@ -251,6 +254,15 @@ def test_weights_of_another_model_are_not_written(tiny_nemo: dict[str, Path]) ->
     state = from_nemo(tdt).state_dict() | {"encoder.lora_A.weight": torch.zeros(1)}
     with pytest.raises(InputError, match=r"has no place for encoder\.lora_A\.weight"):
         to_nemo(state, tdt)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(torch.float32, float("nan")), (torch.float16, 1e5)])
+def test_values_that_the_archive_cannot_hold_are_not_written(tmp_path: Path, dtype: torch.dtype, value: float) -> None:
+    archive = read_archive(write_tiny_nemo(tmp_path / "model.nemo", "tdt", dtype=dtype))
+    network = from_nemo(archive)
+    network.joint.head.bias.data[0] = value
+    with pytest.raises(InputError, match=r"joint\.head\.bias has values that are NaN, infinite or too large"):
+        to_nemo(network.state_dict(), archive)
 
 
 def test_a_tokenizer_of_another_size_is_refused(tmp_path: Path) -> None:
