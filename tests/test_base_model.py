@@ -1,6 +1,8 @@
 """Finding base models: folders that are none, hubs that do not answer; always one line that says what to do."""
 
+import hashlib
 import json
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -132,3 +134,56 @@ def test_a_folder_with_pickled_weights_and_an_old_generation_config_loads(tiny_m
     old = load(find(str(tmp_path / "old")), language="de")
     assert old.network.generation_config.lang_to_id["<|de|>"] == 50261
     assert old.network.generation_config.forced_decoder_ids is None
+
+
+def find_nemo(spec: Path) -> BaseModel:
+    return find_base_model(str(spec), model_types=("canary",), file_kind="nemo", hub_owner="nvidia")
+
+
+def unpacked(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "model_config.yaml").write_text("target: x")
+    (folder / "model_weights.ckpt").write_bytes(b"weights")
+    return folder
+
+
+def test_a_folder_that_a_nemo_file_was_unpacked_into_is_the_model(tmp_path: Path) -> None:
+    folder = unpacked(tmp_path / "model")
+    found = find_nemo(folder)
+    assert (found.kind, found.path, found.sha256) == ("nemo", folder, hashlib.sha256(b"weights").hexdigest())
+    with pytest.raises(InputError, match=r"holds a \.nemo model, a Canary or a Parakeet, expected a whisper"):
+        look_for(str(folder))
+    (folder / "model_weights.ckpt").unlink()
+    with pytest.raises(InputError, match=r"an unpacked \.nemo model without its model_weights\.ckpt; .*tar xf"):
+        find_nemo(folder)
+
+
+def test_a_folder_with_one_nemo_file_is_that_model_and_with_several_none(tmp_path: Path) -> None:
+    (tmp_path / "a.nemo").write_bytes(b"a")
+    (tmp_path / "README.md").write_text("a model")
+    assert find_nemo(tmp_path).path == tmp_path / "a.nemo"
+    with pytest.raises(InputError, match=r"holds a \.nemo model"):
+        look_for(str(tmp_path))
+    (tmp_path / "b.nemo").write_bytes(b"b")
+    with pytest.raises(InputError, match=r"holds a\.nemo, b\.nemo; name one of these files"):
+        find_nemo(tmp_path)
+    # a run may have been exported into its own folder
+    (tmp_path / "best").mkdir()
+    with pytest.raises(InputError, match="is a run, not a model"):
+        find_nemo(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tgz"])
+def test_a_nemo_file_under_another_name_is_told(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"model{suffix}"
+    with tarfile.open(file, "w" if suffix == ".tar" else "w:gz") as tar:
+        tar.add(unpacked(tmp_path / "model"), arcname=".")
+    with pytest.raises(InputError, match=r"is a \.nemo file under another name: rename it to model\.nemo"):
+        find_nemo(file)
+    with tarfile.open(file, "w") as tar:
+        tar.add(tmp_path / "model" / "model_config.yaml", arcname="v1/parakeet.nemo")
+    with pytest.raises(InputError, match=r"is a tar of v1/parakeet\.nemo: unpack it"):
+        find_nemo(file)
+    file.write_bytes(b"no tar")
+    with pytest.raises(InputError, match=r"is a file, but not a \.nemo; give"):
+        find_nemo(file)

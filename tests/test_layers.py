@@ -20,7 +20,8 @@ LAYERS = [
     {"speech_model"},
     {"run_dir", "base_model", "speech_checks"},
     {"config", "manifest", "scoring"},
-    {"audio", "text", "packages", "reporting", "files", "languages"},
+    {"declared_weights"},
+    {"weights", "audio", "text", "packages", "reporting", "files", "languages"},
     {"errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -83,7 +83,7 @@ def write_tiny_nemo(
         values[key] = value
     found = random_weights(kind, num_tokens(tokenizer)) | (weights or {})
     kept = {
-        name: value if value.dtype == torch.int64 else value.to(dtype)
+        name: value.to(dtype) if value.is_floating_point() else value
         for name, value in found.items()
         if value is not None
     }

@@ -6,7 +6,11 @@ Finding it is the same for all families; reading it is the family's part.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import lzma
+import tarfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +32,9 @@ from eartune.packages import sha256_of
 
 # the single files that hold a whole model: their ending, and what to call them
 FILES = {"openai": (".pt", "an OpenAI .pt file"), "nemo": (".nemo", "a .nemo file")}
+# what a .nemo file holds beside its tokenizer
+NEMO_CONFIG, NEMO_WEIGHTS = "model_config.yaml", "model_weights.ckpt"
+_NAMES_SHOWN = 8
 _SETTINGS = ["*.json", "*.txt"]
 _TOKEN_ADVICE = "set the environment variable HF_TOKEN or run `hf auth login`"
 
@@ -72,8 +79,12 @@ def find_base_model(
     if local.is_file():
         if local.suffix == suffix:
             return BaseModel(spec, file_kind, local.resolve(), sha256_of(local))
-        raise InputError(f"{spec}: is a file, but not a {suffix}; give a hub id, a model folder or {named}")
+        told = _told_of_tar(local) or f"is a file, but not a {suffix}"
+        raise InputError(f"{spec}: {told}; give a hub id, a model folder or {named}")
     if local.is_dir():
+        archive = nemo_within(local) if file_kind == "nemo" else None
+        if archive is not None:
+            return BaseModel(spec, "nemo", archive.resolve(), _hash_of_nemo(archive))
         _check_folder(local, model_types)
         return BaseModel(spec, "folder", local.resolve(), _hash_of_weights(local))
     if _looks_local(spec):
@@ -91,6 +102,44 @@ def find_base_model(
 def weight_files(folder: Path) -> list[Path]:
     """List the weights of a model folder: safetensors, or pickled ones where there are no others."""
     return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def nemo_within(folder: Path) -> Path | None:
+    """Return the .nemo model that a folder holds: its one file, or the folder itself where one was unpacked into it.
+
+    None where the folder is a model of another kind, or none. Raises InputError where it holds several.
+    """
+    if any((folder / name).exists() for name in ("config.json", "adapter_config.json", "best", "last")):
+        return None
+    if (folder / NEMO_CONFIG).is_file():
+        return folder
+    archives = sorted(path for path in folder.glob("*.nemo") if path.is_file())
+    if len(archives) > 1:
+        raise InputError(f"{folder}: holds {', '.join(path.name for path in archives[:8])}; name one of these files")
+    return archives[0] if archives else None
+
+
+def _hash_of_nemo(path: Path) -> str:
+    weights = path / NEMO_WEIGHTS if path.is_dir() else path
+    if not weights.is_file():
+        raise InputError(
+            f"{path}: is an unpacked .nemo model without its {NEMO_WEIGHTS}; give the .nemo file that NeMo saved, or "
+            f"unpack all of it: tar xf MODEL.nemo -C {path}"
+        )
+    return sha256_of(weights)
+
+
+def _told_of_tar(path: Path) -> str:
+    """Say of a file what it holds, where it is a tar: a .nemo file is one too."""
+    try:
+        with tarfile.open(path) as tar:
+            names = [member.name.removeprefix("./") for member in itertools.islice(tar, _NAMES_SHOWN) if member.isreg()]
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError):
+        return ""
+    if any(name.rpartition("/")[2] == NEMO_CONFIG for name in names):
+        stem = path.name.removesuffix(path.suffix).removesuffix(".tar")
+        return f"is a .nemo file under another name: rename it to {stem}.nemo"
+    return f"is a tar of {', '.join(names) or 'nothing'}: unpack it"
 
 
 def _looks_local(spec: str) -> bool:
@@ -113,6 +162,10 @@ def _check_folder(folder: Path, model_types: Sequence[str]) -> None:
         raise InputError(
             f"{folder}: is a run, not a model; merge it first (eartune merge {folder} --out DIR), "
             f"or name {folder / 'best'} if all its weights were tuned"
+        )
+    if not config.is_file() and ((folder / NEMO_CONFIG).is_file() or any(folder.glob("*.nemo"))):
+        raise InputError(
+            f"{folder}: holds a .nemo model, a Canary or a Parakeet, expected a {' or '.join(model_types)}"
         )
     if not config.is_file():
         raise InputError(f"{folder}: has no config.json, so it is not a Hugging Face model folder")

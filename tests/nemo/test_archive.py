@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from eartune.errors import InputError
-from eartune.nemo.archive import MAX_CONFIG_BYTES, MAX_MEMBERS, read_archive
+from eartune.nemo.archive import MAX_CONFIG_BYTES, MAX_FILE_BYTES, MAX_MEMBERS, read_archive
+from eartune.nemo.settings import MAX_NODES
+from eartune.nemo.write_archive import write_archive
 from tests.tiny_nemo import TOKENIZER, configuration, members, random_weights, train_sentencepiece, write_members
 
 Contents = dict[str, bytes]
@@ -62,6 +65,45 @@ def test_archives_of_nemo_are_read(shared_dir: Path, kind: str) -> None:
     archive = read_archive(shared_dir / "models" / "nemo-tiny" / f"{kind}.nemo")
     assert archive.file(archive.config["tokenizer"]["model_path"])
     assert "encoder.pre_encode.out.weight" in archive.weights()
+
+
+def test_a_folder_that_an_archive_was_unpacked_into_is_read_as_the_archive(tmp_path: Path, contents: Contents) -> None:
+    write_members(tmp_path / "model.nemo", contents)
+    folder = tmp_path / "model"
+    with tarfile.open(tmp_path / "model.nemo") as tar:
+        tar.extractall(folder, filter="data")
+    # what NeMo does not pack
+    (folder / ".DS_Store").write_bytes(b"finder")
+    (folder / "results").mkdir()
+    found, expected = read_archive(folder), read_archive(tmp_path / "model.nemo")
+    assert found.config == expected.config
+    assert found.members.keys() == expected.members.keys()
+    assert found.file(f"nemo:{TOKENIZER}") == expected.file(TOKENIZER)
+    assert all(torch.equal(found.weights()[name], value) for name, value in expected.weights().items())
+    (folder / "model_weights.ckpt").unlink()
+    with pytest.raises(InputError, match=r"it has no model_weights\.ckpt .*tar xf MODEL\.nemo -C"):
+        read_archive(folder)
+    with pytest.raises(InputError, match=r"has no file '\.\./model\.nemo'"):
+        found.file("nemo:../model.nemo")
+
+
+def test_an_archive_packed_with_its_folder_is_written_with_the_files_at_the_top(
+    tmp_path: Path, contents: Contents
+) -> None:
+    path = tmp_path / "model.nemo"
+    write_members(path, {name.replace("./", "model/"): value for name, value in contents.items()})
+    archive = read_archive(path)
+    assert list(archive.members) == [TOKENIZER, "model_config.yaml", "model_weights.ckpt"]
+    assert archive.file(TOKENIZER) == train_sentencepiece()
+    write_archive(archive, tmp_path / "new.nemo", archive.weights())
+    with tarfile.open(tmp_path / "new.nemo") as tar:
+        assert tar.getnames() == [TOKENIZER, "model_config.yaml", "model_weights.ckpt"]
+
+
+def test_an_archive_within_a_tar_is_named(tmp_path: Path) -> None:
+    write_members(tmp_path / "download.nemo", {"v1/parakeet.nemo": b""})
+    with pytest.raises(InputError, match=r"a tar that holds one: unpack it, and give v1/parakeet\.nemo"):
+        read_archive(tmp_path / "download.nemo")
 
 
 def test_a_file_that_is_not_in_the_archive_is_named_with_what_is(tmp_path: Path, contents: Contents) -> None:
@@ -171,14 +213,15 @@ LAUGHS = "a0: &a0 [ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9
         ("a: [1\n", "is no YAML that can be read safely"),
         ("a: !!python/object/apply:os.system ['true']\n", "is no YAML that can be read safely"),
         (LAUGHS, r"holds an alias \(\*a0\)"),
-        ("a: " + "[" * 100_000, "is nested more than 30 deep"),
-        ("a: " + "1:" * 200_000 + "1\n", "holds a value of"),
-        ("a: " + "9" * 9_000 + "\n", "is no YAML that can be read safely"),
+        ("a: " + "[" * 100_000, "is nested more than 50 deep"),
+        ("a: " + "1:" * 200_000 + "1\n", "holds a number of 400001 characters"),
+        ("- a\n" * (MAX_NODES + 1), "holds more than 300000 values"),
+        ("a: " + "9" * 9_000 + "\n", "holds a number of 9000 characters"),
         ("a: 2026-99-99\n", "is no YAML that can be read safely"),
         ("\udcff", "is no YAML that can be read safely"),
         ("#" * (MAX_CONFIG_BYTES + 1), "more than the"),
     ],
-    ids=["list", "empty", "broken", "python", "laughs", "deep", "long", "digits", "date", "binary", "large"],
+    ids=["list", "empty", "broken", "python", "laughs", "deep", "long", "wide", "digits", "date", "binary", "large"],
 )
 def test_a_configuration_that_is_none_is_refused(tmp_path: Path, contents: Contents, text: str, message: str) -> None:
     content = text.encode("utf-8", "surrogateescape")
@@ -186,6 +229,40 @@ def test_a_configuration_that_is_none_is_refused(tmp_path: Path, contents: Conte
     with pytest.raises(InputError, match=message) as caught:
         read_archive(tmp_path / "model.nemo")
     assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_of_the_size_of_the_largest_published_one_is_read(tmp_path: Path, contents: Contents) -> None:
+    """Ten times it: nemotron-3.5-asr-streaming-0.6b has its vocabulary of 13 087 pieces twice, in 217 588 bytes."""
+    pieces = [f"▁{number}" for number in range(130_000)]
+    config = configuration("ctc", 160) | {
+        "labels": pieces,
+        "joint": {"vocabulary": pieces},
+        # NeMo notes where its training data lay
+        "train_ds": {"tarred_audio_filepaths": ",".join(f"/data/audio_{number}.tar" for number in range(20_000))},
+    }
+    text = yaml.dump(config, Dumper=Plain, allow_unicode=True).encode()
+    assert len(text) > 2_175_880
+    assert len(config["train_ds"]["tarred_audio_filepaths"]) > 100_000
+    write_members(tmp_path / "model.nemo", changed(contents, model_config=text))
+    assert read_archive(tmp_path / "model.nemo").config == config
+
+
+def test_a_tokenizer_of_ten_times_the_size_of_the_largest_published_one_is_read(
+    tmp_path: Path, contents: Contents
+) -> None:
+    large = bytes(10 * 1_159_960)
+    write_members(tmp_path / "model.nemo", contents | {"large.model": large, "huge.model": bytes(MAX_FILE_BYTES + 1)})
+    archive = read_archive(tmp_path / "model.nemo")
+    assert archive.file("large.model") == large
+    with pytest.raises(InputError, match=r"'huge\.model' has 33554433 bytes, more than"):
+        archive.file("huge.model")
+
+
+class Plain(yaml.CSafeDumper):
+    """Writes no aliases, as NeMo does."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
 
 
 class Evil:

@@ -57,6 +57,7 @@ def test_without_gradients_the_value_is_the_same() -> None:
     torch.testing.assert_close(found, summed_cross_entropy(hidden, weight, answers))
 
 
+@pytest.mark.any_processor
 def test_under_autocast_only_the_products_are_rounded() -> None:
     hidden, weight, answers = problem()
     with torch.autocast("cpu", dtype=torch.bfloat16):

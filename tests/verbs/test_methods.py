@@ -2,7 +2,6 @@
 
 import random
 import re
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from eartune.verbs.evaluate import evaluate
 from eartune.verbs.merge import merge
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import TrainedRun, train
+from tests import processes
 from tests.verbs.test_evaluate_merge_transcribe import SHORT
-from tests.verbs.test_train import command, configure, losses, wait_for
+from tests.verbs.test_train import command, configure, goes_on, losses
 
 NORM = r".*layer_norm\.(weight|bias)"
 CASES: dict[str, tuple[dict[str, Any], str]] = {
@@ -169,20 +169,15 @@ def test_a_killed_hybrid_run_ends_in_the_weights_of_an_unbroken_one(
     options += ["--lora_r", "4", "--lora-init", "pissa", "--use-dora", "--layerwise-lr-decay", "0.8"]
     options += ["--weight-decay", "0.1", "--save-steps", "1", "--window", "short"]
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    subprocess.run(command(tiny_model, tiny_speech, unbroken, *options), check=True, capture_output=True)
+    log = tmp_path / "log"
+    processes.run(command(tiny_model, tiny_speech, unbroken, *options), log)
     chance = random.Random(2)
     for kill in range(2):
-        process = subprocess.Popen(
-            command(tiny_model, tiny_speech, broken, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wait_for(lambda kill=kill: len(list(broken.glob("checkpoints/checkpoint-*"))) > kill, process)
+        process = processes.Command(command(tiny_model, tiny_speech, broken, *options), log)
+        process.wait_for(lambda kill=kill: len(list(broken.glob("checkpoints/checkpoint-*"))) > kill)  # type: ignore[misc]
         time.sleep(chance.uniform(0, 0.3))
         process.kill()
-        process.wait()
-    finished = subprocess.run(
-        command(tiny_model, tiny_speech, broken, *options), check=True, capture_output=True, text=True
-    )
-    assert "going on from checkpoint" in finished.stderr
+    assert goes_on(processes.run(command(tiny_model, tiny_speech, broken, *options), log))
     assert losses(broken) == losses(unbroken)
     ours, theirs = (load_file(run / "last" / ADAPTER_WEIGHTS) for run in (broken, unbroken))
     assert ours.keys() == theirs.keys()

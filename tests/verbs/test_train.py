@@ -4,9 +4,6 @@ import csv
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +23,7 @@ from eartune.training.batching.batches import Batch
 from eartune.training.decoding import decode_utterances
 from eartune.training.forward import Forward
 from eartune.verbs.train import TrainedRun, train
+from tests import processes
 from tests.tiny import write_speech
 
 KILLS = 3
@@ -276,7 +274,12 @@ def command(model: Path, speech: Path, out: Path, *more: str) -> list[str]:
         "0",
     ]
     words += ["--precision", "fp32", "--lora-dropout", "0.1", "--lr", "1e-2", *more]
-    return [sys.executable, "-m", "eartune", *words]
+    return words
+
+
+def goes_on(told: str) -> bool:
+    """Tell whether a command went on after a kill, or where the machine was busy: the kill came after the end."""
+    return "going on from checkpoint" in told or "this run is finished" in told
 
 
 def losses(run: Path) -> list[tuple[str, str]]:
@@ -295,30 +298,20 @@ def test_a_run_killed_again_and_again_has_the_loss_curve_of_an_unbroken_one(
     options = ["--lora-init", "pissa", "--use-dora", "--seed", "7", "--save-steps", "1", "--accum", "2"]
     options += ["--num-workers", "2", "--window", "short", "--short-full", "0.5", "--spec-augment"]
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    subprocess.run(command(tiny_model, tiny_speech, unbroken, *options), check=True, capture_output=True)
+    log = tmp_path / "log"
+    processes.run(command(tiny_model, tiny_speech, unbroken, *options), log)
     chance = random.Random(1)
     for kill in range(KILLS):
-        process = subprocess.Popen(
-            command(tiny_model, tiny_speech, broken, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        process = processes.Command(command(tiny_model, tiny_speech, broken, *options), log)
+        process.wait_for(
+            lambda kill=kill: len(list(broken.glob("checkpoints/checkpoint-*"))) > min(kill, 1)  # type: ignore[misc]
         )
-        wait_for(lambda kill=kill: len(list(broken.glob("checkpoints/checkpoint-*"))) > min(kill, 1), process)
         time.sleep(chance.uniform(0, 0.4))
         process.kill()
-        process.wait()
-    finished = subprocess.run(
-        command(tiny_model, tiny_speech, broken, *options), check=True, capture_output=True, text=True
-    )
-    assert "going on from checkpoint" in finished.stderr or "this run is finished" in finished.stderr
+    assert goes_on(processes.run(command(tiny_model, tiny_speech, broken, *options), log))
     assert losses(broken) == losses(unbroken)
     weights = [load_file(run / "last" / "adapter_model.safetensors") for run in (broken, unbroken)]
     assert all(weights[0][name].equal(weights[1][name]) for name in weights[1])
-
-
-def wait_for(condition: object, process: subprocess.Popen[bytes], *, limit_s: float = 120) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition() and process.poll() is None:  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl+C to whole consoles only")
@@ -326,11 +319,11 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_model: Path, tiny_speech: Path,
     run = tmp_path / "run"
     options = ["--epochs", "200", "--save-strategy", "epoch", "--eval-strategy", "no"]
     words = command(tiny_model, tiny_speech, run, *options, "--export", str(tmp_path / "exported model"))
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(losses(run)) >= 2 if (run / "metrics.csv").exists() else False, process)  # type: ignore[arg-type]
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 130, told
+    process = processes.Command(words, tmp_path / "log")
+    process.wait_for(lambda: len(losses(run)) >= 2 if (run / "metrics.csv").exists() else False)
+    process.interrupt()
+    ended, told = process.wait(), process.told
+    assert ended == 130, told
     assert "give the same command again to go on" in told
     assert "Traceback" not in told
     assert (run / "last" / "adapter_model.safetensors").is_file()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from eartune.base_model import BaseModel, model_type
+from eartune.base_model import BaseModel, model_type, nemo_within
 from eartune.config.family import EXTENSIBLE
 from eartune.config.train_config import FAMILIES
 from eartune.errors import InputError, nearest
@@ -63,11 +63,12 @@ def family_of(spec: str) -> str | None:
     None where nothing tells. Raises InputError for a .nemo file that is damaged or of another kind.
     """
     path = Path(spec).expanduser()
-    if path.is_file() and path.suffix == ".nemo":
+    archive = nemo_within(path) if path.is_dir() else path if path.is_file() and path.suffix == ".nemo" else None
+    if archive is not None:
         # torch takes a second to import: only for what needs it
         from eartune.nemo.architecture import model_kind  # noqa: PLC0415
         from eartune.nemo.archive import read_archive  # noqa: PLC0415
 
-        return "canary" if model_kind(read_archive(path)) == "canary" else "parakeet"
+        return "canary" if model_kind(read_archive(archive)) == "canary" else "parakeet"
     told = model_type(path) if path.is_dir() else path.name.lower()
     return next((name for name in FAMILIES if name in (told or "")), None)

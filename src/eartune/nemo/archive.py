@@ -1,6 +1,7 @@
 """NVIDIA's .nemo files, read without NeMo and without trusting them: a tar of configuration, weights and tokenizer.
 
 Format: nemo/core/connectors/save_restore_connector.py. Older files are compressed; nothing is ever unpacked by name.
+A folder that such a file was unpacked into is read as the file is.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from typing import IO, Any, cast
 
 import torch
 
+from eartune.base_model import NEMO_CONFIG, NEMO_WEIGHTS
 from eartune.errors import InputError
 from eartune.nemo.checkpoint import load_checkpoint
 from eartune.nemo.settings import Section, read_settings
 
-CONFIG = "model_config.yaml"
-WEIGHTS = "model_weights.ckpt"
+CONFIG, WEIGHTS = NEMO_CONFIG, NEMO_WEIGHTS
+# Bounds are against files made to harm: ten times the largest value of the published models, and more.
+# 17 in canary-1b-flash, with its five tokenizers
 MAX_MEMBERS = 1000
+# 217 588 in nemotron-3.5-asr-streaming-0.6b
 MAX_CONFIG_BYTES = 4 * 2**20
+# 1.2 MB, a tokenizer of parakeet-tdt-0.6b-v3
 MAX_FILE_BYTES = 32 * 2**20
-# Weights shrink by a tenth; what grows to more than this has been made to fill disks.
+# 1.1: weights shrink by a tenth
 MAX_EXPANSION = 20
 _CHUNK_BYTES = 2**20
 _ADVICE = "download or save the model again"
@@ -44,12 +49,12 @@ _COMPRESSIONS: dict[bytes, _Opener] = {
 
 @dataclass(frozen=True, eq=False)
 class NemoArchive:
-    """An open .nemo file. `members` are its regular files in their order, by name without a leading ./"""
+    """An open .nemo file, or a folder with what one holds; `members` are its regular files in their order, by name."""
 
     path: Path
     config: dict[str, Any]
     members: Mapping[str, tarfile.TarInfo]
-    _tar: IO[bytes]
+    _tar: IO[bytes] | None
 
     def file(self, reference: str) -> bytes:
         """Return a file such as the tokenizer, by its name or as the configuration writes it (`nemo:NAME`)."""
@@ -58,7 +63,9 @@ class NemoArchive:
             raise InputError(
                 f"{self.path}: has no file {name!r} (it has {', '.join(list(self.members)[:8])}); {_ADVICE}"
             )
-        return _read_small(self.path, self._tar, self.members[name], MAX_FILE_BYTES)
+        _require_small(self.path, self.members[name], MAX_FILE_BYTES)
+        with self.open_member(name) as file:
+            return file.read()
 
     def section(self, name: str) -> Section:
         """Return a section of the configuration, such as `encoder` or `decoder.prednet`."""
@@ -80,37 +87,64 @@ class NemoArchive:
     @contextmanager
     def open_member(self, name: str) -> Iterator[IO[bytes]]:
         """Yield a member as a file that can be searched; one at a time."""
-        with _explained(self.path), tarfile.open(fileobj=_rewound(self._tar), mode="r:") as tar:
-            file = tar.extractfile(self.members[name])
-            assert file is not None, "members are regular files"
-            with file:
-                yield file
+        with _explained(self.path), _opened(self.path, self._tar, self.members[name]) as file:
+            yield file
+
+
+def is_unpacked(folder: Path) -> bool:
+    """Tell whether a folder holds what a .nemo file does."""
+    return (folder / CONFIG).is_file()
 
 
 def read_archive(path: str | Path) -> NemoArchive:
-    """Open a .nemo file and read its configuration. The file is closed when the archive is forgotten.
+    """Open a .nemo file, or the folder that one was unpacked into, and read its configuration.
 
-    A compressed one is unpacked into an unnamed temporary file, which takes as much disk as the model.
+    A file is closed when the archive is forgotten. A compressed one is unpacked into an unnamed temporary file, which
+    takes as much disk as the model.
     Raises InputError for everything that is no complete archive with configuration and weights, or is made to harm.
     """
     path = Path(path)
     with _explained(path):
-        tar_file = _uncompressed(path)
+        tar_file = None if is_unpacked(path) else _uncompressed(path)
         try:
-            members = _list_members(path, tar_file)
+            members = _list_files(path) if tar_file is None else _list_members(path, tar_file)
             for name in (CONFIG, WEIGHTS):
                 if name not in members:
-                    raise InputError(
-                        f"{path}: is no .nemo model: it has no {name} "
-                        f"(found: {', '.join(list(members)[:8]) or 'nothing'}); give the file that NeMo saved"
-                    )
-            text = _read_small(path, tar_file, members[CONFIG], MAX_CONFIG_BYTES)
-            archive = NemoArchive(path, read_settings(text, where=f"{path}: {CONFIG}"), members, tar_file)
+                    raise InputError(_incomplete(path, name, list(members)))
+            _require_small(path, members[CONFIG], MAX_CONFIG_BYTES)
+            with _opened(path, tar_file, members[CONFIG]) as file:
+                config = read_settings(file.read(), where=f"{path}: {CONFIG}")
+            archive = NemoArchive(path, config, members, tar_file)
         except BaseException:
-            tar_file.close()
+            if tar_file is not None:
+                tar_file.close()
             raise
-    weakref.finalize(archive, tar_file.close)
+    if tar_file is not None:
+        weakref.finalize(archive, tar_file.close)
     return archive
+
+
+def _incomplete(path: Path, missing: str, found: list[str]) -> str:
+    inner = next((name for name in found if name.endswith(".nemo")), None)
+    if inner is not None:
+        return f"{path}: is no .nemo model but a tar that holds one: unpack it, and give {inner}"
+    told = f"{path}: is no .nemo model: it has no {missing} (found: {', '.join(found[:8]) or 'nothing'}); "
+    if path.is_dir():
+        return told + f"give the .nemo file that NeMo saved, or all files of it: tar xf MODEL.nemo -C {path}"
+    return told + "give the file that NeMo saved"
+
+
+@contextmanager
+def _opened(path: Path, tar_file: IO[bytes] | None, member: tarfile.TarInfo) -> Iterator[IO[bytes]]:
+    if tar_file is None:
+        with (path / member.name).open("rb") as file:
+            yield file
+        return
+    with tarfile.open(fileobj=_rewound(tar_file), mode="r:") as tar:
+        extracted = tar.extractfile(member)
+        assert extracted is not None, "members are regular files"
+        with extracted:
+            yield extracted
 
 
 def _uncompressed(path: Path) -> IO[bytes]:
@@ -156,17 +190,40 @@ def _list_members(path: Path, tar_file: IO[bytes]) -> dict[str, tarfile.TarInfo]
     for name, member in found.items():
         if member.offset_data + member.size > end_of_file:
             raise InputError(f"{path}: ends within {name!r}, so it is incomplete; {_ADVICE}")
-    return found
+    return _at_the_top(found)
 
 
-def _read_small(path: Path, tar_file: IO[bytes], member: tarfile.TarInfo, limit: int) -> bytes:
+def _at_the_top(members: dict[str, tarfile.TarInfo]) -> dict[str, tarfile.TarInfo]:
+    """Take the files of an archive that was packed with the folder around them for those of the folder."""
+    folder, _, name = next((found.rpartition("/") for found in members if found.endswith(f"/{CONFIG}")), ("", "", ""))
+    if not name or not all(found.startswith(f"{folder}/") for found in members):
+        return members
+    inner = {found.removeprefix(f"{folder}/"): member for found, member in members.items()}
+    for found, member in inner.items():
+        # NeMo looks for them at the top, and so they are written
+        member.name = found
+    return inner
+
+
+def _list_files(folder: Path) -> dict[str, tarfile.TarInfo]:
+    """Return the files of a folder that a .nemo file was unpacked into as its members; NeMo packs no others."""
+    members: dict[str, tarfile.TarInfo] = {}
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and not file.name.startswith(".") and file.suffix != ".nemo":
+            members[file.name] = tarfile.TarInfo(file.name)
+            members[file.name].size = file.stat().st_size
+            members[file.name].mtime = int(file.stat().st_mtime)
+    if len(members) > MAX_MEMBERS:
+        raise InputError(f"{folder}: has more than {MAX_MEMBERS} files; a .nemo has a few; {_ADVICE}")
+    return members
+
+
+def _require_small(path: Path, member: tarfile.TarInfo, limit: int) -> None:
     if member.size > limit:
         raise InputError(
             f"{path}: {_plain(member.name)!r} has {member.size} bytes, more than the {limit} such a file may have;"
             f" {_ADVICE}"
         )
-    tar_file.seek(member.offset_data)
-    return tar_file.read(member.size)
 
 
 def _plain(name: str) -> str:

@@ -10,7 +10,8 @@ from transformers import PreTrainedTokenizerBase
 
 from eartune.errors import InputError
 from eartune.manifest import Utterance
-from eartune.nemo.tokenizer import SPACE
+from eartune.nemo.tokenizer import normalise
+from eartune.nemo.tokenizer_pipeline import SPACE
 
 # of the letters and signs, how many the tokenizer may lack: beyond it the model is for another language
 MOST_UNKNOWN = 0.02
@@ -52,9 +53,7 @@ def measure(tokenizer: PreTrainedTokenizerBase, utterances: Sequence[Utterance])
 
 def characters_of(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> Counter[str]:
     """Count characters without white space, as the tokenizer normalises them."""
-    normalizer = tokenizer.backend_tokenizer.normalizer
-    normalise = normalizer.normalize_str if normalizer is not None else str
-    return Counter(c for text in texts for c in normalise(text) if not c.isspace() and c != SPACE)
+    return Counter(c for text in texts for c in normalise(tokenizer, text) if not c.isspace() and c != SPACE)
 
 
 def unknown_characters(tokenizer: PreTrainedTokenizerBase, characters: Sequence[str] | Counter[str]) -> list[str]:

@@ -15,7 +15,7 @@ import yaml
 from eartune.errors import InputError
 from eartune.nemo.archive import CONFIG, NemoArchive
 from eartune.nemo.more_tokens import add_to_sentencepiece
-from eartune.nemo.settings import read_settings
+from eartune.nemo.settings import LEFT_OPEN, read_settings
 from eartune.nemo.tokenizer import parse_model
 
 # where NeMo's BPE models note how many tokens they have, and which; an empty list is filled when NeMo restores
@@ -92,7 +92,7 @@ def _edits(root: Any, values: dict[str, Any], old: int, characters: str, where: 
         for name in sections:
             node, section = _child(node, name), _section(section, name)
         found, place = section.get(key), _child(node, key)
-        if place is None or not found or (path in NUMBERS and found == -1):
+        if place is None or not found or (path in NUMBERS and found in (-1, LEFT_OPEN)):
             continue
         if path in NUMBERS and found == old:
             section[key] = old + len(characters)

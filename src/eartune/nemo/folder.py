@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
+from eartune.declared_weights import require_declared
 from eartune.errors import InputError, first_line
 from eartune.nemo.features import FeatureSettings, LogMel
+from eartune.nemo.tokenizer import folder_tokenizer
 from eartune.speech_model import Network
+from eartune.weights import network_weights, require_finite
 
 
 def load_folder(
@@ -26,20 +30,25 @@ def load_folder(
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        network, report = network_class(config).from_pretrained(
+        class_here = network_class(config)
+        require_declared(folder, class_here, class_here.config_class.from_pretrained(folder))
+        tokenizer = folder_tokenizer(folder)
+        network, report = class_here.from_pretrained(
             folder,
             local_files_only=True,
             dtype=torch.float32,
             attn_implementation="sdpa",
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, StrictDataclassError) as error:
         reason = first_line(error)
         raise InputError(f"{folder}: cannot be loaded: {reason[:200]}") from None
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise InputError(f"{folder}: its weights are incomplete: {missing[0]} and {len(missing)} in all missing")
+    require_finite(network_weights(network), where=str(folder))
     # the hub's copies skip layers at random in training, which ruins a fine-tuning
     network.config.encoder_config.layerdrop = 0.0
     for module in network.modules():

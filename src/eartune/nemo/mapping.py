@@ -13,6 +13,7 @@ from eartune.nemo.encoder_weights import is_of_features
 from eartune.nemo.features import require_same_features
 from eartune.nemo.write_archive import NO_ROWS, grown
 from eartune.speech_model import Network
+from eartune.weights import is_finite, require_weights, type_name
 
 # NeMo's name -> transformers', or None for what is no weight of the network and stays as the archive has it
 NameHere = Callable[[str], str | None]
@@ -47,6 +48,7 @@ def build_network(
     """
     where = f"{archive.path}: {WEIGHTS}"
     weights = archive.weights()
+    require_weights({name: each for name, each in weights.items() if _name_here(name, name_here)}, where=where)
     state: dict[str, torch.Tensor] = {}
     others: dict[str, torch.Tensor] = {}
     for name in list(weights):
@@ -110,6 +112,11 @@ def weights_for_nemo(
             )
         if here not in converted:
             converted[here] = rearranged(here, state[here].detach().to("cpu", original.dtype))
+            if not is_finite(converted[here]):
+                raise InputError(
+                    f"{archive.path}: {here} has values that are NaN, infinite or too large for the archive's "
+                    f"{type_name(original.dtype)}; nothing was written"
+                )
         result[name] = converted[here]
     left = sorted(state.keys() - converted.keys())
     if left:

@@ -18,10 +18,12 @@ from transformers import PreTrainedTokenizerBase
 
 from eartune.errors import InputError
 from eartune.nemo.coverage import characters_of, unknown_characters
-from eartune.nemo.tokenizer import NORMAL, parse_model
+from eartune.nemo.tokenizer import SentencePieceTokenizer, build_tokenizer, parse_model
+from eartune.nemo.tokenizer_pipeline import NORMAL
 
 # kUnkPenalty of sentencepiece's src/unigram_model.cc
 UNKNOWN_PENALTY = 10.0
+_WHERE = "extend_vocabulary: the model's tokenizer"
 
 
 def lacking_characters(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> Counter[str]:
@@ -40,6 +42,9 @@ def add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, characters: str, *, fir
     What stood there, such as a blank that the network has as its last token, moves behind them. Raises InputError where
     a character has a token already, or the tokenizer has not `first` tokens.
     """
+    if isinstance(tokenizer, SentencePieceTokenizer) and first == len(tokenizer):
+        extended_model = add_to_sentencepiece(tokenizer.model, characters, where=_WHERE)
+        return build_tokenizer(extended_model, where=_WHERE)
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     model, more = state["model"], len(characters)
     if model["type"] not in ("BPE", "Unigram"):

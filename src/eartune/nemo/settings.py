@@ -13,9 +13,17 @@ import yaml
 
 from eartune.errors import InputError
 
-MAX_DEPTH = 30
-MAX_SCALAR_CHARACTERS = 10_000
+# Bounds are against files made to harm: ten times the largest value of the published models, and more.
+# 4 in all of them
+MAX_DEPTH = 50
+# 27 565 in nemotron-3.5-asr-streaming-0.6b: its vocabulary of 13 087 pieces, twice
+MAX_NODES = 300_000
+# 18; texts may be as long as the file, but numbers of base 60 (1:2:3) take time that grows with the square
+MAX_NUMBER_CHARACTERS = 1000
 _ADVICE = "download or save the model again"
+# OmegaConf's mark of a value that is still to be given
+LEFT_OPEN = "???"
+_NUMBER = re.compile(rf"[\d_:.+-]{{{MAX_NUMBER_CHARACTERS},}}", re.ASCII)
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -37,14 +45,16 @@ def read_settings(text: bytes, *, where: str) -> dict[str, Any]:
 
 def _refuse_bombs(text: bytes, where: str) -> None:
     depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
         if isinstance(event, yaml.AliasEvent):
             raise InputError(f"{where}: holds an alias (*{event.anchor}), which NeMo never writes; {_ADVICE}")
-        if isinstance(event, yaml.ScalarEvent) and len(event.value) > MAX_SCALAR_CHARACTERS:
-            raise InputError(f"{where}: holds a value of {len(event.value)} characters; {_ADVICE}")
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _NUMBER.fullmatch(event.value):
+            raise InputError(f"{where}: holds a number of {len(event.value)} characters; {_ADVICE}")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise InputError(f"{where}: is nested more than {MAX_DEPTH} deep; {_ADVICE}")
+        if number > MAX_NODES:
+            raise InputError(f"{where}: holds more than {MAX_NODES} values; {_ADVICE}")
 
 
 class Section:
@@ -61,7 +71,7 @@ class Section:
         self._values = values
 
     def get(self, key: str, default: Any) -> Any:
-        """Return a setting with its references (`${model_defaults.enc_hidden}`) followed."""
+        """Return a setting with its references (`${model_defaults.enc_hidden}`) followed, or `default` if left open."""
         self._asked.add(key)
         value = self._values.get(key, default)
         for _ in range(MAX_DEPTH):
@@ -71,7 +81,7 @@ class Section:
             value = self._root
             for part in match[1].split("."):
                 value = value.get(part) if isinstance(value, Mapping) else None
-        return value
+        return default if value == LEFT_OPEN else value
 
     def integer(self, key: str, default: int | None = None, *, least: int = 1, most: int = 10**6) -> int:
         """Return a whole number within bounds."""
@@ -129,7 +139,7 @@ class Section:
     def require_nothing_else(self, *, harmless: Collection[str]) -> None:
         """Refuse the model by the name of a setting that nobody asked for, unless it is `harmless` or empty."""
         for key, value in self._values.items():
-            if key not in self._asked and key not in harmless and value is not None:
+            if key not in self._asked and key not in harmless and value is not None and value != LEFT_OPEN:
                 raise InputError(
                     f"{self._place(str(key))} = {value!r:.80} is not known here; tune this model with NeMo itself"
                 )

@@ -17,7 +17,7 @@ from eartune.manifest import Utterance
 from eartune.nemo.archive import NemoArchive
 from eartune.nemo.coverage import require_covered
 from eartune.nemo.features import LogMel, feature_settings
-from eartune.nemo.tokenizer import build_tokenizer, tokenizer_model
+from eartune.nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer, build_tokenizer, tokenizer_model
 from eartune.runtimes.runtime import NEMO_WINDOW_S
 from eartune.speech_model import Network, Waveform, WindowKind, pad_waveforms
 from eartune.training.batching.windows import widened_s
@@ -101,6 +101,9 @@ class NemoSpeech(ABC):
         extractor = ParakeetFeatureExtractor(**asdict(self.log_mel.settings))
         extractor.save_pretrained(folder)
         self.processor(extractor).save_pretrained(folder)
+        if isinstance(self.tokenizer, SentencePieceTokenizer):
+            # what tokenizer.json is made of, and more exact
+            (folder / MODEL_FILE).write_bytes(self.tokenizer.model)
 
     @abstractmethod
     def processor(self, extractor: ParakeetFeatureExtractor) -> ProcessorMixin:

@@ -1,30 +1,51 @@
-"""SentencePiece models as fast tokenizers of Hugging Face, which give the same tokens and the same text.
+"""SentencePiece models as tokenizers of transformers: tokens and texts are those of the library sentencepiece itself.
 
-Format: sentencepiece_model.proto of google/sentencepiece. Symbols that a model was trained with whole (`<|en|>`) are
-found in text as SentencePiece finds them, after the space that it puts before each text.
-Two differences are known: a unigram model takes the letters `<unk>` in a text for the unknown token, and a mark that is
-combined with a character of compatibility (an accent on a superscript) is lost.
+Format: sentencepiece_model.proto of google/sentencepiece.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import sentencepiece
 from google.protobuf.message import DecodeError
-from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
-from tokenizers.models import BPE, Unigram
-from transformers import PreTrainedTokenizerFast
-from transformers.convert_slow_tokenizer import generate_merges, import_protobuf
+from tokenizers import normalizers
+from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import import_protobuf
 
-from eartune.errors import InputError
-from eartune.nemo.archive import NemoArchive
+from eartune.errors import InputError, first_line
+from eartune.nemo.archive import MAX_FILE_BYTES, NemoArchive
+from eartune.nemo.tokenizer_pipeline import BPE_MODEL, SPACE, UNIGRAM_MODEL, UNKNOWN, UNUSED, pipeline
 
-SPACE = "▁"
-UNKNOWN_TEXT = " ⁇ "
-# of sentencepiece_model.proto
-_UNIGRAM, _BPE = 1, 2
-NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
+# the name that transformers gives to the SentencePiece model in a folder
+MODEL_FILE = "tokenizer.model"
+
+
+class SentencePieceTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
+    """A tokenizer that is sentencepiece; `backend_tokenizer` is the pipeline that stands for it in a saved folder.
+
+    Special tokens in a text are text to it.
+    """
+
+    model: bytes
+    processor: sentencepiece.SentencePieceProcessor
+    # what is left out of a text where that is asked for
+    special: frozenset[int]
+
+    def _encode_plus(self, text: str | Sequence[str], **_: Any) -> BatchEncoding:
+        texts = [text] if isinstance(text, str) else list(text)
+        found = self.processor.encode(texts)
+        return BatchEncoding({"input_ids": found[0] if isinstance(text, str) else found})
+
+    def _decode(self, token_ids: int | Iterable[int], skip_special_tokens: bool = False, **_: Any) -> str:
+        tokens = [token_ids] if isinstance(token_ids, int) else [int(token) for token in token_ids]
+        left_out = self.special if skip_special_tokens else ()
+        # a network may have more rows than there are pieces
+        known = range(self.processor.get_piece_size())
+        text: str = self.processor.decode([token for token in tokens if token in known and token not in left_out])
+        return text
 
 
 def tokenizer_model(archive: NemoArchive) -> bytes:
@@ -34,35 +55,53 @@ def tokenizer_model(archive: NemoArchive) -> bytes:
     return archive.file(str(settings.get("model_path", "tokenizer.model")))
 
 
-def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> PreTrainedTokenizerFast:
+def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> SentencePieceTokenizer:
     """Return a tokenizer for the bytes of a tokenizer.model; `special_tokens` are such as eos_token="<|endoftext|>".
 
-    Special tokens in a text are text to it, as for SentencePiece. Raises InputError, beginning with `where`, for bytes
-    that are no such model and for kinds of models that NeMo's recipes do not make.
+    Raises InputError, beginning with `where`, for bytes that are no such model and for kinds of models that NeMo's
+    recipes do not make.
     """
     proto = parse_model(model, where)
-    tokenizer = Tokenizer(_model(proto))
-    tokenizer.normalizer = normalizers.Sequence(_normalizers(proto.normalizer_spec))
-    whole = [piece.piece for piece in proto.pieces if piece.type == _USER_DEFINED]
-    if whole:
-        longest_first = "|".join(re.escape(symbol) for symbol in sorted(whole, key=len, reverse=True))
-        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(longest_first), "isolated")
-    unknown = next(piece.piece for piece in proto.pieces if piece.type == _UNKNOWN)
-    tokenizer.decoder = decoders.Sequence(
-        [
-            decoders.Replace(unknown, UNKNOWN_TEXT),
-            decoders.Fuse(),
-            decoders.Replace(Regex(rf"\A{SPACE}+"), ""),
-            decoders.Replace(SPACE, " "),
-        ]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token=unknown,
+    tokenizer = SentencePieceTokenizer(
+        tokenizer_object=pipeline(proto),
+        unk_token=next(piece.piece for piece in proto.pieces if piece.type == UNKNOWN),
         clean_up_tokenization_spaces=False,
         split_special_tokens=True,
         **special_tokens,
     )
+    tokenizer.model, tokenizer.processor = model, _processor(model, where)
+    tokenizer.special = frozenset(tokenizer.all_special_ids)
+    return tokenizer
+
+
+def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a Hugging Face folder: sentencepiece itself where its tokenizer.model lies there too."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    file = folder / MODEL_FILE
+    if not file.is_file() or file.stat().st_size > MAX_FILE_BYTES:
+        return _composing(tokenizer)
+    found = build_tokenizer(file.read_bytes(), where=str(file))
+    if not found.get_vocab().items() <= tokenizer.get_vocab().items():
+        # what was made of tokenizer.json alone since is what counts
+        return _composing(tokenizer)
+    found.special |= {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return found
+
+
+def _composing(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Have letters composed with their marks, as sentencepiece does: Precompiled takes two marks for one."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    if "Precompiled" in repr(normalizer) and "NFC()" not in repr(normalizer):
+        tokenizer.backend_tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizer])
+    return tokenizer
+
+
+def normalise(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """Return a text as the tokenizer normalises it before it is cut."""
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        return str(tokenizer.processor.normalize(text))
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    return text if normalizer is None else str(normalizer.normalize_str(text))
 
 
 def piece_ids(model: bytes, *, where: str) -> dict[str, int]:
@@ -80,44 +119,26 @@ def parse_model(model: bytes, where: str) -> Any:
         proto.ParseFromString(model)
     except DecodeError:
         raise InputError(f"{where}: is no SentencePiece model, or a damaged one; save the model again") from None
-    kinds = {piece.type for piece in proto.pieces}
-    if proto.trainer_spec.model_type not in (_UNIGRAM, _BPE) or _UNKNOWN not in kinds:
+    kinds = {piece.type: piece.piece for piece in proto.pieces}
+    if proto.trainer_spec.model_type not in (UNIGRAM_MODEL, BPE_MODEL) or UNKNOWN not in kinds:
         raise InputError(f"{where}: is no SentencePiece model of the types unigram and bpe; tune it with NeMo")
-    if kinds - {NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED}:
-        raise InputError(f"{where}: falls back to bytes or has unused pieces: not supported; tune it with NeMo")
-    spec = proto.normalizer_spec
-    if not (spec.add_dummy_prefix and spec.escape_whitespaces and spec.remove_extra_whitespaces):
+    if UNUSED in kinds:
+        raise InputError(f"{where}: has unused pieces ({kinds[UNUSED]!r}), which is not supported; tune it with NeMo")
+    if not proto.normalizer_spec.escape_whitespaces:
         raise InputError(
-            f"{where}: keeps spaces as they are (add_dummy_prefix, remove_extra_whitespaces or escape_whitespaces off),"
-            " which is not supported; tune this model with NeMo"
+            f"{where}: escape_whitespaces is off, so spaces are no {SPACE}, which is not supported; tune it with NeMo"
         )
     if proto.trainer_spec.treat_whitespace_as_suffix:
         raise InputError(f"{where}: treats spaces as suffixes, which is not supported; tune this model with NeMo")
+    if proto.denormalizer_spec.precompiled_charsmap:
+        raise InputError(
+            f"{where}: rewrites decoded text (denormalizer_spec), which is not supported; tune it with NeMo"
+        )
     return proto
 
 
-def _model(proto: Any) -> BPE | Unigram:
-    pieces = [(piece.piece, piece.score) for piece in proto.pieces]
-    unknown = next(number for number, piece in enumerate(proto.pieces) if piece.type == _UNKNOWN)
-    if proto.trainer_spec.model_type == _UNIGRAM:
-        return Unigram(pieces, unk_id=unknown, byte_fallback=False)
-    vocabulary = {piece: number for number, (piece, _) in enumerate(pieces)}
-    atoms = {piece.piece for piece in proto.pieces if piece.type != NORMAL}
-    return BPE(
-        vocabulary,
-        generate_merges(vocabulary, pieces, skip_tokens=atoms),
-        unk_token=pieces[unknown][0],
-        fuse_unk=True,
-        # a symbol that stands alone is not merged from its letters
-        ignore_merges=True,
-    )
-
-
-def _normalizers(spec: Any) -> list[Any]:
-    steps: list[Any] = [normalizers.Precompiled(spec.precompiled_charsmap)] if spec.precompiled_charsmap else []
-    return [
-        *steps,
-        normalizers.Replace(Regex(rf"\A +|[ {SPACE}]+\z"), ""),
-        normalizers.Replace(Regex(" +"), SPACE),
-        normalizers.Prepend(SPACE),
-    ]
+def _processor(model: bytes, where: str) -> sentencepiece.SentencePieceProcessor:
+    try:
+        return sentencepiece.SentencePieceProcessor(model_proto=model)
+    except RuntimeError as error:
+        raise InputError(f"{where}: sentencepiece cannot read it ({first_line(error)[:120]}); save it again") from None

@@ -31,6 +31,7 @@ from eartune.runtimes.runtime import (
 )
 from eartune.runtimes.torch_threads import torch_threads
 from eartune.speech_model import Waveform
+from eartune.weights import network_weights, require_finite
 
 # Whisper's own temperatures and thresholds; a compression ratio of tokens, as in transformers' documentation
 FALLBACK: dict[str, Any] = {
@@ -55,6 +56,7 @@ class _Folder(Opened):
             self._processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
             loader = getattr(transformers, self.loader)
             self._model = loader.from_pretrained(folder, local_files_only=True, dtype="auto").to(device).eval()
+        require_finite(network_weights(self._model), where=str(folder))
         self._task, self._num_threads, self._device = task, num_threads, device
 
     def _moved(self, inputs: Any) -> Any:

@@ -1,9 +1,8 @@
-"""What happens beside training: metrics files, progress, interruption, and a stop where the loss is no number."""
+"""What happens beside training: metrics files, progress, and interruption."""
 
 from __future__ import annotations
 
 import csv
-import math
 import signal
 import threading
 import time
@@ -16,7 +15,6 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from eartune.errors import EartuneError
 from eartune.files import write_text_atomic
 from eartune.reporting import Reporter, Task
 
@@ -160,16 +158,3 @@ class LastStep(TrainerCallback):  # type: ignore[misc]
         if state.global_step >= state.max_steps:
             control.should_save = True
             control.should_evaluate = args.eval_strategy != "no"
-
-
-class LossGuard(TrainerCallback):  # type: ignore[misc]
-    """Ends a run whose loss is no longer a number, before it overwrites anything good."""
-
-    def on_log(
-        self, _: TrainingArguments, state: TrainerState, __: TrainerControl, logs: dict[str, Any], **___: Any
-    ) -> None:
-        if not math.isfinite(logs.get("loss", 0.0)):
-            raise EartuneError(
-                f"the loss is {logs['loss']} at step {state.global_step}: training diverged. Lower learning_rate, "
-                "raise warmup_steps, or use precision bf16 instead of fp16; the checkpoints before are kept"
-            )

@@ -55,15 +55,23 @@ def resolve_precision(wanted: Literal["auto", "bf16", "fp16", "fp32"], device: t
     return wanted
 
 
+def describe_precision(precision: Precision, device: torch.device) -> str:
+    """Name the arithmetic, and say where it is chosen against what the processor is good at."""
+    if precision == "bf16" and device.type == "cpu" and not computes_bf16(device):
+        return "bf16, which this processor has no instructions for and imitates: precision fp32 is faster here"
+    return precision
+
+
 def computes_bf16(device: torch.device) -> bool:
     """Tell whether the device has instructions for bf16, and does not only imitate it."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         capabilities = torch.backends.cpu.get_cpu_capability()
-        return (
-            bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()) and "512" in capabilities
-        )
+        has_instructions = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        # oneDNN multiplies the matrices, and may be told to leave instructions out
+        is_used = torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return bool(has_instructions and is_used) and "512" in capabilities
     return False
 
 

@@ -24,6 +24,7 @@ from eartune.training.batching.epochs import Epochs
 from eartune.training.batching.loader import StepLoader, raise_unreadable
 from eartune.training.batching.plan import Step
 from eartune.training.decoding import Stopped
+from eartune.training.divergence import DivergenceGuard
 from eartune.training.forward import Forward
 from eartune.training.layer_rates import slow_down_lower_layers
 from eartune.training.memory import is_out_of_memory, not_even_one, release_memory
@@ -66,6 +67,8 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         self.reporter = reporter
         self.lowest_lr = lowest_lr
         self.also_logged = also_logged
+        # the last of all callbacks, so that it knows what the others ask for
+        self.divergence = DivergenceGuard(forward.speech.network)
         self.audio_seconds = 0.0
         self.waited_seconds = 0.0
         super().__init__(
@@ -73,7 +76,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
             args=arguments,
             train_dataset=train,
             eval_dataset=None if validation is None else validation.utterances,
-            callbacks=list(callbacks),
+            callbacks=[*callbacks, self.divergence],
         )
         # the base class adds its own printing of logs
         self.callback_handler.callbacks = [
@@ -141,6 +144,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
             loss = self.forward.training_loss(batches) / num_answers
             self.accelerator.backward(loss)
             averaged += loss.detach()
+        self.divergence.note_loss(averaged)
         return averaged
 
     def _halve(self, divided: Sequence[list[Batch]]) -> None:
@@ -174,7 +178,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         """Decode and score the validation speech; an interruption leaves the metrics empty and ends training."""
         assert self.validation is not None
         try:
-            metrics = self.validation.metrics() | {"epoch": self.state.epoch or 0.0}
+            metrics = self.validation.metrics(step=self.state.global_step) | {"epoch": self.state.epoch or 0.0}
         except Stopped:
             return {}
         self.log(metrics)
@@ -198,6 +202,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint aside and rename it, so that a checkpoint that is there is whole."""
+        self.divergence.require_finite_weights(self.state.global_step)
         name = f"checkpoint-{self.state.global_step}"
         final = self.run.checkpoints / name
         shutil.rmtree(self._staging, ignore_errors=True)
@@ -225,6 +230,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
 
     def _write_model(self, folder: Path, metrics: dict[str, float]) -> None:
         """Write the model as it is now for later verbs, in place of the one before."""
+        self.divergence.require_finite_weights(self.state.global_step)
         with new_directory(folder, replace=True) as aside:
             if isinstance(self.model, PeftModel):
                 save_adapter(self.model, aside, initial=self.adaptation.initial, unfrozen=self.adaptation.unfrozen)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from eartune.config.sections import ValidationSection
+from eartune.errors import EartuneError
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter
 from eartune.scoring import Scores, hypothesis_remarks, reference_remarks, score
 from eartune.speech_model import DecodeOptions
 from eartune.training.batching.batches import SpeechDataset, in_order
 from eartune.training.decoding import Stopped, decode_utterances
+from eartune.training.divergence import ADVICE
 from eartune.training.forward import Forward
 
 
@@ -28,9 +30,12 @@ class Validation:
     reporter: Reporter
     _told: set[str] = field(default_factory=set)
 
-    def metrics(self) -> dict[str, float]:
-        """Measure eval_loss, and eval_wer and eval_cer where decoding is asked for. Raises Stopped."""
-        found = {"eval_loss": self._loss()}
+    def metrics(self, *, step: int) -> dict[str, float]:
+        """Measure eval_loss, and eval_wer and eval_cer where decoding is asked for, after a step of training.
+
+        Raises Stopped, and EartuneError where the loss is not finite.
+        """
+        found = {"eval_loss": self._loss(step)}
         if self.options.predict_with_generate:
             scores = self._scores()
             self._tell(scores)
@@ -77,8 +82,8 @@ class Validation:
         """The utterances with their tokens, those of like length together, for short windows."""
         return SpeechDataset(sorted(self.utterances, key=lambda u: -u.duration_s), self.forward.speech)
 
-    def _loss(self) -> float:
-        """Average the loss over all tokens."""
+    def _loss(self, step: int) -> float:
+        """Average the loss over all tokens; NaN where there are none."""
         speech, dataset = self.forward.speech, self._dataset
         width_s = partial(speech.shown_s, window=self.options.eval_window)
         batch_size = self.options.per_device_eval_batch_size
@@ -94,4 +99,8 @@ class Validation:
                 count += batch.num_answers
         finally:
             speech.network.train(was_training)
-        return summed / count if count else math.nan
+        if not count:
+            return math.nan
+        if not math.isfinite(summed):
+            raise EartuneError(f"the validation loss is {summed / count} after step {step}: {ADVICE}")
+        return summed / count

@@ -28,7 +28,7 @@ from eartune.scoring import (
 )
 from eartune.scoring.scores import rate_or_none
 from eartune.speech_model import DecodeOptions, WindowKind
-from eartune.training.device import best_device, choose_gpu, resolve_precision
+from eartune.training.device import best_device, choose_gpu, describe_precision, resolve_precision
 from eartune.verbs.listen import Artefact, Listener, find_artefact, listen, refuse_for_artefacts
 from eartune.verbs.open_model import Checkpoint, Located, locate, original_base
 from eartune.verbs.quiet import quieten_libraries
@@ -118,9 +118,11 @@ def evaluate(
         )
     manifest = read_manifest(data, default_language=found.language, skip_bad=skip_bad)
     choose_gpu(gpu)
-    listening = partial(
-        listen, batch_size=batch_size, options=chosen, precision=resolve_precision(precision, best_device())
-    )
+    device = best_device()
+    arithmetic = resolve_precision(precision, device)
+    if describe_precision(arithmetic, device) != arithmetic:
+        report.line(f"precision: {describe_precision(arithmetic, device)}")
+    listening = partial(listen, batch_size=batch_size, options=chosen, precision=arithmetic)
     with listening(found) as listener:
         utterances, unusable, odd = _usable(manifest.utterances, listener, skip_bad=skip_bad, report=report)
         about_data = (

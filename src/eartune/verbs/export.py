@@ -108,7 +108,7 @@ def _original_archive(located: Located) -> Path:
     base = located.base
     recorded = located.origin.get("base_model") or {}
     for kind, path in ((base.kind, base.path), (recorded.get("kind"), Path(recorded.get("path", "")))):
-        if kind == "nemo" and path.is_file():
+        if kind == "nemo" and path.exists():
             return path
     raise InputError(
         f"{located.spec}: did not begin as a .nemo file here; name the one to take configuration and tokenizer from: "

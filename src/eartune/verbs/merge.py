@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from eartune.base_model import BaseModel
-from eartune.errors import EartuneError, InputError
+from eartune.errors import EartuneError, InputError, first_line
 from eartune.families.registry import family
 from eartune.files import new_directory
 from eartune.reporting import Reporter, Silent
@@ -18,6 +19,9 @@ from eartune.speech_model import SpeechModel
 from eartune.training.adaptation.adapter_files import MERGE_TOLERANCE, logits
 from eartune.training.adaptation.adapter_files import merge as merge_adapter
 from eartune.verbs.open_model import Checkpoint, Located, adapted_network, locate, open_located
+from eartune.weights import network_weights, require_finite
+
+FAILED_ADVICE = "its training has failed: train again with a lower learning_rate"
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,17 @@ def open_merged(located: Located) -> tuple[SpeechModel, Answers]:
     probe = speech.probe_inputs()
     answers = Answers(located, probe, logits(speech.network, probe, dtype=torch.float32))
     if located.is_adapter:
-        speech.network = merge_adapter(adapted_network(speech))
+        speech.network = _merged(speech, located)
+        require_finite(network_weights(speech.network), where=f"{located.folder}", advice=FAILED_ADVICE)
     return speech, answers
+
+
+def _merged(speech: SpeechModel, located: Located) -> nn.Module:
+    try:
+        return merge_adapter(adapted_network(speech))
+    except ValueError as error:
+        # PEFT's word for weights that are not finite once they are added up
+        raise InputError(f"{located.folder}: cannot be merged: {first_line(error)[:200]}; {FAILED_ADVICE}") from None
 
 
 def write_folder(located: Located, out: Path, *, replace: bool) -> float:

@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
 
-from eartune.base_model import BaseModel
+from eartune.base_model import BaseModel, weight_files
 from eartune.config import TrainConfig
+from eartune.declared_weights import require_weight_file
 from eartune.errors import InputError, Interrupted
 from eartune.families.registry import family
 from eartune.files import new_file, write_json_atomic, write_text_atomic
@@ -26,9 +27,9 @@ from eartune.training.adaptation.trainable import Adaptation, make_trainable
 from eartune.training.arguments import learning_rate_floor, training_arguments
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.epochs import Epochs, plan_epochs
-from eartune.training.callbacks import Interruption, LastStep, LossGuard, MetricsFile, ProgressLine, TensorBoardFiles
+from eartune.training.callbacks import Interruption, LastStep, MetricsFile, ProgressLine, TensorBoardFiles
 from eartune.training.compiling import compile_layers
-from eartune.training.device import best_device, choose_gpu, describe_device, resolve_precision
+from eartune.training.device import best_device, choose_gpu, describe_device, describe_precision, resolve_precision
 from eartune.training.encoder_cache import open_cache
 from eartune.training.forward import Forward
 from eartune.training.memory import fit_into_memory
@@ -98,7 +99,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
         report.line(f"{run.root}: this run is finished; nothing to do (--overwrite trains it again)")
         _write_models(config, run, report, config.run.export)
         return _finished_run(config, run, state.finished)
-    report.line(f"device: {describe_device(device)}, {precision}")
+    report.line(f"device: {describe_device(device)}, {describe_precision(precision, device)}")
     dataset = SpeechDataset(data.train, speech)
     epochs = plan_epochs(config, dataset.clips(), speech, device)
     arguments = training_arguments(
@@ -219,7 +220,6 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
             *_memory_report(config, report),
             interruption,
             LastStep(),
-            LossGuard(),
             *_early_stopping(config),
         ],
         lowest_lr=learning_rate_floor(config),
@@ -229,6 +229,8 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
         trainer.add_callback(callback)
     progress.trained_audio_s = lambda: trainer.audio_seconds
     if checkpoint is not None:
+        for path in weight_files(checkpoint):
+            require_weight_file(path)
         report.line(f"going on from {checkpoint.name}")
     began = time.monotonic()
     with interruption.listening(), progress.stack:

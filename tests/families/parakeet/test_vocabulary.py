@@ -20,6 +20,7 @@ from eartune.families.parakeet.segments import text_of
 from eartune.families.parakeet.vocabulary import added_since, extend, lacking
 from eartune.manifest import Utterance, read_manifest
 from eartune.nemo.archive import read_archive
+from eartune.nemo.tokenizer import MODEL_FILE
 from eartune.training.batching.batches import SpeechDataset, answers, encoder_inputs
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Placed, Window
@@ -164,6 +165,7 @@ def test_letters_that_are_doubled_are_written_twice_by_the_hubs_tokenizers_too(
 ) -> None:
     """The class of the hub's folders joins equal tokens by itself, as for the frames of a CTC."""
     open_tiny(tiny_nemo["tdt"], NEW).save(tmp_path)
+    (tmp_path / MODEL_FILE).unlink()
     path = tmp_path / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(settings | {"tokenizer_class": "ParakeetTokenizer"}), encoding="utf-8")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from eartune.errors import InputError
+from eartune.families.parakeet.loss import summed_loss
 from eartune.families.parakeet.network import ParakeetForRNNTWithCTC, ParakeetForTDTWithCTC, prepare_network
 from eartune.families.parakeet.weights import from_nemo, to_nemo
 from eartune.nemo.archive import read_archive
@@ -133,6 +134,33 @@ def test_how_nemo_trains_is_kept_in_the_configuration(tiny_nemo: dict[str, Path]
     assert not hasattr(ParakeetForRNNTWithCTC, "durations")
 
 
+@pytest.mark.parametrize("left_open", [None, "???", -1])
+@pytest.mark.parametrize("vocabulary", [[], None])
+def test_settings_that_nemo_fills_in_may_be_left_open(tmp_path: Path, left_open: Any, vocabulary: Any) -> None:
+    head = {"feat_in": left_open, "num_classes": left_open, "vocabulary": vocabulary}
+    changes = {f"aux_ctc__decoder__{name}": value for name, value in head.items()}
+    joint: dict[str, Any] = {
+        "joint__num_classes": left_open,
+        "joint__jointnet": {"joint_hidden": 12, "activation": "relu"},
+    }
+    archive = read_archive(write_tiny_nemo(tmp_path / "model.nemo", "hybrid", **changes, **joint))
+    network = from_nemo(archive)
+    assert network.aux_ctc_head.out_channels == network.config.vocab_size
+    written = to_nemo(network.state_dict(), archive)
+    assert all(torch.equal(written[name], value) for name, value in archive.weights().items())
+
+
+@pytest.mark.parametrize(("name", "kwargs"), [("default", "warprnnt_numba_kwargs"), ("warprnnt", "warprnnt_kwargs")])
+def test_an_rnnt_is_trained_with_its_fast_emit(tmp_path: Path, name: str, kwargs: str) -> None:
+    loss = {"loss_name": name, kwargs: {"fastemit_lambda": 0.5, "clamp": -1.0}, "tdt_kwargs": {"fastemit_lambda": 0.9}}
+    plain = from_nemo(read_archive(write_tiny_nemo(tmp_path / "plain.nemo", "rnnt")))
+    fast = from_nemo(read_archive(write_tiny_nemo(tmp_path / "fast.nemo", "rnnt", loss=loss)))
+    batch = probe(plain)
+    batch |= {"attention_mask": torch.ones(batch["input_features"].shape[:2], dtype=torch.bool)}
+    batch |= {"answers_per_row": torch.full((len(batch["input_features"]),), batch["decoder_input_ids"].shape[1])}
+    torch.testing.assert_close(summed_loss(fast, [batch]), 1.5 * summed_loss(plain, [batch]))
+
+
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("ctc", {"target": "nemo.collections.asr.models.EncDecCTCModel"}, "a model of class 'EncDecCTCModel'"),
     ("ctc", {"adapters": {"a": {}}}, "adapters are attached"),
@@ -173,6 +201,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("tdt", {"decoder__prednet__rnn_hidden_size": 64}, "decoder.prednet.rnn_hidden_size is 64"),
     ("tdt", {"loss__tdt_kwargs__durations": [0, 1]}, "has 2 durations and the joint network 5"),
     ("tdt", {"loss__loss_name": "multiblank_rnnt"}, "loss.loss_name is 'multiblank_rnnt'"),
+    ("rnnt", {"loss__streaming_loss_weight": 0.7}, "loss.streaming_loss_weight = 0.7 is not known here"),
+    ("tdt", {"loss__streaming_loss_weight": 0.7}, "loss.streaming_loss_weight = 0.7 is not known here"),
     ("rnnt", {"loss__loss_name": "graph_rnnt"}, "loss.loss_name is 'graph_rnnt'"),
     ("hybrid", {"aux_ctc__decoder__num_classes": 12}, "aux_ctc.decoder has 12 tokens"),
     ("ctc", {"tokenizer__type": "agg"}, "tokenizer.type is 'agg'"),
@@ -204,6 +234,9 @@ def test_what_transformers_does_not_compute_is_refused_by_name(
         ("decoder.prediction.embed.weight", torch.ones(161, 12), "the embedding of its blank is not zero"),
         ("joint.pred.bias", None, r"1 weights are missing, such as decoder\.decoder_projector\.bias"),
         ("stray.weight", torch.zeros(1), r"1 weights are without a place, such as stray\.weight"),
+        ("joint.pred.bias", torch.full((12,), torch.nan), r"12 of the 12 values of joint\.pred\.bias are NaN or inf"),
+        ("joint.pred.bias", torch.zeros(12, dtype=torch.complex64), r"joint\.pred\.bias is complex64, and weights"),
+        ("joint.pred.bias", torch.zeros(12, dtype=torch.int64), r"joint\.pred\.bias is int64, and weights"),
     ],
 )
 def test_weights_that_are_not_those_of_the_configuration_are_refused(
@@ -221,6 +254,15 @@ def test_weights_of_another_model_are_not_written(tiny_nemo: dict[str, Path]) ->
     state = from_nemo(tdt).state_dict() | {"encoder.lora_A.weight": torch.zeros(1)}
     with pytest.raises(InputError, match=r"has no place for encoder\.lora_A\.weight"):
         to_nemo(state, tdt)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(torch.float32, float("nan")), (torch.float16, 1e5)])
+def test_values_that_the_archive_cannot_hold_are_not_written(tmp_path: Path, dtype: torch.dtype, value: float) -> None:
+    archive = read_archive(write_tiny_nemo(tmp_path / "model.nemo", "tdt", dtype=dtype))
+    network = from_nemo(archive)
+    network.joint.head.bias.data[0] = value
+    with pytest.raises(InputError, match=r"joint\.head\.bias has values that are NaN, infinite or too large"):
+        to_nemo(network.state_dict(), archive)
 
 
 def test_a_tokenizer_of_another_size_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
+@pytest.mark.any_processor
 @pytest.mark.parametrize("scaling", [1.0, 0.25, None])
 def test_values_and_gradients_are_those_of_float64(scaling: float | None, in_parts: list[int]) -> None:
     parts, exact = tensors(20, 30, torch.bfloat16), tensors(20, 30, torch.bfloat16)

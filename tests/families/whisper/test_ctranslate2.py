@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from eartune.errors import InputError
-from eartune.families.whisper.ctranslate2 import write_ctranslate2
+from eartune.families.whisper.ctranslate2 import Quantization, write_ctranslate2
 from eartune.families.whisper.load import find, load
 from eartune.runtimes.faster_whisper import FILES, FasterWhisper
 from tests.tiny import LARGE_V3_VOCABULARY, write_openai_checkpoint
@@ -55,6 +55,17 @@ def test_every_quantization_opens_and_leaves_the_network_as_it_was(
     write_ctranslate2(speech, tmp_path / "out", quantization=quantization)
     assert all(torch.equal(value, before[name]) for name, value in speech.network.state_dict().items())
     assert FasterWhisper(tmp_path / "out").arithmetic in ct2.get_supported_compute_types("cpu")
+
+
+@pytest.mark.parametrize("quantization", ["float16", "int8_float16"])
+def test_values_that_float16_cannot_hold_are_refused_by_name(
+    quantization: Quantization, tiny_model: Path, tmp_path: Path
+) -> None:
+    speech = load(find(str(tiny_model)))
+    speech.network.model.encoder.conv1.bias.data[0] = 1e5
+    with pytest.raises(InputError, match=r"weight model\.encoder\.conv1\.bias has values that float16 cannot hold"):
+        write_ctranslate2(speech, tmp_path / "out", quantization=quantization)
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_ctranslate2_it_says_what_to_install(

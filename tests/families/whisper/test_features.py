@@ -64,6 +64,7 @@ def test_a_recording_longer_than_a_window_has_more_frames() -> None:
     torch.testing.assert_close(found[..., : frames - 2], expected.input_features[..., :-2], atol=1e-5, rtol=0)
 
 
+@pytest.mark.any_processor
 def test_features_are_float32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = LogMel(80)(pad_waveforms([clip(SECONDS)]))

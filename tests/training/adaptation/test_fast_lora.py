@@ -122,6 +122,7 @@ def test_outputs_and_gradients_are_pefts(options: dict[str, Any], dropout: float
     check_equal(step(fast(network), autocast=autocast), expected, tolerance=0.02 if autocast else 2e-6)
 
 
+@pytest.mark.any_processor
 @pytest.mark.parametrize("use_dora", [False, True])
 def test_rounding_to_bf16_strays_about_as_far_as_pefts(use_dora: bool) -> None:
     network = adapted(use_dora=use_dora)

@@ -9,6 +9,7 @@ import torch
 from transformers import GenerationConfig, ParakeetForCTC, ParakeetForRNNT, ParakeetForTDT
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderCTCHead
 
+from eartune.families.parakeet.lstm import PredictionLSTM
 from eartune.nemo.dropouts import attach_dropouts
 from eartune.speech_model import Network
 
@@ -50,10 +51,11 @@ def prepare_network(network: Network) -> None:
     """Give a network that was just built or loaded what its configuration says and transformers does not do.
 
     Dropouts as in NeMo; the blank's embedding, with which each hypothesis begins, stays at zero;
-    a transducer's decoding never answers with a duration.
+    a transducer's decoding never answers with a duration; its LSTM runs under autocast on any processor.
     """
     attach_dropouts(network)
     if hasattr(network, "joint"):
+        network.decoder.lstm.__class__ = PredictionLSTM
         network.decoder.lstm.dropout = getattr(network.config, "prediction_dropout", 0.0)
         _read_blank(network)
 

@@ -101,12 +101,16 @@ def _ctc_config(archive: NemoArchive) -> ParakeetCTCConfig:
 def _ctc_classes(archive: NemoArchive, name: str) -> int:
     head = archive.section(name)
     head.require_class("ConvASRDecoder")
-    head.require("feat_in", None, encoder_config(archive).hidden_size)
+    # NeMo fills in what is left open when it restores a model, and may save it as it was
+    head.require("feat_in", None, None, -1, encoder_config(archive).hidden_size)
     head.require("add_blank", True, True)
     vocabulary = head.get("vocabulary", None)
-    num_classes = head.integer("num_classes", least=-1)
+    left_open = head.get("num_classes", None) is None
+    num_classes = -1 if left_open else head.integer("num_classes", least=-1)
     head.require_nothing_else(harmless={"init_mode"})
-    return len(vocabulary) if num_classes <= 0 and isinstance(vocabulary, list) else num_classes
+    if num_classes > 0:
+        return num_classes
+    return len(vocabulary) if vocabulary and isinstance(vocabulary, list) else _num_pieces(archive)
 
 
 def _transducer_class(config: ParakeetRNNTConfig, *, with_ctc: bool) -> type:
@@ -136,14 +140,14 @@ def _transducer_config(archive: NemoArchive, *, with_ctc: bool) -> ParakeetRNNTC
     joint = archive.section("joint")
     joint.require_class("RNNTJoint")
     joint.require("masking_prob", -1.0, -1.0, -1, 0.0, 0)
-    joint.require("num_classes", None, num_tokens)
+    joint.require("num_classes", None, None, -1, num_tokens)
     num_extra = joint.integer("num_extra_outputs", 0, least=0)
     joint.get("jointnet", None)
     joint.require_nothing_else(harmless=_HARMLESS_IN_JOINT)
     network = archive.section("joint.jointnet")
     network.require("joint_hidden", None, hidden_size)
-    network.require("pred_hidden", None, hidden_size)
-    network.require("encoder_hidden", None, encoder.hidden_size)
+    network.require("pred_hidden", None, None, hidden_size)
+    network.require("encoder_hidden", None, None, encoder.hidden_size)
     network.require("activation", None, "relu", "sigmoid", "tanh")
     activation = network.get("activation", None)
     joint_dropout = network.rate("dropout", 0.0)
@@ -176,13 +180,31 @@ def _transducer_config(archive: NemoArchive, *, with_ctc: bool) -> ParakeetRNNTC
         settings["aux_ctc_loss_weight"] = auxiliary.rate("ctc_loss_weight", 0.5)
     if num_extra:
         return ParakeetTDTConfig(**settings, **_durations(archive, num_extra))
-    archive.section("loss").require("loss_name", "default", *_RNNT_LOSSES)
-    return ParakeetRNNTConfig(**settings)
+    return ParakeetRNNTConfig(**settings, **_rnnt_loss(archive))
+
+
+def _rnnt_loss(archive: NemoArchive) -> dict[str, Any]:
+    loss = archive.section("loss")
+    loss.require("loss_name", "default", *_RNNT_LOSSES)
+    loss.require_nothing_else(harmless=_settings_of_losses(archive))
+    name = loss.get("loss_name", "default")
+    kwargs = f"{'warprnnt_numba' if name == 'default' else name}_kwargs"
+    if loss.get(kwargs, None) is None:
+        return {}
+    fast_emit = archive.section(f"loss.{kwargs}").number("fastemit_lambda", 0.0)
+    # under the name that a TDT has it by
+    return {"tdt_loss": {"fastemit_lambda": fast_emit}} if fast_emit else {}
+
+
+def _settings_of_losses(archive: NemoArchive) -> list[str]:
+    # NeMo keeps those of the losses that are not chosen
+    return [key for key in archive.config["loss"] if str(key).endswith("_kwargs")]
 
 
 def _durations(archive: NemoArchive, num_extra: int) -> dict[str, Any]:
     loss = archive.section("loss")
     loss.require("loss_name", None, "tdt", "tdt_pytorch")
+    loss.require_nothing_else(harmless=_settings_of_losses(archive))
     tdt = archive.section(f"loss.{loss.get('loss_name', None)}_kwargs")
     durations = tdt.integers("durations")
     if len(durations) != num_extra:
@@ -205,8 +227,12 @@ def _require_silent_start(network: Network, archive: NemoArchive) -> None:
         )
 
 
+def _num_pieces(archive: NemoArchive) -> int:
+    return len(piece_ids(tokenizer_model(archive), where=f"{archive.path}: tokenizer"))
+
+
 def _require_tokens(network: Network, archive: NemoArchive) -> None:
-    num_pieces = len(piece_ids(tokenizer_model(archive), where=f"{archive.path}: tokenizer"))
+    num_pieces = _num_pieces(archive)
     if num_pieces + 1 != network.config.vocab_size:
         raise InputError(
             f"{archive.path}: its tokenizer has {num_pieces} tokens and its network {network.config.vocab_size - 1}; "

@@ -11,10 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import torch
+
 from eartune.errors import InputError
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.standard import require_standard
 from eartune.files import new_directory
+from eartune.weights import network_weights
 
 Quantization: TypeAlias = Literal[
     "float32", "float16", "bfloat16", "int16", "int8", "int8_float32", "int8_float16", "int8_bfloat16"
@@ -32,9 +35,19 @@ def write_ctranslate2(
     network is not as OpenAI's are, or `out` is taken and not to be replaced.
     """
     require_standard(speech.network, speech.tokenizer)
+    _require_range(speech, quantization)
     with tempfile.TemporaryDirectory() as settings, new_directory(out, replace=replace) as aside:
         converter = _converter(speech, Path(settings))
         converter.convert(str(aside), quantization=quantization, force=True)
+
+
+def _require_range(speech: WhisperModel, quantization: Quantization) -> None:
+    """Raise InputError for a weight that would become infinite where it is written in float16."""
+    if not quantization.endswith("float16") or quantization.endswith("bfloat16"):
+        return
+    for name, value in network_weights(speech.network):
+        if value.numel() and float(value.detach().abs().max()) > torch.finfo(torch.float16).max:
+            raise InputError(f"weight {name} has values that float16 cannot hold; write it as float32 or bfloat16")
 
 
 def _converter(speech: WhisperModel, settings: Path) -> Any:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import WhisperForConditionalGeneration, WhisperTokenizer
+from transformers import WhisperConfig, WhisperForConditionalGeneration, WhisperTokenizer
 
 from eartune.base_model import BaseModel, find_base_model
+from eartune.declared_weights import require_declared
 from eartune.errors import InputError, first_line
 from eartune.families.whisper import attention
 from eartune.families.whisper.encoder import accept_any_length
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai import generation_config, load_openai_checkpoint
+from eartune.weights import network_weights, require_finite
 
 
 def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
@@ -40,6 +43,7 @@ def load(base: BaseModel, *, task: str = "transcribe", language: str | None = No
 
 def _load_folder(folder: Path) -> tuple[WhisperForConditionalGeneration, WhisperTokenizer]:
     try:
+        require_declared(folder, WhisperForConditionalGeneration, WhisperConfig.from_pretrained(folder))
         tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
         network, report = WhisperForConditionalGeneration.from_pretrained(
             folder,
@@ -48,7 +52,9 @@ def _load_folder(folder: Path) -> tuple[WhisperForConditionalGeneration, Whisper
             attn_implementation="sdpa",
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, StrictDataclassError) as error:
         reason = first_line(error)
         raise InputError(f"{folder}: cannot be loaded as a Whisper model: {reason[:200]}") from None
     # the head is the embedding itself, so a file without it is complete
@@ -57,6 +63,7 @@ def _load_folder(folder: Path) -> tuple[WhisperForConditionalGeneration, Whisper
         raise InputError(
             f"{folder}: its weights are incomplete: {', '.join(missing[:3])} and {len(missing)} in all missing"
         )
+    require_finite(network_weights(network), where=str(folder))
     _complete_generation_config(network, tokenizer)
     return network.eval(), tokenizer
 

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration, WhisperTokenizer
 
+from eartune.declared_weights import require_layers, require_shapes
 from eartune.errors import InputError, first_line
 from eartune.families.whisper.tokenizer import build_tokenizer
+from eartune.weights import require_weights
 
 _DIMENSIONS = (
     "n_mels", "n_vocab", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer",
@@ -45,11 +47,17 @@ RENAMES = {
 
 def load_openai_checkpoint(path: Path) -> tuple[WhisperForConditionalGeneration, WhisperTokenizer]:
     """Read a checkpoint without running anything in it. Raises InputError for a file that is none."""
-    sizes, weights = _read(path)
+    (sizes, weights), where = _read(path), str(path)
+    require_weights(weights, where=where)
     multilingual = sizes["n_vocab"] > _ENGLISH_ONLY_VOCABULARY
     num_languages = sizes["n_vocab"] - _LANGUAGES_AND_OTHERS - int(multilingual)
     tokenizer = build_tokenizer(multilingual=multilingual, num_languages=num_languages)
-    network = WhisperForConditionalGeneration(network_config(sizes, tokenizer))
+    config = network_config(sizes, tokenizer)
+    names = {name: f"model.{transformers_name(name)}" for name in weights}
+    require_layers(names.values(), config, where=where)
+    shapes = {names[name]: tuple(value.shape) for name, value in weights.items()}
+    require_shapes(shapes, WhisperForConditionalGeneration, config, where=where)
+    network = WhisperForConditionalGeneration(config)
     _fill(network, weights, path)
     network.generation_config = generation_config(tokenizer, multilingual=multilingual)
     return network.eval(), tokenizer

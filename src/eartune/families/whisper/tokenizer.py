@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from transformers import WhisperTokenizer
 from transformers.convert_slow_tokenizer import TikTokenConverter
@@ -63,16 +66,26 @@ def special_tokens(*, num_languages: int) -> list[str]:
 def build_tokenizer(*, multilingual: bool, num_languages: int) -> WhisperTokenizer:
     """Build the tokenizer of an OpenAI checkpoint. Raises InputError where its vocabulary cannot be had."""
     path = vocabulary_file("multilingual.tiktoken" if multilingual else "gpt2.tiktoken")
-    vocabulary, merges = _Vocabulary().extract_vocab_merges_from_model(str(path))
+    ranks, merges = _ranks_and_merges(path)
+    vocabulary = dict(ranks)
     specials = special_tokens(num_languages=num_languages)
     # English-only vocabularies hold <|endoftext|> themselves
     for token in specials:
         vocabulary.setdefault(token, len(vocabulary))
-    tokenizer = WhisperTokenizer(vocab=vocabulary, merges=merges, pad_token="<|endoftext|>", model_max_length=1024)
+    tokenizer = WhisperTokenizer(
+        vocab=vocabulary, merges=list(merges), pad_token="<|endoftext|>", model_max_length=1024
+    )
     timestamps = [token for token in specials if token[2:3].isdigit()]
     tokenizer.add_special_tokens({"additional_special_tokens": [t for t in specials if t not in timestamps]})
     tokenizer.add_tokens(timestamps)
     return tokenizer
+
+
+@cache
+def _ranks_and_merges(path: Path) -> tuple[Mapping[str, int], Sequence[tuple[str, str]]]:
+    """Read a vocabulary, once in a process: its merges take seconds to find."""
+    ranks, merges = _Vocabulary().extract_vocab_merges_from_model(str(path))
+    return MappingProxyType(ranks), tuple(merges)
 
 
 def vocabulary_file(name: str) -> Path:

@@ -14,11 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from eartune.declared_weights import require_weight_file
 from eartune.errors import InputError, first_line
 from eartune.training.adaptation.adapters import changes_base
 from eartune.training.adaptation.unfreezing import Unfrozen
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+PICKLED_ADAPTER_WEIGHTS = "adapter_model.bin"
 ADAPTER_CONFIG = "adapter_config.json"
 # largest difference allowed between any logit of a merged model and the adapted one
 MERGE_TOLERANCE = 1e-4
@@ -110,12 +112,16 @@ def save_weights(weights: Weights, path: Path) -> None:
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    require_weight_file(path)
     loaded: dict[str, torch.Tensor] = load_file(path)
     return loaded
 
 
 def load_adapter(network: nn.Module, folder: Path) -> PeftModel:
     """Put a saved adapter onto its base model. Raises InputError where they do not belong together."""
+    for path in (folder / ADAPTER_WEIGHTS, folder / PICKLED_ADAPTER_WEIGHTS):
+        if path.is_file():
+            require_weight_file(path)
     try:
         return PeftModel.from_pretrained(network, folder, is_trainable=False)
     except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as error:

@@ -120,6 +120,7 @@ def test_float32_differs_from_float64_by_its_rounding_alone() -> None:
         torch.testing.assert_close(one.double(), other, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.any_processor
 def test_under_autocast_only_the_products_are_rounded() -> None:
     given = problem([20, 11], [6, 3], (0, 1, 2), dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):

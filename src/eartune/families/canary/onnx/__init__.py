@@ -21,7 +21,7 @@ from eartune.families.canary.onnx.agreement import measure_agreement
 from eartune.families.canary.onnx.graphs import write_graphs
 from eartune.families.canary.onnx.sherpa import write_sherpa_graphs
 from eartune.nemo.onnx_folder import encoder_metadata, require_known_features, write_config, write_vocabulary
-from eartune.nemo.tokenizer import SPACE
+from eartune.nemo.tokenizer_pipeline import SPACE
 from eartune.speech_model import SpeechModel
 
 

@@ -1,0 +1,215 @@
+"""Names, types and shapes of weights as a model folder's files declare them, read without their values.
+
+Compared with the configuration before a network is built: a damaged one may promise more than any machine can hold.
+Format: github.com/huggingface/safetensors, and torch.save's zip.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from eartune.errors import InputError, first_line
+from eartune.weights import QUANTIZED_ADVICE, RELOAD_ADVICE, require_finite, require_types
+
+# as in the safetensors library; a header of 1.5 B parameters takes 150 kB
+MAX_HEADER_BYTES = 100_000_000
+_TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+    "C64": torch.complex64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+# how many layers a configuration promises -> the weights that each of them has
+_LAYERS = {
+    "encoder_layers": r"encoder\.layers\.(\d+)\.",
+    "decoder_layers": r"decoder\.layers\.(\d+)\.",
+    "encoder_config.num_hidden_layers": r"encoder\.layers\.(\d+)\.",
+    "decoder_config.num_hidden_layers": r"decoder\.layers\.(\d+)\.",
+    "num_decoder_layers": r"decoder\.lstm\.weight_ih_l(\d+)$",
+}
+# copies of weights that two modules share make a network larger than its file
+_LARGEST_GROWTH = 2
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a file says of one tensor."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+def require_declared(folder: Path, network_class: Any, config: Any) -> None:
+    """Raise InputError where a folder's weights are not those of a `network_class` of `config`.
+
+    Refused by name are types that are no weights', names that occur twice, other numbers of layers and other shapes.
+    """
+    declared = read_declared(folder)
+    require_layers(declared, config, where=str(folder))
+    require_shapes({name: each.shape for name, each in declared.items()}, network_class, config, where=str(folder))
+
+
+def require_weight_file(path: Path) -> None:
+    """Raise InputError where a file's tensors are no weights by name, type or value. They are read one by one."""
+    if path.suffix != ".safetensors":
+        require_types({name: each.dtype for name, each in _read_pickled(path).items()}, where=str(path))
+        require_finite(torch.load(path, map_location="cpu", weights_only=True, mmap=True).items(), where=str(path))
+        return
+    try:
+        require_types({name: each.dtype for name, each in read_safetensors_header(path).items()}, where=str(path))
+        with safe_open(path, framework="pt") as file:
+            require_finite(((name, file.get_tensor(name)) for name in file.keys()), where=str(path))  # noqa: SIM118
+    except InputError:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {first_line(error)[:200]}") from None
+
+
+def read_declared(folder: Path) -> dict[str, Declared]:
+    """Return what the files that transformers loads declare. Raises InputError for tensors that occur twice."""
+    found: dict[str, Declared] = {}
+    file_of: dict[str, str] = {}
+    for path in _loaded_files(folder):
+        declared = read_safetensors_header(path) if path.suffix == ".safetensors" else _read_pickled(path)
+        require_types({name: each.dtype for name, each in declared.items()}, where=str(path))
+        for name, each in declared.items():
+            if name in found:
+                raise InputError(f"{folder}: {name} is in {file_of[name]} and in {path.name}; {RELOAD_ADVICE}")
+            found[name], file_of[name] = each, path.name
+    return found
+
+
+def _loaded_files(folder: Path) -> list[Path]:
+    """List the files with weights in the order of transformers' preference."""
+    for single in ("model.safetensors", "pytorch_model.bin"):
+        index = folder / f"{single}.index.json"
+        if (folder / single).is_file():
+            return [folder / single]
+        if index.is_file():
+            return [folder / name for name in _shards(index)]
+    # others are refused when they are loaded
+    return []
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        names = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_refusing_doubles(index))["weight_map"]
+        shards = sorted(set(names.values()))
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise InputError(f"{index}: is damaged; it should say which file holds each weight; {RELOAD_ADVICE}") from None
+    missing = [name for name in shards if not isinstance(name, str) or not (index.parent / name).is_file()]
+    if missing:
+        raise InputError(f"{index}: names {missing[0]!r:.120}, which is not there; copy the whole model folder")
+    return shards
+
+
+def read_safetensors_header(path: Path) -> dict[str, Declared]:
+    """Read what a safetensors file declares.
+
+    Raises InputError for names that occur twice in it, and ValueError where it is no header of such a file.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            if start == _LFS_POINTER[:8]:
+                raise InputError(f"{path}: is a pointer of Git LFS, not the weights; fetch them with: git lfs pull")
+            size = int.from_bytes(start, "little")
+            if size > min(MAX_HEADER_BYTES, path.stat().st_size):
+                raise ValueError("its header is longer than the file, or than any model's")
+            header = json.loads(file.read(size), object_pairs_hook=_refusing_doubles(path))
+        return {name: _declared(each, name, path) for name, each in header.items() if name != "__metadata__"}
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path.name} is damaged: {first_line(error)[:120]}; {RELOAD_ADVICE}") from None
+
+
+def _declared(each: Mapping[str, Any], name: str, path: Path) -> Declared:
+    dtype, shape = each["dtype"], tuple(each["shape"])
+    if dtype not in _TYPES:
+        raise InputError(f"{path}: {name} is {dtype!r:.40}, and weights are floating point; {QUANTIZED_ADVICE}")
+    if not all(isinstance(length, int) and length >= 0 for length in shape):
+        raise ValueError(f"{name} has the shape {shape!r:.80}")
+    return Declared(_TYPES[dtype], shape)
+
+
+def _refusing_doubles(path: Path) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise InputError(f"{path}: names {name!r:.120} twice, so that it has two values; {RELOAD_ADVICE}")
+            found[name] = value
+        return found
+
+    return unique
+
+
+def _read_pickled(path: Path) -> dict[str, Declared]:
+    try:
+        loaded = torch.load(path, map_location="meta", weights_only=True)
+    except Exception as error:  # an unpickler that is fed any bytes may raise anything
+        raise InputError(f"{path}: cannot be read safely ({first_line(error)[:120]}); {RELOAD_ADVICE}") from None
+    if not isinstance(loaded, Mapping):
+        raise InputError(f"{path}: holds {type(loaded).__name__!r}, not weights under names; {RELOAD_ADVICE}")
+    for name, value in loaded.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise InputError(f"{path}: {name!r:.80} is a {type(value).__name__}, not a tensor; {RELOAD_ADVICE}")
+    return {name: Declared(value.dtype, tuple(value.shape)) for name, value in loaded.items()}
+
+
+def require_layers(names: Iterable[str], config: Any, *, where: str) -> None:
+    """Raise InputError where a configuration has more layers than there are weights, or fewer. Builds nothing."""
+    settings, names = config.to_dict(), list(names)
+    for setting, pattern in _LAYERS.items():
+        section, _, key = setting.rpartition(".")
+        promised = (settings.get(section) or {} if section else settings).get(key)
+        if not isinstance(promised, int):
+            continue
+        matches = (re.search(rf"(?:^|\.){pattern}", name) for name in names)
+        held = len({match[1] for match in matches if match})
+        if promised != held:
+            raise InputError(
+                f"{where}: its configuration has {promised} layers ({setting}) and its weights are those of {held}; "
+                f"{RELOAD_ADVICE}"
+            )
+
+
+def require_shapes(shapes: Mapping[str, tuple[int, ...]], network_class: Any, config: Any, *, where: str) -> None:
+    """Raise InputError where a configuration makes weights of other shapes, or far more of them, than there are."""
+    # without memory, so that a configuration cannot ask for more than the file has
+    with torch.device("meta"):
+        expected = {name: tuple(value.shape) for name, value in network_class(config).state_dict().items()}
+    for name in sorted(expected.keys() & shapes.keys()):
+        if expected[name] != shapes[name]:
+            raise InputError(
+                f"{where}: {name} is {list(shapes[name])}, and {list(expected[name])} by its configuration; "
+                f"{RELOAD_ADVICE}"
+            )
+    needed, held = (sum(map(math.prod, each.values())) for each in (expected, shapes))
+    if needed > _LARGEST_GROWTH * held:
+        raise InputError(
+            f"{where}: its weights are incomplete: its configuration makes {needed} values, and they are {held}; "
+            f"{RELOAD_ADVICE}"
+        )

@@ -1,0 +1,124 @@
+"""Archives with the settings of published models and small sizes: read, trained, written, or refused by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from eartune.errors import InputError
+from eartune.families.parakeet.load import find, load, write_nemo
+from eartune.families.parakeet.model import ParakeetModel
+from eartune.nemo.archive import read_archive
+from eartune.nemo.tokenizer import parse_model
+from eartune.nemo.tokenizer_pipeline import NORMAL, UNKNOWN, USER_DEFINED
+from tests import tiny_nemo
+
+pytestmark = pytest.mark.real_speech
+# in NeMo's layers without bias
+NO_BIAS = re.compile(r"encoder\.layers\.\d+\.(feed_forward\d\.linear|conv\.\w+wise|self_attn\.linear).*\.bias")
+SETTINGS = {
+    "parakeet-tdt-0.6b-v3.yaml": "tdt",
+    "parakeet-tdt_ctc-110m.yaml": "hybrid",
+    "nemotron-3.5-asr-streaming-0.6b.yaml": "rnnt",
+    "parakeet-unified-en-0.6b.partial.yaml": "rnnt",
+}
+
+
+def nothing_else(_: dict[str, Any]) -> None:
+    pass
+
+
+def archive_with(file: Path, out: Path, *, change: Callable[[dict[str, Any]], None] = nothing_else) -> Path:
+    """Write an archive with published settings, of which only sizes differ, and a tokenizer of the same pieces."""
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    config["encoder"] |= {"n_layers": tiny_nemo.NUM_LAYERS, "d_model": tiny_nemo.HIDDEN, "n_heads": 4}
+    config["encoder"]["subsampling_conv_channels"] = tiny_nemo.CHANNELS
+    config["decoder"]["prednet"]["pred_hidden"] = tiny_nemo.JOINT_HIDDEN
+    hidden = dict.fromkeys(("joint_hidden", "pred_hidden"), tiny_nemo.JOINT_HIDDEN)
+    config["joint"]["jointnet"] |= hidden | {"encoder_hidden": tiny_nemo.HIDDEN}
+    if config.get("aux_ctc", {}).get("decoder", {}).get("feat_in"):
+        config["aux_ctc"]["decoder"]["feat_in"] = tiny_nemo.HIDDEN
+    change(config)
+    tokenizer = tokenizer_of(config.get("labels") or ["<unk>", "a", "▁"])
+    contents = tiny_nemo.members(config, weights_for(config, SETTINGS[file.name]), tokenizer)
+    name = config["tokenizer"]["model_path"].removeprefix("nemo:")
+    contents[f"./{name}"] = contents.pop(f"./{tiny_nemo.TOKENIZER}")
+    tiny_nemo.write_members(out, contents)
+    return out
+
+
+def tokenizer_of(pieces: list[str]) -> bytes:
+    proto = parse_model(tiny_nemo.train_sentencepiece(remove_extra_whitespaces=False), "")
+    del proto.pieces[:]
+    for number, piece in enumerate(pieces):
+        kind = UNKNOWN if piece == "<unk>" else USER_DEFINED if re.fullmatch(r"<.+>|\d", piece) else NORMAL
+        proto.pieces.add(piece=piece, score=-float(number), type=kind)
+    model: bytes = proto.SerializeToString()
+    return model
+
+
+def weights_for(config: dict[str, Any], kind: str) -> dict[str, torch.Tensor]:
+    weights = tiny_nemo.random_weights(kind, config["decoder"]["vocab_size"])
+    inputs = tiny_nemo.CHANNELS * config["encoder"]["feat_in"] // 8
+    weights["encoder.pre_encode.out.weight"] = torch.randn(tiny_nemo.HIDDEN, inputs)
+    for layer in range(1, config["decoder"]["prednet"]["pred_rnn_layers"]):
+        for name in [name for name in weights if name.endswith("_l0")]:
+            weights[name.replace("_l0", f"_l{layer}")] = torch.randn(weights[name].shape)
+    return {
+        name: value
+        for name, value in weights.items()
+        if config["encoder"].get("use_bias", True) or not NO_BIAS.fullmatch(name)
+    }
+
+
+def opened(path: Path) -> ParakeetModel:
+    return load(find(str(path)))
+
+
+@pytest.mark.parametrize("name", ["parakeet-tdt-0.6b-v3.yaml", "parakeet-tdt_ctc-110m.yaml"])
+def test_models_of_published_settings_are_read_trained_and_written(shared_dir: Path, tmp_path: Path, name: str) -> None:
+    path = archive_with(shared_dir / "nemo-configs" / name, tmp_path / "model.nemo")
+    speech, archive = opened(path), read_archive(path)
+    tokens = speech.encoder.tokens(["a  b "])[0]
+    batch = speech.probe_features() | {"decoder_input_ids": torch.tensor([tokens, tokens])}
+    speech.summed_loss([batch | {"answers_per_row": torch.tensor([len(tokens)] * 2)}]).backward()
+    write_nemo(speech, path, tmp_path / "new.nemo")
+    written = read_archive(tmp_path / "new.nemo")
+    for member in archive.members.keys() - {"model_weights.ckpt"}:
+        assert written.file(member) == archive.file(member)
+    after = written.weights()
+    assert all(torch.equal(value, after[name]) for name, value in archive.weights().items())
+
+
+def test_placeholders_of_the_second_head_are_filled_in(shared_dir: Path, tmp_path: Path) -> None:
+    def as_hybrid(config: dict[str, Any]) -> None:
+        config["target"] = "nemo.collections.asr.models.EncDecHybridRNNTCTCBPEModel"
+        config["aux_ctc"]["decoder"] |= {"feat_in": None, "num_classes": -1, "vocabulary": []}
+
+    file = shared_dir / "nemo-configs" / "parakeet-tdt_ctc-110m.yaml"
+    speech = opened(archive_with(file, tmp_path / "model.nemo", change=as_hybrid))
+    assert speech.network.aux_ctc_head.out_channels == 1025
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nemotron-3.5-asr-streaming-0.6b.yaml", "holds a model of class 'EncDecRNNTBPEModelWithPrompt'"),
+        (
+            "parakeet-unified-en-0.6b.partial.yaml",
+            "model_config.yaml: encoder.att_context_style is 'chunked_limited_with_rc', and only 'regular' is",
+        ),
+    ],
+)
+def test_streaming_is_refused_by_the_name_of_its_setting(
+    shared_dir: Path, tmp_path: Path, name: str, message: str
+) -> None:
+    path = archive_with(shared_dir / "nemo-configs" / name, tmp_path / "model.nemo")
+    with pytest.raises(InputError, match=re.escape(f"{path}: {message}")):
+        opened(path)
