@@ -125,7 +125,7 @@ def bad_speech(folder: Path) -> dict[str, Path]:
         "missing-audio.jsonl": {"audio_filepath": "audio/none.wav", "text": "x", "duration": 1.0},
         "truncated.jsonl": {"audio_filepath": "truncated.wav", "text": "x", "duration": 1.0},
         "text-as-wav.jsonl": {"audio_filepath": "text.wav", "text": "x", "duration": 1.0},
-        "no-text.jsonl": {"audio_filepath": "audio/0.wav", "text": " ", "duration": 1.0},
+        "no-text.jsonl": {"audio_filepath": "audio/0.wav", "text": None, "duration": 1.0},
         "negative.jsonl": {"audio_filepath": "audio/0.wav", "text": "x", "duration": -1.0},
         "absurd.jsonl": {"audio_filepath": "audio/0.wav", "text": "x", "duration": 1e9},
     }
