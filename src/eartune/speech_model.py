@@ -166,6 +166,9 @@ class SpeechModel(Protocol):
         (`answers_per_row`).
         """
 
+    def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+        """Say for each utterance why it cannot be decoded, such as a language without a token, or None."""
+
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
     ) -> list[str]:

@@ -158,8 +158,8 @@ def test_without_the_option_the_refusal_names_it(tiny_nemo: dict[str, Path], rus
         train(configure(tiny_nemo["ctc"], russian, tmp_path / "run", extend_vocabulary=False))
     found = open_located(locate(str(tiny_nemo["ctc"]))).findings([Utterance(Path("x.wav"), "эж", 2.0)])
     assert found == [
-        "text 'эж' has characters that the model has no token for: 'жэ'; extend_vocabulary adds tokens for those of "
-        "the training texts (--extend-vocabulary)"
+        "text 'эж' has characters that the model has no token for: 'жэ' (Cyrillic letters); write it in letters that "
+        "it has, or leave it out; extend_vocabulary adds tokens for those of the training texts (--extend-vocabulary)"
     ]
     with pytest.raises(InputError) as refusal:
         open_located(locate(str(tiny_nemo["canary"]))).describe_texts([Utterance(Path("x.wav"), "эж", 2.0)])

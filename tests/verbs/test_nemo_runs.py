@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,8 +16,10 @@ from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.errors import InputError, Interrupted
 from eartune.families.registry import family_of
+from eartune.manifest import read_manifest
 from eartune.nemo.archive import read_archive
 from eartune.training.adaptation.adapter_files import logits
+from eartune.verbs.evaluate import evaluate
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train
 from tests.exports import export_one
@@ -129,3 +132,19 @@ def test_an_archive_that_the_run_did_not_write_is_not_replaced(
     with pytest.raises(InputError, match=r"mine\.nemo is there already, and this run did not write it"):
         train(configured(tiny_nemo["ctc"], tiny_speech, tmp_path / "run", export=str(out)))
     assert out.read_bytes() == b"mine"
+
+
+def test_rows_that_cannot_be_asked_for_are_named_before_decoding(
+    tiny_nemo: dict[str, Path], tiny_speech: Path, tmp_path: Path
+) -> None:
+    audio = read_manifest([tiny_speech]).utterances[0].audio
+    rows = [{"source_lang": "English", "target_lang": "en-US"}, {"source_lang": "sv", "target_lang": "sv"}]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps({"audio": str(audio), "text": "the oil", **row}) + "\n" for row in rows))
+    with pytest.raises(
+        InputError, match=r"rows\.jsonl:2: language 'sv' is not one the model has a token for; it has de"
+    ):
+        evaluate(str(tiny_nemo["canary"]), data=[data], out=tmp_path / "scores")
+    assert not (tmp_path / "scores").exists()
+    found = evaluate(str(tiny_nemo["canary"]), data=[data], out=tmp_path / "scores", skip_bad=True)
+    assert [utterance.source for utterance in found.utterances] == [f"{data}:1"]

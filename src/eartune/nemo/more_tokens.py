@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from eartune.errors import InputError
-from eartune.nemo.coverage import characters_of, unknown_characters
+from eartune.nemo.coverage import unknown_characters
 from eartune.nemo.tokenizer import SentencePieceTokenizer, build_tokenizer, parse_model
 from eartune.nemo.tokenizer_pipeline import NORMAL
 
@@ -31,9 +31,8 @@ def lacking_characters(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str])
 
     White space is none of them. Of equally frequent ones the lower code point comes first.
     """
-    counts = characters_of(tokenizer, texts)
-    lacking = unknown_characters(tokenizer, counts)
-    return Counter({c: counts[c] for c in sorted(lacking, key=lambda c: (-counts[c], c))})
+    lacking = unknown_characters(tokenizer, texts)
+    return Counter({c: lacking[c] for c in sorted(lacking, key=lambda c: (-lacking[c], c)) if len(c) == 1})
 
 
 def add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, characters: str, *, first: int) -> PreTrainedTokenizerBase:

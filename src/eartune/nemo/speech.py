@@ -13,6 +13,7 @@ from torch import nn
 from transformers import ParakeetFeatureExtractor, PreTrainedTokenizerBase, ProcessorMixin
 
 from eartune.audio import SAMPLE_RATE_HZ
+from eartune.errors import InputError
 from eartune.manifest import Utterance
 from eartune.nemo.archive import NemoArchive
 from eartune.nemo.coverage import require_covered
@@ -63,10 +64,12 @@ class NemoSpeech(ABC):
     def pad_token_id(self) -> int:
         return int(self.tokenizer.pad_token_id or 0)
 
-    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:  # noqa: ARG002
-        return []
-
     def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
+        if utterances and not any(utterance.text.strip() for utterance in utterances):
+            raise InputError(
+                f"none of the {len(utterances)} rows to train on has a text, the first: {utterances[0].source}; check "
+                "the column of transcripts"
+            )
         return str(require_covered(self.tokenizer, utterances, advice=self.advice_on_lacking))
 
     def shown_s(self, longest_s: float, window: WindowKind) -> float:  # noqa: ARG002  there is no other window

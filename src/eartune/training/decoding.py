@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from eartune.errors import raise_findings
 from eartune.manifest import Utterance
 from eartune.reporting import Task
 from eartune.speech_model import DecodeOptions, SpeechModel, Waveform
@@ -37,8 +38,11 @@ def decode_utterances(
     """Decode utterances with the network in evaluation mode, and leave its mode as it was.
 
     A batch takes at most the memory of `batch_size` whole windows: of short ones it holds more.
-    Raises Stopped as soon as `should_stop` answers true between two batches.
+    Raises InputError before any decoding for utterances that cannot be decoded, and Stopped as soon as `should_stop`
+    answers true between two batches.
     """
+    reasons = zip(utterances, speech.decoding_findings(utterances), strict=True)
+    raise_findings([f"{utterance.source}: {reason}" for utterance, reason in reasons if reason is not None])
     device = next(speech.network.parameters()).device
     batches = like_lengths(speech, utterances, batch_size=batch_size, options=options)
     hypotheses = [""] * len(utterances)

@@ -182,13 +182,13 @@ def _usable(
     """Return the utterances that can be used, findings about the others, and what is odd. Raises InputError for
     findings that are not to be skipped."""
     most_s = listener.max_duration_s
-    too_long = [
+    unfit = [
         f"duration {u.duration_s:.1f} s exceeds the model's {most_s:.0f} s; cut the clip"
         if u.duration_s > most_s
-        else None
-        for u in utterances
+        else reason
+        for u, reason in zip(utterances, listener.findings(utterances), strict=True)
     ]
-    checked = check_recordings(utterances, too_long, report)
+    checked = check_recordings(utterances, unfit, report)
     reasons = checked.findings
     findings = [f"{u.source}: {why}" for u, why in zip(utterances, reasons, strict=True) if why]
     kept = tuple(u for u, why in zip(utterances, reasons, strict=True) if not why)

@@ -14,6 +14,7 @@ from eartune.errors import InputError
 from eartune.export.record import read_record
 from eartune.manifest import Utterance
 from eartune.nemo.architecture import known_config
+from eartune.nemo.slots import other_languages
 from eartune.reporting import Task as Progress
 from eartune.runtimes.registry import open_runtime, recognise
 from eartune.runtimes.runtime import Runtime, Task
@@ -36,6 +37,8 @@ class Listener:
     max_duration_s: float
     text_language: Callable[[Utterance], str | None]
     decode: Callable[[Sequence[Utterance], Progress], list[str]]
+    findings: Callable[[Sequence[Utterance]], list[str | None]] = lambda utterances: [None] * len(utterances)
+    """why utterances cannot be decoded, as SpeechModel.decoding_findings"""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,12 @@ def _artefact_listener(artefact: Artefact) -> Iterator[Listener]:
                 task.advance()
             return hypotheses
 
-        yield Listener(str(artefact.path), runtime.max_duration_s, text_language, decode)
+        def findings(utterances: Sequence[Utterance]) -> list[str | None]:
+            if artefact.family != "canary":
+                return [None] * len(utterances)
+            return [other_languages(u.extra, language_of(u), task=artefact.task) for u in utterances]
+
+        yield Listener(str(artefact.path), runtime.max_duration_s, text_language, decode, findings)
 
 
 @contextmanager
@@ -126,7 +134,7 @@ def _model_listener(
         )
 
     name = f"{located.spec} ({located.checkpoint}/)" if located.checkpoint else located.spec
-    yield Listener(name, speech.max_duration_s, speech.text_language, decode)
+    yield Listener(name, speech.max_duration_s, speech.text_language, decode, speech.decoding_findings)
 
 
 def refuse_for_artefacts(artefact: Artefact, **asked: bool) -> None:

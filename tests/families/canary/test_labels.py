@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 
 from eartune.errors import InputError
 from eartune.families.canary.load import find, load
@@ -11,6 +12,7 @@ from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.prompt import Prompts, slot_defaults
 from eartune.manifest import Utterance
 from eartune.speech_model import IGNORED, DecodeOptions, Spoken
+from tests.tiny_nemo import train_sentencepiece
 
 
 def row(text: str = "check the oil", language: str | None = "en", **extra: Any) -> Utterance:
@@ -64,6 +66,85 @@ def test_only_the_answer_carries_loss(speech: CanaryModel) -> None:
     text = speech.tokenizer("check the oil", add_special_tokens=False).input_ids
     assert labels.decoder_input_ids[len(prompt) :] == text
     assert labels.targets == [IGNORED] * (len(prompt) - 1) + text + [ids["<|endoftext|>"]]
+
+
+def test_an_empty_text_is_answered_by_the_end(speech: CanaryModel) -> None:
+    """NeMo's tokenizer writes the mark of a word's beginning before the end, as before any text."""
+    labels = speech.transcripts([row("")]).labels([Spoken(0, 0.0, 2.0)], timestamps=False)
+    theirs = sentencepiece.SentencePieceProcessor(model_proto=train_sentencepiece(canary=True))
+    assert [target for target in labels.targets if target != IGNORED] == theirs.encode("<|endoftext|>")
+    assert theirs.id_to_piece(theirs.encode("<|endoftext|>")) == ["▁", "<|endoftext|>"]
+    assert speech.findings([row("")]) == [None]
+    assert speech.remarks([row(), row("")]) == ["1 row has an empty text and is trained as no speech: t.jsonl:1"]
+
+
+@pytest.mark.parametrize(
+    ("utterance", "what"),
+    [
+        (row(source_lang="klingon"), "language 'klingon' is not one the model has a token for; it has de, en, fr, ru"),
+        (row(source_lang=["en"]), "language ['en'] is not one"),
+        (row(language="cnh"), "language 'cnh' is not one"),
+        (row(pnc="perhaps"), "pnc is 'perhaps', which is neither yes nor no"),
+        (row(timestamp="2024-05-01 10:00"), "timestamp is '2024-05-01 10:00', which is neither yes nor no"),
+        (row(emotion="surprised"), "emotion is 'surprised', and the model has angry, happy, neutral, sad, undefined"),
+        (row(decodercontext="<|en|> good"), "decodercontext holds '<|en|>'"),
+        (row(decodercontext=7), "decodercontext is 7, not text"),
+        (row(decodercontext="☃"), "holds what the model has no token for"),
+        (
+            row(taskname="asr", source_lang="en", target_lang="de"),
+            "'asr' writes what is said, and the languages are en",
+        ),
+        (row(task="ast", source_lang="en", target_lang="en"), "task 'ast' translates, and the languages are en and en"),
+        (row(decodercontext="oil " * 40), "shorten the prompt's decodercontext"),
+        (row("oil " * 400), "cut the clip and its text"),
+        (row("<|en|> check the oil"), "text holds '<|en|>', the symbol of a language"),
+        (row("check the oil<|endoftext|>"), "text holds '<|endoftext|>'"),
+        (row("check <unk> oil"), "text holds '<unk>'"),
+        (row("<|0|> check <|5|>"), "text holds '<|0|>', a time, and the row does not ask for times"),
+        (row("check <|spkchange|> oil"), "text holds '<|spkchange|>', a change of speakers"),
+        (row("check the oil", timestamp="yes"), "timestamp is yes, and the text has no times"),
+    ],
+)
+def test_a_row_that_cannot_be_asked_for_is_named(speech: CanaryModel, utterance: Utterance, what: str) -> None:
+    (finding,) = speech.findings([utterance])
+    assert what in (finding or "")
+
+
+def test_before_decoding_prompts_are_checked_and_texts_are_not(speech: CanaryModel) -> None:
+    rows = [row(), row(language="cnh"), row("<|0|> ☃"), row(timestamp="yes")]
+    assert [finding is None for finding in speech.decoding_findings(rows)] == [True, False, True, True]
+
+
+def test_a_task_that_says_nothing_is_remarked(speech: CanaryModel) -> None:
+    assert speech.findings([row(task="dictation")]) == [None]
+    (remark,) = speech.remarks([row(task="dictation"), row(taskname="reading")])
+    assert remark == (
+        "2 rows name tasks such as 'dictation', which says nothing to a Canary (asr, ast), the first: t.jsonl:1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "is_odd"),
+    [
+        ("check the oil", "ru", True),
+        ("проверьте масло", "ru", False),
+        ("проверьте oil", "ru", False),
+        ("проверьте масло", "en", True),
+        ("42!", "ru", False),
+        ("", "ru", False),
+    ],
+)
+def test_a_text_in_another_script_than_its_language_is_remarked(
+    speech: CanaryModel, text: str, target: str, is_odd: bool
+) -> None:
+    found = speech.remarks([row(text or "oil", source_lang="en", target_lang=target if text else "en")])
+    assert any("of the script of its target language" in remark for remark in found) == is_odd
+
+
+def test_a_run_that_translates_remarks_rows_that_do_not(tiny_nemo: dict[str, Path]) -> None:
+    translating = load(find(str(tiny_nemo["canary"])), task="translate")
+    (remark,) = translating.remarks([row(language="de"), row("das Öl", source_lang="de", target_lang="de")])
+    assert remark.startswith("1 row is no translation, though the task is translate")
 
 
 def test_findings_name_what_does_not_fit(speech: CanaryModel) -> None:

@@ -5,6 +5,7 @@ model       the contract of speech_model.py
 weights     .nemo archives <-> networks
 network     what the family's networks need to train as in NeMo
 prompt      a manifest's row -> the prompt
+times       texts with the times of their words
 labels      transcripts as the decoder reads and answers them
 loss        cross-entropy of the answers
 decode      clips -> texts

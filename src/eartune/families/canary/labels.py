@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
-from eartune.errors import nearest
 from eartune.families.canary.prompt import END, Prompts
+from eartune.families.canary.scripts import is_in_script_of
+from eartune.families.canary.times import timed_text, times_problem, without_times
 from eartune.manifest import Utterance
-from eartune.nemo.coverage import unknown_finding
+from eartune.nemo.coverage import Alphabet, unknown_finding
+from eartune.nemo.remarks import no_speech_remarks, remark
+from eartune.nemo.symbols import symbol_problem
 from eartune.speech_model import IGNORED, Labels, Spoken
+
+_SPEAKER = re.compile(r"<\|(?:spkchange|spk\d+)\|>")
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,20 @@ class EncodedTranscripts:
         return Labels([*prompt, *text], [*[IGNORED] * (len(prompt) - 1), *text, self.end])
 
 
+def _foreign_remarks(rows: Sequence[Utterance], prompts: Prompts) -> list[str]:
+    if not rows:
+        return []
+    language = prompts.target_of(rows[0])
+    return remark(
+        rows,
+        f"has a text without any letter of the script of its target language ({language})",
+        f"have texts without any letter of the script of their target language, such as {language}",
+    )
+
+
 @dataclass(frozen=True)
 class LabelEncoder:
-    """Encodes transcripts for one model; `languages` are those it has a token for."""
+    """Encodes transcripts for one model."""
 
     tokenizer: PreTrainedTokenizerBase
     prompts: Prompts
@@ -53,9 +70,12 @@ class LabelEncoder:
         return {}
 
     @cached_property
+    def alphabet(self) -> Alphabet:
+        return Alphabet(self.tokenizer)
+
+    @property
     def languages(self) -> frozenset[str]:
-        tokens = (token for token in self.tokenizer.get_vocab() if token.startswith("<|") and token.endswith("|>"))
-        return frozenset(name for name in (token[2:-2] for token in tokens) if len(name) == 2 and name.isalpha())
+        return self.prompts.languages
 
     @cached_property
     def end(self) -> int:
@@ -80,32 +100,71 @@ class LabelEncoder:
         """Say for each utterance why it cannot be trained on, or None."""
         return [self._finding(u, text) for u, text in zip(utterances, self._texts(utterances), strict=True)]
 
-    def language_finding(self, utterance: Utterance) -> str | None:
-        """Say why the languages of an utterance cannot be put into a prompt, or None."""
-        for language in (self.prompts.source_of(utterance), self.prompts.target_of(utterance)):
-            if language is None:
-                return "no language is named; add source_lang and target_lang, or set --language"
-            if language not in self.languages:
-                known = sorted(self.languages)
-                return f"language {language!r} is not one the model has a token for.{nearest(language, known)}"
-        return None
+    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
+        """Say what is odd about utterances without findings, as SpeechModel does."""
+        untimed = [u for u in utterances if u.segments and not self.prompts.switched("timestamp", u)]
+        unread = [u for u in utterances if self.prompts.unread_task(u) is not None]
+        foreign = [u for u in utterances if not is_in_script_of(without_times(u.text), self.prompts.target_of(u))]
+        plain = [u for u in utterances if self.prompts.source_of(u) == self.prompts.target_of(u)]
+        task = self.prompts.unread_task(unread[0]) if unread else None
+        why = "that are not trained, as timestamp is not yes"
+        says = f"names a task {task!r}, which says nothing to a Canary (asr, ast)"
+        return [
+            *no_speech_remarks(utterances),
+            *remark(untimed, f"has times {why}", f"have times {why}"),
+            *_foreign_remarks(foreign, self.prompts),
+            *remark(
+                plain if self.prompts.task == "translate" else [],
+                "is no translation, though the task is translate: its target_lang is the language spoken",
+                "are no translations, though the task is translate: their target_lang is the language spoken",
+            ),
+            *remark(unread, says, says.replace("names a task", "name tasks such as")),
+        ]
+
+    def prompt_finding(self, utterance: Utterance) -> str | None:
+        """Say why what an utterance asks for cannot be put into a prompt, or None."""
+        problem = self.prompts.problem(utterance)
+        if problem is None and self.tokenizer.unk_token_id in self.prompt(utterance):
+            return f"the prompt {self.prompts.write(utterance)!r} holds what the model has no token for: remove it"
+        return problem
 
     def _finding(self, utterance: Utterance, text: list[int]) -> str | None:
         if utterance.duration_s > self.max_duration_s:
             return (
                 f"duration {utterance.duration_s:.1f} s exceeds {self.max_duration_s:.0f} s; cut it into shorter clips"
             )
-        language_finding = self.language_finding(utterance)
-        if language_finding is not None:
-            return language_finding
+        problem = self.prompt_finding(utterance) or self._symbol_finding(utterance)
+        if problem is not None:
+            return problem
         if self.tokenizer.unk_token_id in text:
-            return unknown_finding(self.tokenizer, utterance)
-        num_tokens = len(self.prompt(utterance)) + len(text) + 1
-        if num_tokens > self.max_tokens:
-            return f"text is {num_tokens} tokens with its prompt, and the model reads {self.max_tokens}; cut the clip"
-        return None
+            return unknown_finding(self.alphabet, self._text(utterance))
+        num_prompt, num_text = len(self.prompt(utterance)), len(text)
+        if num_prompt + num_text + 1 <= self.max_tokens:
+            return None
+        sizes = f"{num_prompt + num_text + 1} tokens with its prompt, and the model reads {self.max_tokens}"
+        if num_prompt > num_text:
+            return f"text is {sizes}: shorten the prompt's decodercontext ({num_prompt} tokens)"
+        return f"text is {sizes}: cut the clip and its text, or see that the text is of this recording"
+
+    def _symbol_finding(self, utterance: Utterance) -> str | None:
+        timed = self.prompts.switched("timestamp", utterance)
+        found = symbol_problem(utterance.text, known=self.alphabet.vocabulary, times=timed)
+        if found is None and timed:
+            found = times_problem(utterance, self.prompts.symbols)
+        speaker = _SPEAKER.search(utterance.text)
+        if found is None and speaker is not None and not self.prompts.switched("diarize", utterance):
+            return f"text holds {speaker[0]!r}, a change of speakers, and the row does not ask for it: add diarize: yes"
+        return found
+
+    def _text(self, utterance: Utterance) -> str:
+        return timed_text(utterance) if self.prompts.switched("timestamp", utterance) else utterance.text
 
     def _texts(self, utterances: Sequence[Utterance]) -> list[list[int]]:
-        if not utterances:
-            return []
-        return list(self.tokenizer([u.text for u in utterances], add_special_tokens=False).input_ids)
+        tokens = self.alphabet.tokens([self._text(utterance) for utterance in utterances])
+        return [found or list(self._nothing) for found in tokens]
+
+    @cached_property
+    def _nothing(self) -> tuple[int, ...]:
+        """The tokens of an empty answer before its end: what NeMo's tokenizer puts before any text."""
+        (tokens,) = self.alphabet.tokens([END])
+        return tuple(tokens[: tokens.index(self.end)])

@@ -16,6 +16,7 @@ from eartune.families.canary.prompt import slot_defaults
 from eartune.families.canary.weights import from_nemo, to_nemo
 from eartune.nemo.archive import read_archive
 from eartune.nemo.folder import load_folder
+from eartune.nemo.slots import listed, read_language
 from eartune.nemo.speech import parts_of
 from eartune.nemo.write_archive import write_archive
 from eartune.speech_model import SpeechModel
@@ -37,9 +38,9 @@ def load(base: BaseModel, *, task: str = "transcribe", language: str | None = No
     else:
         network, tokenizer, log_mel = load_folder(base.path, _network_class, prepare_network)
     speech = CanaryModel(network, tokenizer, log_mel, task=task, language=language)
-    if language is not None and language not in speech.encoder.languages:
+    if language is not None and read_language(language, speech.encoder.languages) not in speech.encoder.languages:
         raise InputError(
-            f"{base.spec}: has no token for language {language!r}; it has {', '.join(sorted(speech.encoder.languages))}"
+            f"{base.spec}: has no token for language {language!r}; it has {listed(sorted(speech.encoder.languages))}"
         )
     return speech
 

@@ -19,6 +19,7 @@ from eartune.families.canary.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.canary.loss import answer_loss, canary_of
 from eartune.families.canary.processor import build_processor
 from eartune.families.canary.prompt import Prompts
+from eartune.families.canary.times import without_times
 from eartune.languages import language_code
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
@@ -63,11 +64,15 @@ class CanaryModel(NemoSpeech):
     ) -> None:
         super().__init__(network, tokenizer, log_mel)
         self.max_window_tokens = network.config.decoder_config.max_position_embeddings
-        prompts = Prompts(getattr(network.config, "prompt_defaults", {}), task, language)
+        symbols = frozenset(token for token in tokenizer.get_vocab() if token.startswith("<|") and token.endswith("|>"))
+        prompts = Prompts(getattr(network.config, "prompt_defaults", {}), task, language, symbols)
         self.encoder = LabelEncoder(tokenizer, prompts, self.max_window_tokens, MAX_DURATION_S)
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         return self.encoder.findings(utterances)
+
+    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
+        return self.encoder.remarks(utterances)
 
     def language_of(self, utterance: Utterance) -> str | None:
         return self.encoder.prompts.target_of(utterance)
@@ -88,16 +93,14 @@ class CanaryModel(NemoSpeech):
     ) -> torch.Tensor:
         return answer_loss(canary_of(self.network), batches, label_smoothing=label_smoothing)
 
+    def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+        return [self.encoder.prompt_finding(utterance) for utterance in utterances]
+
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
     ) -> list[str]:
-        raise_findings(
-            [
-                f"{u.source or u.audio}: {problem}"
-                for u in utterances
-                if (problem := self.encoder.language_finding(u)) is not None
-            ]
-        )
+        problems = zip(utterances, self.decoding_findings(utterances), strict=True)
+        raise_findings([f"{u.source or u.audio}: {problem}" for u, problem in problems if problem is not None])
         tokens = decode(
             canary_of(self.network),
             self.features_of(waveforms),
@@ -105,7 +108,12 @@ class CanaryModel(NemoSpeech):
             end=self.encoder.end,
             options=options,
         )
-        return [text.strip() for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        # times that were asked for are no words
+        return [
+            without_times(text) if self.encoder.prompts.switched("timestamp", utterance) else text.strip()
+            for text, utterance in zip(texts, utterances, strict=True)
+        ]
 
     def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
         """Decode the clips of a recording, cut where it is quiet; each is a segment."""

@@ -11,6 +11,7 @@ from transformers import CanaryProcessor, ParakeetFeatureExtractor, PreTrainedTo
 
 from eartune.families.canary.prompt import END, START, Prompts
 from eartune.manifest import Utterance
+from eartune.nemo.slots import SWITCHES
 
 PAD = "<pad>"
 _SPECIAL = re.compile(r"<\|.*\|>", re.DOTALL)
@@ -27,8 +28,9 @@ def build_processor(
 
 def chat_template(prompts: Prompts) -> str:
     """Return a Jinja template of the prompt; languages and punctuation are the request's, all else the model's."""
-    slots = {"source_lang": "source", "target_lang": "target", "pnc": "yes"}
-    prompt = prompts.write(Utterance(audio=Path(), text="", duration_s=0.0, extra=slots))
+    neutral = Utterance(audio=Path(), text="", duration_s=0.0)
+    others = "".join(f"<|{'' if prompts.switched(name, neutral) else 'no'}{name}|>" for name in SWITCHES[1:])
+    prompt = prompts.fill(source="<|source|>", target="<|target|>", switches=f"<|pnc|>{others}", row={})
     requested = {
         "<|source|>": "'<|' ~ item.source_language ~ '|>'",
         "<|target|>": "'<|' ~ item.target_language ~ '|>'",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
+from eartune.families.parakeet.heads import Heads, ctc_frames, repeats
 from eartune.manifest import Utterance
-from eartune.nemo.coverage import unknown_finding
+from eartune.nemo.coverage import Alphabet, unknown_finding
+from eartune.nemo.remarks import no_speech_remarks, remark
+from eartune.nemo.slots import read_language, read_task, task_named, value_of
 from eartune.nemo.speech import MAX_DURATION_S
+from eartune.nemo.symbols import symbol_problem
 from eartune.speech_model import Labels, Spoken
 
 ADVICE_ON_LACKING = "; extend_vocabulary adds tokens for those of the training texts (--extend-vocabulary)"
@@ -37,13 +41,30 @@ class EncodedTranscripts:
         return Labels(decoder_input_ids=text, targets=text)
 
 
+def translation_problem(utterance: Utterance) -> str | None:
+    """Say that a row is no transcript of what is spoken, or None."""
+    row = utterance.extra
+    named = [value_of(row, "source_lang") or utterance.language, value_of(row, "target_lang")]
+    source, target = (read_language(value, ()) or value for value in named)
+    writes = "and a Parakeet writes what is said: take a Canary or a Whisper for translations"
+    if None not in named and source != target:
+        return f"the row is a translation from {source!r} into {target!r}, {writes}"
+    task = task_named(row)
+    return f"the row's task is {task!r}, {writes}" if read_task(task) == "translate" else None
+
+
 @dataclass(frozen=True)
 class LabelEncoder:
-    """Encodes transcripts for one model; `num_frames` tells how many positions its encoder makes of some seconds."""
+    """Encodes transcripts for one model; `num_frames` tells how many frames of 80 ms its encoder makes of a clip."""
 
     tokenizer: PreTrainedTokenizerBase
     num_frames: Callable[[float], int]
     default_language: str | None
+    heads: Heads
+
+    @cached_property
+    def alphabet(self) -> Alphabet:
+        return Alphabet(self.tokenizer)
 
     def language_of(self, utterance: Utterance) -> str | None:
         return utterance.language or self.default_language
@@ -54,25 +75,91 @@ class LabelEncoder:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of texts."""
-        if not texts:
-            return []
-        return list(self.tokenizer(list(texts), add_special_tokens=False).input_ids)
+        return self.alphabet.tokens(texts)
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         """Say for each utterance why it cannot be trained on, or None."""
-        tokens = self.tokens([utterance.text for utterance in utterances])
-        return [self._finding(u, text) for u, text in zip(utterances, tokens, strict=True)]
+        return [
+            self._finding(u, text)
+            for u, text in zip(utterances, self.tokens([utterance.text for utterance in utterances]), strict=True)
+        ]
+
+    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
+        """Say what is odd about utterances without findings, as SpeechModel does."""
+        frames = [self.num_frames(utterance.duration_s) for utterance in utterances]
+        rows = list(zip(utterances, self.tokens([utterance.text for utterance in utterances]), frames, strict=True))
+        most = self.heads.max_tokens_per_frame
+        unlike = [u for u, text, _ in rows if not text and u.text.strip()]
+        timed = [u for u in utterances if u.segments]
+        found = [
+            *no_speech_remarks(utterances),
+            *remark(timed, "has times, which a Parakeet does not learn", "have times, which a Parakeet does not learn"),
+            *remark(
+                unlike,
+                "has a text of which the tokenizer keeps nothing, and is trained as no speech",
+                "have texts of which the tokenizer keeps nothing, and are trained as no speech",
+            ),
+        ]
+        if self.heads.is_ctc:
+            return found
+        asked = "see that {} of this recording, and the clip not cut short"
+        if self.heads.ctc_weight > 0:
+            beyond_ctc = [u for u, text, num_frames in rows if ctc_frames(text) > num_frames]
+            why = "more tokens (and blanks between repeated ones) than encoder frames"
+            found += remark(
+                beyond_ctc,
+                f"has {why}, so only the transducer is trained on it, not the CTC head: {asked.format('the text is')}",
+                f"have {why}, so only the transducer is trained on them, not the CTC head: {asked.format('texts are')}",
+            )
+        else:
+            crowded = [u for u, text, num_frames in rows if len(text) > num_frames]
+            found += remark(
+                crowded,
+                f"has more tokens than encoder frames, and is trained: {asked.format('the text is')}",
+                f"have more tokens than encoder frames, and are trained: {asked.format('the texts are')}",
+            )
+        if most:
+            unwritten = [u for u, text, num_frames in rows if len(text) > most * num_frames]
+            limit = f"more than the {most} tokens a frame that decoding writes"
+            found += remark(unwritten, f"has {limit}", f"have {limit}")
+        return found
 
     def _finding(self, utterance: Utterance, text: list[int]) -> str | None:
         if utterance.duration_s > MAX_DURATION_S:
             return f"duration {utterance.duration_s:.1f} s exceeds {MAX_DURATION_S:.0f} s; cut the clip"
+        translation = translation_problem(utterance)
+        if translation is not None:
+            return translation
+        symbol = symbol_problem(utterance.text, known=self.alphabet.vocabulary)
+        if symbol is not None:
+            return symbol
         unknown = self.tokenizer.unk_token_id
         if unknown is not None and unknown in text:
-            return unknown_finding(self.tokenizer, utterance, advice=ADVICE_ON_LACKING)
-        frames, repeated = self.num_frames(utterance.duration_s), sum(a == b for a, b in itertools.pairwise(text))
-        if not text or len(text) + repeated > frames:
+            return unknown_finding(self.alphabet, utterance.text, advice=ADVICE_ON_LACKING)
+        return self._alignment_finding(utterance, text)
+
+    def _alignment_finding(self, utterance: Utterance, text: list[int]) -> str | None:
+        frames = self.num_frames(utterance.duration_s)
+        clip = f"the clip of {utterance.duration_s:.3g} s has {frames} encoder frame{'' if frames == 1 else 's'}"
+        if frames == 0:
+            return f"{clip}, too short to be trained: cut it longer"
+        if self.heads.is_ctc and ctc_frames(text) > frames:
+            repeated = f" ({repeats(text)} of them repeat the one before)" if repeats(text) else ""
             return (
-                f"text is {len(text)} tokens ({repeated} of them repeat the one before) and the clip of "
-                f"{utterance.duration_s:.1f} s has {frames} positions, one for each: is the text of another recording?"
+                f"text is {len(text)} tokens{repeated}, for which CTC needs "
+                f"{ctc_frames(text)} frames, and {clip}: the text is of another recording, or the clip is cut short"
+                f"{self._on_single_characters(text)}; a transducer (RNN-T, TDT) has no such limit"
+            )
+        if not self.heads.align(frames, len(text)):
+            durations = ", ".join(map(str, self.heads.durations))
+            return (
+                f"text is {len(text)} tokens and {clip}, which tokens and blanks that last {durations} frames, as this "
+                "TDT has them, cannot fill: the text is of another recording, or the clip is cut short"
             )
         return None
+
+    def _on_single_characters(self, text: list[int]) -> str:
+        single = self.alphabet.num_single(text)
+        if 2 * single <= len(text):
+            return ""
+        return f", or the tokens are too small ({single} are single characters, such as --extend-vocabulary adds)"

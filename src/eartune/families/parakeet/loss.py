@@ -52,7 +52,7 @@ def _ctc_loss(
     logits_BTV: torch.Tensor, frames_B: torch.Tensor, targets_BU: torch.Tensor, tokens_B: torch.Tensor, blank: int
 ) -> torch.Tensor:
     log_probs_TBV = logits_BTV.float().log_softmax(dim=-1).transpose(0, 1)
-    # clips without a path have been refused
+    # Clips without a path have been refused where CTC is all; beside a transducer their CTC term is 0, as remarks say.
     return nn.functional.ctc_loss(
         log_probs_TBV, targets_BU, frames_B, tokens_B, blank=blank, reduction="sum", zero_infinity=True
     )

@@ -17,7 +17,8 @@ from transformers import (
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer
-from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder
+from eartune.families.parakeet.heads import heads_of
+from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder, translation_problem
 from eartune.families.parakeet.loss import parakeet_of, summed_loss
 from eartune.families.parakeet.processor import build_processor
 from eartune.families.parakeet.segments import segments_of, text_of
@@ -68,10 +69,10 @@ class ParakeetModel(NemoSpeech):
         if hasattr(network, "aux_ctc_head"):
             self.blocks = replace(TRANSDUCER_BLOCKS, head=(*TRANSDUCER_BLOCKS.head, "aux_ctc_head"))
         self.max_window_tokens = network.config.encoder_config.max_position_embeddings
-        self.encoder = LabelEncoder(tokenizer, self.num_frames, language)
+        self.encoder = LabelEncoder(tokenizer, self.num_frames, language, heads_of(network))
 
     def num_frames(self, duration_s: float) -> int:
-        """Return how many positions the encoder makes of a clip."""
+        """Return how many frames of 80 ms the encoder makes of a clip."""
         hops = int(duration_s * SAMPLE_RATE_HZ) // self.log_mel.settings.hop_length
         return int(parakeet_of(self.network)._get_subsampling_output_length(torch.tensor([hops])))
 
@@ -81,6 +82,9 @@ class ParakeetModel(NemoSpeech):
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         return self.encoder.findings(utterances)
+
+    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
+        return self.encoder.remarks(utterances)
 
     def language_of(self, utterance: Utterance) -> str | None:
         return self.encoder.language_of(utterance)
@@ -103,6 +107,9 @@ class ParakeetModel(NemoSpeech):
                 "label_smoothing_factor: is for models with cross-entropy, and Parakeet has none: remove it"
             )
         return summed_loss(parakeet_of(self.network), batches)
+
+    def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+        return [translation_problem(utterance) for utterance in utterances]
 
     def transcribe_batch(
         self,

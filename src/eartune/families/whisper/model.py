@@ -106,6 +106,9 @@ class WhisperModel:
     ) -> torch.Tensor:
         return answer_loss(whisper_of(self.network), batches, label_smoothing=label_smoothing)
 
+    def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+        return [None] * len(utterances)
+
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
     ) -> list[str]:

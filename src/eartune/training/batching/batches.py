@@ -49,7 +49,8 @@ class Batch:
 
     @property
     def num_answers(self) -> int:
-        return int((self.labels != IGNORED).sum())
+        """How many answers the loss is averaged over; a row without any, which answers that nothing is said, is one."""
+        return int((self.labels != IGNORED).sum(dim=1).clamp(min=1).sum())
 
     def pin_memory(self) -> Batch:
         """Return the same batch in memory that a GPU reads directly; the loader calls this."""

@@ -1,0 +1,76 @@
+"""What a Parakeet's heads can align: how many tokens CTC, RNN-T and TDT fit into a clip's encoder frames.
+
+T frames of 80 ms, U tokens.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, reduce
+from operator import or_
+
+from transformers import ParakeetForCTC, ParakeetForRNNT
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Which heads a loss trains, and what decides over the texts that they can align."""
+
+    ctc_weight: float
+    """the share of CTC in the loss: 1 without a transducer, 0 without a CTC head"""
+    durations: tuple[int, ...] = ()
+    """of TDT's tokens and blanks, in frames; () in RNN-T and CTC"""
+    max_tokens_per_frame: int | None = None
+    """what greedy decoding of a transducer writes at most in one frame"""
+
+    @property
+    def is_ctc(self) -> bool:
+        """Whether CTC is all that is trained."""
+        return self.ctc_weight >= 1
+
+    def align(self, num_frames: int, num_tokens: int) -> bool:
+        """Tell whether the transducer has a path for so many tokens; an RNN-T has one for any number."""
+        return num_frames > 0 and (not self.durations or tdt_aligns(num_frames, num_tokens, self.durations))
+
+
+def heads_of(network: ParakeetForCTC | ParakeetForRNNT) -> Heads:
+    """Read the heads of a network."""
+    if isinstance(network, ParakeetForCTC):
+        return Heads(ctc_weight=1.0)
+    return Heads(
+        ctc_weight=float(getattr(network.config, "aux_ctc_loss_weight", 0.0) or 0.0),
+        durations=tuple(getattr(network.config, "durations", None) or ()),
+        max_tokens_per_frame=getattr(network, "max_symbols_per_step", None),
+    )
+
+
+def ctc_frames(tokens: Sequence[int]) -> int:
+    """Return how many frames CTC needs: one for each token, and one for a blank between two alike."""
+    return len(tokens) + repeats(tokens)
+
+
+def repeats(tokens: Sequence[int]) -> int:
+    """Count the tokens that repeat the one before."""
+    return sum(first == second for first, second in itertools.pairwise(tokens))
+
+
+@cache
+def tdt_aligns(num_frames: int, num_tokens: int, durations: tuple[int, ...]) -> bool:
+    """Tell whether U tokens and one or more blanks can last exactly T frames; blanks last at least one.
+
+    This is where the loss is finite: transducer/lattice.py has the same steps.
+    """
+    within = (1 << (num_frames + 1)) - 1
+    # bit t: the frame t can be reached
+    reached = 1
+    for _ in range(num_tokens):
+        reached = reduce(or_, (reached << duration for duration in durations), 0) & within
+        if not reached:
+            return False
+    blanks = [duration for duration in durations if duration > 0]
+    ended = 0
+    while reached := reduce(or_, (reached << duration for duration in blanks), 0) & within & ~ended:
+        ended |= reached
+    return bool(ended >> num_frames & 1)
