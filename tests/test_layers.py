@@ -21,7 +21,7 @@ LAYERS = [
     {"run_dir", "base_model", "speech_checks"},
     {"config", "manifest", "scoring"},
     {"declared_weights"},
-    {"weights", "audio", "text", "packages", "reporting", "files", "languages"},
+    {"weights", "audio", "text", "packages", "reporting", "files", "language_tokens", "languages"},
     {"errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -83,11 +83,15 @@ class DecodeOptions:
     """How a batch is decoded: the longest answer in tokens, beams, and what the network gets to see of a clip.
 
     A window is the whole one the model was made for, or a short one, of the batch's longest clip and a little silence.
+    Where a Whisper finds that nobody speaks its text is empty (`no_speech`), and a text that repeats itself is decoded
+    again at higher temperatures (`fallback`), as openai-whisper does.
     """
 
     max_length: int = 225
     num_beams: int = 1
     window: WindowKind = "padded"
+    no_speech: bool = True
+    fallback: bool = False
 
 
 def block_of(network: Network, name: str) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eartune.cli.main import Parser, positive
+from eartune.cli.main import LANGUAGE_TOKEN, Parser, positive
 
 
 def build_parser() -> Parser:
@@ -25,6 +25,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--language", "--lang", "-l", help="language of rows that name none; default: as trained, or detected"
     )
+    parser.add_argument("--language-token", help=LANGUAGE_TOKEN)
     parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be used, and say how many")
     parser.add_argument("--batch-size", type=positive, default=16, help="utterances decoded at once; default 16")
     parser.add_argument("--num-beams", type=positive, default=1, help="beams; default 1, greedy")
@@ -57,6 +58,7 @@ def run(words: Sequence[str]) -> int:
         checkpoint=chosen.checkpoint,
         base_model=chosen.base_model,
         language=chosen.language,
+        language_token=chosen.language_token,
         skip_bad=chosen.skip_bad,
         batch_size=chosen.batch_size,
         options=DecodeOptions(num_beams=chosen.num_beams, window=chosen.window),

@@ -55,6 +55,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}{hint} See {self.prog} --help\n")
 
 
+LANGUAGE_TOKEN = (
+    "Whisper: the language whose token stands in for those the model has none for (ru, or cnh=my,tok=en); "
+    "default: as trained"
+)
+
+
 def positive(text: str) -> int:
     """Read a whole number above zero, for argparse."""
     number = int(text) if text.isdecimal() else 0

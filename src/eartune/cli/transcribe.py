@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from eartune.cli.main import Parser, positive
+from eartune.cli.main import LANGUAGE_TOKEN, Parser, positive
 
 
 def build_parser() -> Parser:
@@ -22,6 +22,7 @@ def build_parser() -> Parser:
     parser.add_argument("--timestamps", action="store_true", help="segments with times for short recordings too")
     parser.add_argument("--out", type=Path, help="folder for one file per recording; default: standard output")
     parser.add_argument("--language", "--lang", "-l", help="language spoken; default: as trained, or detected")
+    parser.add_argument("--language-token", help=LANGUAGE_TOKEN)
     parser.add_argument("--task", choices=("transcribe", "translate"), help="default: as trained")
     parser.add_argument("--checkpoint", choices=("best", "last"), help="which model of a run; default: best, else last")
     parser.add_argument("--base-model", help="where the adapter's base model lies, if it has moved")
@@ -71,6 +72,7 @@ def run(words: Sequence[str]) -> int:
         checkpoint=chosen.checkpoint,
         base_model=chosen.base_model,
         language=chosen.language,
+        language_token=chosen.language_token,
         task=chosen.task,
         num_beams=chosen.num_beams,
         window=chosen.window,

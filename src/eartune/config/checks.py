@@ -8,10 +8,12 @@ from pathlib import Path
 from eartune.config.family import family_conflicts, fill_in_family
 from eartune.config.method import fill_in_method, method_conflicts, name_of_method
 from eartune.config.train_config import TrainConfig, with_values
+from eartune.errors import InputError
+from eartune.language_tokens import parse_stand_ins
+from eartune.languages import language_code, unknown_language
 
 WINDOW_OPTIONS = {
     "packed_gap": ("packed", "short"),
-    "packed_timestamps": ("packed", "short"),
     "packed_alone": ("packed",),
     "short_margin": ("short",),
     "short_jitter": ("short",),
@@ -25,6 +27,7 @@ def fill_in(config: TrainConfig) -> TrainConfig:
     for step in (
         fill_in_family,
         fill_in_method,
+        _language,
         _precision,
         _optimizer,
         _windows,
@@ -48,6 +51,7 @@ def disagreements(config: TrainConfig, *, complete: bool) -> list[str]:
         )
     return (
         found
+        + _language_conflicts(config)
         + _precision_conflicts(config)
         + _schedule_conflicts(config)
         + _validation_conflicts(config, complete=complete)
@@ -56,6 +60,11 @@ def disagreements(config: TrainConfig, *, complete: bool) -> list[str]:
         + family_conflicts(config)
         + _export_conflicts(config)
     )
+
+
+def _language(config: TrainConfig) -> TrainConfig:
+    code = language_code(config.data.language or "")
+    return with_values(config, config.provenance["language"], language=code) if code else config
 
 
 def _precision(config: TrainConfig) -> TrainConfig:
@@ -137,6 +146,16 @@ def _names(config: TrainConfig) -> TrainConfig:
     if config.run.output_dir is None and config.run.run_name is not None:
         config = with_values(config, "default", output_dir=Path("runs") / config.run.run_name)
     return config
+
+
+def _language_conflicts(config: TrainConfig) -> list[str]:
+    language = config.data.language
+    found = [] if language is None or language_code(language) else [f"language: {unknown_language(language)}"]
+    try:
+        parse_stand_ins(config.data.language_token)
+    except InputError as error:
+        found.append(str(error))
+    return found
 
 
 def _precision_conflicts(config: TrainConfig) -> list[str]:

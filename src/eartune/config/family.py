@@ -37,6 +37,10 @@ def family_conflicts(config: TrainConfig) -> list[str]:
     found = []
     if config.model.extend_vocabulary and config.family not in EXTENSIBLE:
         found.append(f"extend_vocabulary: {_WHY_NOT_EXTENDED[config.family]}; remove it")
+    if config.data.language_token is not None and config.family != "whisper":
+        found.append(
+            f"language_token: is for Whisper's tokens of languages, and the family is {config.family}: remove it"
+        )
     if config.family in OWN_LENGTH:
         found += [
             f"{name}: {value} speaks of Whisper's 30 s, and {config.family} sees each clip in its own length: remove it"

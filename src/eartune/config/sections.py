@@ -21,6 +21,9 @@ class DataSection(Section):
     """Manifests to choose the best checkpoint on. Without them there is no `best/`, only `last/`."""
     language: Annotated[str | None, also("lang", flags=("-l",))] = None
     """Language code (en, ru, as, ...) of rows that name none. Multilingual Whisper needs it one way or the other."""
+    language_token: str | None = None
+    """Whisper: the language whose token stands in for those that the model has none for (`--language-token ru`), or one
+    for each (`cnh=my,tok=en`). Texts and scores keep their own language."""
     task: Literal["transcribe", "translate"] = "transcribe"
     """What the text is: a transcript in the language spoken, or its translation into English."""
     skip_bad: Annotated[bool, Harmless()] = False

@@ -25,7 +25,8 @@ class WindowSection(Section):
     packed_gap: Annotated[float, Field(ge=0, le=5)] = 0.6
     """Longest silence between packed clips, in seconds; drawn anew for each."""
     packed_timestamps: Share = 0.5
-    """Share of packed windows that are trained with the times of their clips, the others without."""
+    """Share of packed windows that are trained with the times of their clips, the others without. So often, too, a clip
+    that is alone in its window is trained with the times of its sentences, where the manifest has them."""
     packed_alone: Share = 0.0
     """Share of utterances that have a packed window to themselves, as they will when they are decoded."""
     short_margin: Annotated[float, Field(ge=0, le=28)] = 1.28

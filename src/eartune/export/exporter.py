@@ -38,10 +38,13 @@ class Exporter:
 
 @dataclass(frozen=True)
 class FamilyExports:
-    """What a family offers: formats by name, and the logits [V] of a clip's first token (model, clip, language)."""
+    """What a family offers: formats by name, the logits [V] of a clip's first token (model, clip, language), and the
+    code under which other programs are told a language (model, language), where that is not its own.
+    """
 
     formats: Mapping[str, Exporter]
     first_logits: Callable[[SpeechModel, Waveform, str | None], npt.NDArray[np.float32]] | None = None
+    language_code: Callable[[SpeechModel, str | None], str | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class HandOver:
 
 def hand_over(family: str, language: str | None) -> HandOver:
     """Return what to hand over of a family. Raises InputError for models that Mimir does not run."""
-    spoken = LANGUAGE_NAMES[language].lower().replace(" ", "_") if language else "custom"
+    spoken = LANGUAGE_NAMES.get(language, language).lower().replace(" ", "_") if language else "custom"
     if family == "whisper":
         name = f"whisper-{spoken}-ggml.bin"
         return HandOver(

@@ -35,6 +35,22 @@ def family(name: str) -> FamilyDoor:
     return cast(FamilyDoor, importlib.import_module(f"eartune.families.{name}.load"))
 
 
+def load_model(
+    name: str, base: BaseModel, *, task: str, language: str | None, language_token: str | None = None
+) -> SpeechModel:
+    """Load a base model of a family for a task and a language, in float32 on the CPU.
+
+    `language_token` names the languages whose tokens stand in for others. Raises InputError where the family has none.
+    """
+    if language_token is None:
+        return family(name).load(base, task=task, language=language)
+    if name != "whisper":
+        raise InputError(f"language_token: is for Whisper, and this is a {name}: leave it out")
+    from eartune.families.whisper.load import load  # noqa: PLC0415  a family is imported when it is asked for
+
+    return load(base, task=task, language=language, language_token=language_token)
+
+
 def exports_of(name: str) -> FamilyExports:
     """Return what a family's models are exported to."""
     return cast(FamilyExports, importlib.import_module(f"eartune.families.{name}.exports").EXPORTS)

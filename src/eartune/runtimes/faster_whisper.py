@@ -128,4 +128,6 @@ class FasterWhisper(Opened):
     def _known(self, language: str | None) -> str | None:
         tokens = self._model.hf_tokenizer.get_vocab()
         names = [name for name in self._model.supported_languages if f"<|{name}|>" in tokens]
-        return known_language(language, known=names, multilingual=self._model.model.is_multilingual)
+        return known_language(
+            language, known=names, multilingual=self._model.model.is_multilingual, stand_ins=self.stand_ins
+        )

@@ -107,7 +107,7 @@ class OnnxWhisper(Opened):
     def _language(self, states: OnDevice, language: str | None) -> str | None:
         """Return the language, detected where none is given and the model knows several."""
         languages = self._rules.languages
-        spoken = known_language(language, known=languages, multilingual=bool(languages))
+        spoken = known_language(language, known=languages, multilingual=bool(languages), stand_ins=self.stand_ins)
         if spoken is not None:
             return spoken
         logits_BUV, _ = self._graphs.decode(np.array([[self._rules.start]]), states, None)

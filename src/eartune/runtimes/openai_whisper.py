@@ -92,4 +92,4 @@ class OpenAIWhisper(Opened):
 
     def _known(self, language: str | None) -> str | None:
         names = list(self._whisper.tokenizer.LANGUAGES)[: self._model.num_languages]
-        return known_language(language, known=names, multilingual=self._model.is_multilingual)
+        return known_language(language, known=names, multilingual=self._model.is_multilingual, stand_ins=self.stand_ins)

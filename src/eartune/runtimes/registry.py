@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from eartune.errors import InputError
+from eartune.language_tokens import parse_stand_ins
 
 if TYPE_CHECKING:
     # it imports torch, which recognising a file does not take
@@ -50,11 +51,13 @@ def open_runtime(
     num_threads: int = 1,
     task: Task = "transcribe",
     family: str | None = None,
+    language_token: str | None = None,
     read_nemo_config: Callable[[Path], Mapping[str, Any]] | None = None,
 ) -> Runtime:
     """Open what an export wrote in the program it is for.
 
-    A `family` that is named must be that of the model. A .nemo file takes `read_nemo_config`, which reads its
+    A `family` that is named must be that of the model; `language_token` names the languages whose tokens stand in for
+    those that a Whisper has none for. A .nemo file takes `read_nemo_config`, which reads its
     configuration without NeMo. Raises InputError for what is no export or cannot be opened.
     """
     found = recognise(path)
@@ -73,7 +76,9 @@ def open_runtime(
         assert read_nemo_config is not None, "a .nemo file is read before NeMo opens it"
         settings["read_config"] = read_nemo_config
     module, name = _opener(found, path)
-    return cast("Runtime", getattr(importlib.import_module(f"eartune.runtimes.{module}"), name)(path, **settings))
+    runtime = getattr(importlib.import_module(f"eartune.runtimes.{module}"), name)(path, **settings)
+    runtime.stand_ins = parse_stand_ins(language_token)
+    return cast("Runtime", runtime)
 
 
 def _opener(found: Format, path: Path) -> tuple[str, str]:

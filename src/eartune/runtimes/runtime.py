@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import EartuneError, InputError
-from eartune.languages import whisper_code
+from eartune.language_tokens import NO_STAND_INS, StandIns
+from eartune.languages import language_code
 from eartune.manifest import Segment
 from eartune.speech_model import Waveform
 
@@ -89,6 +90,8 @@ class Opened:
     """What every runtime can do: be used in a `with` block. The longest clip is Whisper's."""
 
     max_duration_s: float = WINDOW_S
+    # the languages whose tokens stand in for those that a Whisper has none for
+    stand_ins: StandIns = NO_STAND_INS
 
     def close(self) -> None:
         return
@@ -142,14 +145,21 @@ def padded(waveform_S: Waveform) -> Waveform:
     return np.pad(waveform_S, (0, num_samples - len(waveform_S))).astype(np.float32, copy=False)
 
 
-def known_language(language: str | None, *, known: Iterable[str], multilingual: bool) -> str | None:
+def known_language(
+    language: str | None, *, known: Iterable[str], multilingual: bool, stand_ins: StandIns = NO_STAND_INS
+) -> str | None:
     """Return the language to decode a Whisper in, as it calls it. Raises InputError for one that it does not have."""
-    names = set(known) if multilingual else {"en"}
-    called = whisper_code(language)
-    if called is not None and called not in names:
-        what = "the model has no token for it" if multilingual else "the model is English-only"
-        raise InputError(f"language {language!r}: {what}")
-    return called if multilingual else "en"
+    spoken = None if language is None else language_code(language) or language
+    names = set(known)
+    if multilingual and spoken is not None and not stand_ins.has_token(spoken, names):
+        raise InputError(
+            f"language {language!r}: the model has no token for it; choose one to stand in: --language-token CODE"
+        )
+    if multilingual:
+        return stand_ins.token_code(spoken, names)
+    if spoken not in (None, "en"):
+        raise InputError(f"language {language!r}: the model is English-only")
+    return "en"
 
 
 def known_task(task: Task, *, multilingual: bool) -> Task:

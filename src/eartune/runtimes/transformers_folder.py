@@ -130,7 +130,12 @@ class TransformersWhisper(_Folder):
 
     def _known(self, language: str | None) -> str | None:
         names = self._model.generation_config.lang_to_id if self._multilingual else {}
-        return known_language(language, known=[name.strip("<|>") for name in names], multilingual=self._multilingual)
+        return known_language(
+            language,
+            known=[name.strip("<|>") for name in names],
+            multilingual=self._multilingual,
+            stand_ins=self.stand_ins,
+        )
 
 
 class TransformersCanary(_Folder):

@@ -87,8 +87,10 @@ class WhisperCpp(Opened):
         self, wanted: Literal["text", "segments", "logits"], waveform_S: Waveform, language: str | None
     ) -> dict[str, Any]:
         # the loader's own word for detection
-        spoken = known_language(language, known=self._languages, multilingual=self._multilingual) or "auto"
-        return self._worker.ask(waveform_S, {"wanted": wanted, "language": spoken})
+        spoken = known_language(
+            language, known=self._languages, multilingual=self._multilingual, stand_ins=self.stand_ins
+        )
+        return self._worker.ask(waveform_S, {"wanted": wanted, "language": spoken or "auto"})
 
 
 def _complaint(lines: Sequence[str]) -> str:

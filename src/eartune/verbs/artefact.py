@@ -83,6 +83,8 @@ class Work:
     speech: SpeechModel
     language: str | None
     """The one that it hears where a clip names none: the one it was tuned for, or its only one."""
+    language_code: str | None
+    """What other programs are told for it."""
     answers: Answers
     original: Path | None
     judge: Judge | None
@@ -108,6 +110,7 @@ def write_artefact(target: Target, place: Place, work: Work) -> Exported:
             family=work.located.family,
             task=work.located.task,
             language=work.language,
+            language_token=work.located.language_token,
             made_from=_source(work.located),
             files=describe_files(artefact),
             largest_difference={"read_back": read_back, "as_written": elsewhere},
@@ -149,7 +152,12 @@ def _judge(target: Target, artefact: Path, place: Place, work: Work) -> tuple[Ga
     judge = work.judge
     if judge is None:
         return None, "it was not to be tried"
-    opener = partial(open_in_runtime, family=work.located.family, task=work.located.task)
+    opener = partial(
+        open_in_runtime,
+        family=work.located.family,
+        task=work.located.task,
+        language_token=work.located.language_token,
+    )
     try:
         gate = check(
             artefact,
@@ -185,7 +193,7 @@ def _card(target: Target, artefact: Path, record: dict[str, Any], work: Work) ->
             target.format,
             artefact=artefact,
             file=target.file_name or "FOLDER",
-            language=work.language,
+            language=work.language_code,
         ),
         evaluations=_evaluations(work.located),
         license_id=work.card.license_id,

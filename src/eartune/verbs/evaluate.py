@@ -83,6 +83,7 @@ def evaluate(
     checkpoint: Checkpoint | None = None,
     base_model: str | None = None,
     language: str | None = None,
+    language_token: str | None = None,
     skip_bad: bool = False,
     batch_size: int = 16,
     options: DecodeOptions | None = None,
@@ -103,8 +104,8 @@ def evaluate(
     chosen = options or DecodeOptions()
     quieten_libraries()
     require_writable(out)
-    found = find_artefact(model, language=language) or locate(
-        model, checkpoint=checkpoint, base_model=base_model, language=language
+    found = find_artefact(model, language=language, language_token=language_token) or locate(
+        model, checkpoint=checkpoint, base_model=base_model, language=language, language_token=language_token
     )
     if isinstance(found, Artefact):
         refuse_for_artefacts(

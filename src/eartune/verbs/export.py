@@ -84,7 +84,8 @@ def export(
     written, failures = [], []
     unnamed = Utterance(audio=Path(), text="", duration_s=0.0, language=None)
     language = located.language or speech.language_of(unnamed)
-    work = Work(located, speech, language, answers, archive, judge, replace, card_notes or CardNotes(), report)
+    code = exports.language_code(speech, language) if exports.language_code else language
+    work = Work(located, speech, language, code, answers, archive, judge, replace, card_notes or CardNotes(), report)
     for target, place in zip(targets, places, strict=True):
         try:
             written.append(write_artefact(target, place, work))

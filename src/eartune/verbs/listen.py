@@ -12,6 +12,7 @@ import torch
 
 from eartune.errors import InputError
 from eartune.export.record import read_record
+from eartune.language_tokens import require_language
 from eartune.manifest import Utterance
 from eartune.nemo.architecture import known_config
 from eartune.nemo.slots import other_languages
@@ -50,10 +51,13 @@ class Artefact:
     family: str | None
     language: str | None
     task: str
+    language_token: str | None = None
 
 
-def find_artefact(spec: str, *, language: str | None = None, task: str | None = None) -> Artefact | None:
-    """Return the artefact that a user names, or None where it is a model or a run."""
+def find_artefact(
+    spec: str, *, language: str | None = None, task: str | None = None, language_token: str | None = None
+) -> Artefact | None:
+    """Return the artefact that a user names, or None where it is a model or a run; `language` by any of its names."""
     path = Path(spec).expanduser()
     found = recognise(path) if path.exists() else None
     if found is None or found in MODEL_FORMATS:
@@ -63,25 +67,29 @@ def find_artefact(spec: str, *, language: str | None = None, task: str | None = 
         path=path,
         format=found,
         family=record.get("family"),
-        language=language or record.get("language"),
+        language=record.get("language") if language is None else require_language(language),
         task=task or record.get("task") or "transcribe",
+        language_token=language_token or record.get("language_token"),
     )
 
 
-def open_in_runtime(path: Path, *, family: str | None, task: str) -> Runtime:
+def open_in_runtime(path: Path, *, family: str | None, task: str, language_token: str | None = None) -> Runtime:
     """Open an artefact in its runtime, on the CPU, with as many threads as torch has: a few, as more are slower."""
     return open_runtime(
         path,
         num_threads=min(MOST_THREADS, torch.get_num_threads()),
         task=cast(Task, task),
         family=family,
+        language_token=language_token,
         read_nemo_config=known_config,
     )
 
 
 def open_artefact(artefact: Artefact) -> Runtime:
     """Open an artefact that a user named."""
-    return open_in_runtime(artefact.path, family=artefact.family, task=artefact.task)
+    return open_in_runtime(
+        artefact.path, family=artefact.family, task=artefact.task, language_token=artefact.language_token
+    )
 
 
 def listen(

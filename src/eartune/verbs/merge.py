@@ -125,6 +125,7 @@ def write_model_origin(folder: Path, located: Located, difference: float) -> Non
         family=located.family,
         task=located.task,
         language=located.language,
+        language_token=located.language_token,
         base_model=located.base.to_json(),
         parent=str(located.folder or located.spec),
         merge_difference=difference,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from peft import PeftModel
 
 from eartune.base_model import BaseModel
-from eartune.errors import InputError
+from eartune.errors import EartuneError, InputError
 from eartune.export.record import RECORD, read_record
-from eartune.families.registry import family, family_of, vocabulary
+from eartune.families.registry import family, family_of, load_model, vocabulary
+from eartune.language_tokens import require_language
 from eartune.run_dir import RunDir, read_origin
 from eartune.speech_model import SpeechModel
 from eartune.training.adaptation.adapter_files import ADAPTER_CONFIG, load_adapter
@@ -36,6 +37,8 @@ class Located:
     language: str | None
     checkpoint: str | None
     origin: dict[str, Any]
+    # the languages whose tokens stand in for others, as the option language_token has them
+    language_token: str | None = None
 
     @property
     def tuning(self) -> dict[str, Any]:
@@ -51,18 +54,21 @@ def locate(
     base_model: str | None = None,
     language: str | None = None,
     task: str | None = None,
+    language_token: str | None = None,
     family_name: str | None = None,
 ) -> Located:
     """Find out what `spec` is, without loading weights.
 
-    `checkpoint` chooses within a run (by default what the run's configuration says: best/, else last/);
-    `language` and `task` override what the model was tuned for; `base_model` says where an adapter's base model lies
-    if it has moved. Raises InputError in one line.
+    `checkpoint` chooses within a run (by default what the run's configuration says: best/, else last/); `language` (by
+    any of its names), `task` and `language_token` override what the model was tuned for; `base_model` says where an
+    adapter's base model lies if it has moved. Raises InputError in one line.
     """
+    language = None if language is None else require_language(language)
     exported = _exported_file(Path(spec).expanduser())
     if exported is not None:
         record = read_record(exported)
         spec, language, task = str(exported), language or record["language"], task or record["task"]
+        language_token = language_token or record.get("language_token")
     folder = Path(spec).expanduser()
     origin = (read_origin(folder) if folder.is_dir() else None) or {}
     chosen = None
@@ -74,12 +80,13 @@ def locate(
     name = origin.get("family") or family_name or family_of(spec) or "whisper"
     task = task or origin.get("task", "transcribe")
     language = language or origin.get("language")
+    language_token = language_token or origin.get("language_token")
     is_adapter = (folder / ADAPTER_CONFIG).is_file()
     if is_adapter:
         base = _base_of_adapter(folder, origin, base_model, name)
-        return Located(spec, folder, True, base, name, task, language, chosen, origin)
+        return Located(spec, folder, True, base, name, task, language, chosen, origin, language_token)
     base = family(name).find(str(folder) if chosen else spec)
-    return Located(spec, folder if chosen else None, False, base, name, task, language, chosen, origin)
+    return Located(spec, folder if chosen else None, False, base, name, task, language, chosen, origin, language_token)
 
 
 def _exported_file(folder: Path) -> Path | None:
@@ -92,7 +99,13 @@ def _exported_file(folder: Path) -> Path | None:
 
 def open_located(located: Located) -> SpeechModel:
     """Load what was located, in float32 on the CPU, in evaluation mode."""
-    speech = family(located.family).load(located.base, task=located.task, language=located.language)
+    speech = load_model(
+        located.family,
+        located.base,
+        task=located.task,
+        language=located.language,
+        language_token=located.language_token,
+    )
     if located.is_adapter:
         assert located.folder is not None
         if located.origin.get("added_characters"):
@@ -104,15 +117,14 @@ def open_located(located: Located) -> SpeechModel:
 
 def original_base(located: Located) -> Located | None:
     """Return the untuned model that a tuned one came from, or None where it is not known."""
+    untuned = replace(located, folder=None, is_adapter=False, checkpoint=None, origin={})
     if located.is_adapter:
-        return Located(
-            located.base.spec, None, False, located.base, located.family, located.task, located.language, None, {}
-        )
+        return replace(untuned, spec=located.base.spec)
     recorded = located.origin.get("base_model")
     if not recorded or recorded["sha256"] == located.base.sha256:
         return None
     base = _recorded_base(recorded, located.family, where=located.spec)
-    return Located(base.spec, None, False, base, located.family, located.task, located.language, None, {})
+    return replace(untuned, spec=base.spec, base=base)
 
 
 def adapted_network(speech: SpeechModel) -> PeftModel:
@@ -142,7 +154,10 @@ def _base_of_adapter(folder: Path, origin: dict[str, Any], base_model: str | Non
     spec = _spec_in_adapter_config(folder / ADAPTER_CONFIG)
     if spec is None:
         raise InputError(f"{folder}: does not say which model it belongs to; name it with --base-model")
-    return family(name).find(spec)
+    try:
+        return family(name).find(spec)
+    except EartuneError as error:
+        raise type(error)(f"{folder}: its base model: {error}; if it lies elsewhere, name it: --base-model") from None
 
 
 def _recorded_base(recorded: dict[str, Any], name: str, *, where: str) -> BaseModel:

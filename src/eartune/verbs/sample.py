@@ -74,7 +74,8 @@ def ask_model(
             speech,
             utterances,
             batch_size=8,
-            options=DecodeOptions(max_length=MAX_TOKENS),
+            # runtimes decode a clip without thresholds
+            options=DecodeOptions(max_length=MAX_TOKENS, no_speech=False),
             precision="fp32",
             task=task,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from eartune.base_model import BaseModel, weight_files
 from eartune.config import TrainConfig
 from eartune.declared_weights import require_weight_file
 from eartune.errors import InputError, Interrupted
-from eartune.families.registry import family
+from eartune.families.registry import family, load_model
 from eartune.files import new_file, write_json_atomic, write_text_atomic
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter, Silent
@@ -42,6 +42,8 @@ from eartune.verbs.quiet import quieten_libraries
 from eartune.verbs.run_model import refuse_target, write_model
 from eartune.verbs.speech import check_speech, extend_vocabulary, read_speech
 
+# what a later command takes over from a run unless it is told otherwise
+TAKEN_OVER = ("family", "task", "language", "language_token")
 Watch = Callable[[SpeechTrainer], Iterable[TrainerCallback]]
 
 
@@ -90,9 +92,16 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     report.line(f"base model: {config.model.base_model}")
     base = door.find(config.model.base_model, revision=config.model.revision, cache=config.model.model_cache)
     _require_archive(config.run.export, base)
-    speech = door.load(base, task=config.data.task, language=config.data.language)
+    speech = load_model(
+        config.family,
+        base,
+        task=config.data.task,
+        language=config.data.language,
+        language_token=config.data.language_token,
+    )
     added = extend_vocabulary(speech, manifests[0].utterances, report) if config.model.extend_vocabulary else ""
     data = check_speech(config.data, speech, manifests, report)
+    data = dataclasses.replace(data, remarks=(*data.remarks, *_unused_times(config, data.train, report)))
     facts = _facts(config, base, data.description, added)
     state = continuing.compare(run, facts, overwrite=config.run.overwrite)
     if state.finished is not None:
@@ -162,12 +171,23 @@ def _require_archive(target: Path | None, base: BaseModel) -> None:
         )
 
 
+def _unused_times(config: TrainConfig, utterances: Sequence[Utterance], report: Reporter) -> list[str]:
+    """Say that times of sentences are known and not trained, because the options say so."""
+    num_timed = sum(bool(utterance.segments) for utterance in utterances)
+    if config.family != "whisper" or not num_timed or config.window.packed_timestamps:
+        return []
+    remark = f"train: times of sentences in rows ({num_timed}) are not trained, as packed_timestamps is 0"
+    report.line(remark)
+    return [remark]
+
+
 def _facts(config: TrainConfig, base: BaseModel, data: dict[str, Any], added: str) -> dict[str, Any]:
     return {
         "family": config.family,
         "method": config.model.method,
         "task": config.data.task,
         "language": config.data.language,
+        "language_token": config.data.language_token,
         "base_model": base.to_json(),
         # an adapter applies to the base model with tokens for these
         "added_characters": added,
@@ -196,7 +216,7 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
     def write_companions(folder: Path, state: dict[str, Any]) -> None:
         prepared.forward.speech.save_companions(folder)
         kind = "adapter" if config.has_adapter() else "model"
-        names = ("family", "method", "task", "language", "base_model", "added_characters", "data", "config")
+        names = [*TAKEN_OVER, "method", "base_model", "added_characters", "data", "config"]
         known = {name: prepared.facts[name] for name in names}
         write_origin(folder, kind=kind, **known, parent=str(run.root), **state)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -46,6 +46,7 @@ def transcribe(
     checkpoint: Checkpoint | None = None,
     base_model: str | None = None,
     language: str | None = None,
+    language_token: str | None = None,
     task: Literal["transcribe", "translate"] | None = None,
     num_beams: int = 1,
     window: WindowKind = "padded",
@@ -65,9 +66,8 @@ def transcribe(
     """
     report = reporter or Silent()
     quieten_libraries()
-    found = find_artefact(model, language=language, task=task) or locate(
-        model, checkpoint=checkpoint, base_model=base_model, language=language, task=task
-    )
+    asked: dict[str, Any] = {"language": language, "language_token": language_token, "task": task}
+    found = find_artefact(model, **asked) or locate(model, checkpoint=checkpoint, base_model=base_model, **asked)
     if isinstance(found, Artefact):
         refuse_for_artefacts(
             found,
@@ -79,7 +79,7 @@ def transcribe(
         )
     _require_recordings(recordings)
     choose_gpu(gpu)
-    options = DecodeOptions(max_length=448, num_beams=num_beams, window=window)
+    options = DecodeOptions(max_length=448, num_beams=num_beams, window=window, fallback=True)
     transcripts: list[Transcript] = []
     damaged = []
     with (
@@ -93,7 +93,7 @@ def transcribe(
             except InputError as error:
                 damaged.append(str(error))
             else:
-                transcripts.append(_transcript(speech, recording, waveform, language, timestamps=timestamps))
+                transcripts.append(_transcript(speech, recording, waveform, found.language, timestamps=timestamps))
                 if each is not None:
                     each(transcripts[-1])
             progress.advance()

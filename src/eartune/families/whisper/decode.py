@@ -10,9 +10,17 @@ from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 from transformers.modeling_outputs import BaseModelOutput
 
 from eartune.audio import SAMPLE_RATE_HZ
-from eartune.families.whisper.features import WINDOW_S, LogMel
-from eartune.families.whisper.greedy import complete_languages, decode, is_plain, prompts
+from eartune.families.whisper.features import HOP_SAMPLES, WINDOW_S, LogMel
+from eartune.families.whisper.greedy import (
+    FirstStep,
+    complete_languages,
+    decode_with_first_step,
+    first_step,
+    is_plain,
+    prompts,
+)
 from eartune.families.whisper.loss import whisper_of
+from eartune.families.whisper.no_speech import TEN_DB, is_constant, loudness_below, repeats_itself, without_speech
 from eartune.manifest import Segment
 from eartune.speech_model import DecodeOptions, Network, Waveform, WindowKind, pad_waveforms
 from eartune.training.batching.windows import widened_s
@@ -27,10 +35,16 @@ LONG_FORM: dict[str, Any] = {
     "condition_on_prev_tokens": False,
 }
 
+# half of Whisper's text positions, as in openai-whisper
+MOST_DRAWN = 224
+
 # A short window is the longest clip and this much silence, which Whisper needs to find an end (64 positions),
 # in steps, so that there are few different lengths.
 SILENCE_S = 1.28
 WINDOW_STEP_S = 0.32
+FRAMES_PER_S = SAMPLE_RATE_HZ // HOP_SAMPLES
+# a segment this much quieter than the loudest of its recording (30 dB) may be a pause
+QUIET = 3 * TEN_DB
 
 
 def transcribe_clips(
@@ -53,8 +67,17 @@ def transcribe_clips(
     features_BMT = log_mel(pad_waveforms(waveforms).to(device), window_s(longest_s, options.window))
     with torch.no_grad():
         states_BPD = whisper.model.encoder(features_BMT.to(_dtype(whisper))).last_hidden_state
-        tokens = _decode(whisper, states_BPD, languages, task=task, options=options)
-    return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+        spoken = _spoken(whisper, states_BPD, languages)
+        prompts_BU = torch.tensor(prompts(whisper, spoken, task=task), device=device)
+        tokens, first = _decode(whisper, states_BPD, prompts_BU, spoken, task=task, options=options)
+        texts = [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+        if options.no_speech:
+            silent = without_speech(whisper, log_mel, waveforms, states_BPD, prompts_BU, tokens, first)
+            for row, constant in enumerate(is_constant(features_BMT).tolist()):
+                texts[row] = "" if constant or silent[row] else texts[row]
+        if options.fallback:
+            _draw_again(whisper, tokenizer, states_BPD, prompts_BU, texts, max_length=options.max_length)
+    return texts
 
 
 def window_s(longest_s: float, window: WindowKind) -> float:
@@ -64,31 +87,83 @@ def window_s(longest_s: float, window: WindowKind) -> float:
     return widened_s(longest_s + SILENCE_S, step_s=WINDOW_STEP_S, most_s=WINDOW_S)
 
 
+def _spoken(
+    whisper: WhisperForConditionalGeneration, states_BPD: torch.Tensor, languages: Sequence[str | None]
+) -> list[str]:
+    """Return the language tokens, those detected that are not given."""
+    if not whisper.generation_config.is_multilingual:
+        return ["<|en|>"] * len(languages)
+    return complete_languages(whisper, states_BPD, languages)
+
+
+def _settings(whisper: WhisperForConditionalGeneration, spoken: list[str], *, task: str) -> dict[str, Any]:
+    """Return what `generate` is told of language and task."""
+    return {"task": task, "language": spoken} if whisper.generation_config.is_multilingual else {}
+
+
 def _decode(
     whisper: WhisperForConditionalGeneration,
     states_BPD: torch.Tensor,
-    languages: Sequence[str | None],
+    prompts_BU: torch.Tensor,
+    spoken: list[str],
     *,
     task: str,
     options: DecodeOptions,
-) -> list[list[int]]:
-    multilingual = whisper.generation_config.is_multilingual
-    spoken = complete_languages(whisper, states_BPD, languages) if multilingual else ["<|en|>"] * len(languages)
+) -> tuple[list[list[int]], FirstStep]:
+    """Return the tokens of each row without the prompt, and what the decoder says before the first."""
     if options.num_beams == 1 and is_plain(whisper.generation_config):
-        prompts_BU = torch.tensor(prompts(whisper, spoken, task=task), device=states_BPD.device)
-        return decode(whisper, states_BPD, prompts_BU, max_length=options.max_length)
-    settings: dict[str, Any] = {"task": task, "language": spoken} if multilingual else {}
-    tokens_BU = whisper.generate(
-        encoder_outputs=BaseModelOutput(last_hidden_state=states_BPD),
+        return decode_with_first_step(whisper, states_BPD, prompts_BU, max_length=options.max_length)
+    tokens = _generate(
+        whisper,
+        states_BPD,
         max_length=options.max_length,
         num_beams=options.num_beams,
+        **_settings(whisper, spoken, task=task),
+    )
+    hidden_BUD = whisper.model.decoder(prompts_BU, encoder_hidden_states=states_BPD, use_cache=False).last_hidden_state
+    return tokens, first_step(whisper, hidden_BUD)
+
+
+def _generate(whisper: WhisperForConditionalGeneration, states_BPD: torch.Tensor, **settings: Any) -> list[list[int]]:
+    """Decode with transformers' generate, without timestamps; return the text's tokens."""
+    tokens_BU = whisper.generate(
+        encoder_outputs=BaseModelOutput(last_hidden_state=states_BPD),
         return_timestamps=False,
         # otherwise two timestamps in a row, from a model that writes them unasked, make it go back and start again
         force_unique_generate_call=True,
         **settings,
     )
-    found: list[list[int]] = tokens_BU.tolist()
-    return found
+    end = whisper.generation_config.eos_token_id
+    num_prompt = 4 if whisper.generation_config.is_multilingual else 2
+    written: list[list[int]] = tokens_BU[:, num_prompt:].tolist()
+    return [row[: row.index(end)] if end in row else row for row in written]
+
+
+def _draw_again(
+    whisper: WhisperForConditionalGeneration,
+    tokenizer: WhisperTokenizer,
+    states_BPD: torch.Tensor,
+    prompts_BU: torch.Tensor,
+    texts: list[str],
+    *,
+    max_length: int,
+) -> None:
+    """Replace texts that repeat themselves by what is drawn at rising temperatures; the same words each time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for temperature in LONG_FORM["temperature"][1:]:
+            rows = [row for row, text in enumerate(texts) if repeats_itself(text)]
+            if not rows:
+                return
+            tokens, _ = decode_with_first_step(
+                whisper,
+                states_BPD[rows],
+                prompts_BU[rows],
+                max_length=min(max_length, MOST_DRAWN),
+                temperature=temperature,
+            )
+            for row, text in zip(rows, tokenizer.batch_decode(tokens, skip_special_tokens=True), strict=True):
+                texts[row] = text.strip()
 
 
 def transcribe_recording(
@@ -100,18 +175,32 @@ def transcribe_recording(
     language: str | None,
     task: str,
 ) -> list[Segment]:
-    """Decode a recording window by window with timestamps, as transformers' long-form generation does."""
+    """Decode a recording window by window with timestamps, as transformers' long-form generation does.
+
+    Segments in which nobody speaks are left out.
+    """
+
+    def says_something(first_s: float, last_s: float) -> bool:
+        part = waveform[round(first_s * SAMPLE_RATE_HZ) : round(last_s * SAMPLE_RATE_HZ)]
+        options = DecodeOptions()
+        return len(part) > 0 and any(
+            transcribe_clips(network, log_mel, tokenizer, [part], [language], task=task, options=options)
+        )
+
     device = next(network.parameters()).device
+    duration_s = len(waveform) / SAMPLE_RATE_HZ
     features_BMT = log_mel(torch.from_numpy(waveform)[None].to(device)).to(_dtype(network))
+    is_long = features_BMT.shape[2] > network.config.max_source_positions * 2
+    if bool(is_constant(features_BMT)) or not (is_long or says_something(0.0, duration_s)):
+        return []
     settings: dict[str, Any] = {"task": task, "language": language} if network.generation_config.is_multilingual else {}
-    if features_BMT.shape[2] > network.config.max_source_positions * 2:
+    if is_long:
         num_frames = features_BMT.shape[2]
         settings |= LONG_FORM | {"attention_mask": torch.ones(1, num_frames, dtype=torch.long, device=device)}
     # a window that is decoded again draws its words: the same ones each time
     with torch.random.fork_rng():
         torch.manual_seed(0)
         found = network.generate(features_BMT, return_timestamps=True, return_segments=True, **settings)
-    duration_s = len(waveform) / SAMPLE_RATE_HZ
     segments = [
         Segment(
             start_s=round(min(float(segment["start"]), duration_s), 2),
@@ -120,7 +209,23 @@ def transcribe_recording(
         )
         for segment in found["segments"][0]
     ]
-    return [segment for segment in segments if segment.text]
+    segments = [segment for segment in segments if segment.text]
+    if not is_long:
+        return segments
+    return [
+        segment
+        for segment in segments
+        if _is_loud(segment, features_BMT[0]) or says_something(segment.start_s, segment.end_s)
+    ]
+
+
+def _is_loud(segment: Segment, features_MT: torch.Tensor) -> bool:
+    """Tell whether a segment is about as loud as the recording; of others it is asked whether somebody speaks.
+
+    In long recordings a model is sure of words that it makes up in pauses: thresholds let them pass.
+    """
+    first, last = (round(seconds * FRAMES_PER_S) for seconds in (segment.start_s, segment.end_s))
+    return loudness_below(features_MT, first, last) < QUIET
 
 
 def _dtype(network: Network) -> torch.dtype:

@@ -40,6 +40,10 @@ def _first_logits(speech: SpeechModel, waveform_S: Waveform, language: str | Non
     return first_logits(_whisper(speech), waveform_S, language)
 
 
+def _language_code(speech: SpeechModel, language: str | None) -> str | None:
+    return _whisper(speech).encoder.token_code(language)
+
+
 def _whisper(speech: SpeechModel) -> WhisperModel:
     assert isinstance(speech, WhisperModel)
     return speech
@@ -59,4 +63,5 @@ EXPORTS = FamilyExports(
         "hf": Exporter(save_folder, ("float32",), reads_back=True),
     },
     first_logits=_first_logits,
+    language_code=_language_code,
 )

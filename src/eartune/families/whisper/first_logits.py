@@ -12,7 +12,6 @@ import torch
 from eartune.families.whisper.greedy import complete_languages, prompts
 from eartune.families.whisper.loss import whisper_of
 from eartune.families.whisper.model import WhisperModel
-from eartune.languages import whisper_code
 from eartune.speech_model import Waveform
 
 
@@ -28,7 +27,9 @@ def first_logits(speech: WhisperModel, waveform_S: Waveform, language: str | Non
     inputs = speech.features(waveforms_BS, torch.tensor([waveforms_BS.shape[1]], device=weight.device))
     states_BPD = speech.encode({name: values.to(weight.dtype) for name, values in inputs.items()})
     multilingual = whisper.generation_config.is_multilingual
-    spoken = complete_languages(whisper, states_BPD, [whisper_code(language)]) if multilingual else ["<|en|>"]
+    spoken = (
+        complete_languages(whisper, states_BPD, [speech.encoder.token_code(language)]) if multilingual else ["<|en|>"]
+    )
     prompts_BU = torch.tensor(prompts(whisper, spoken, task=speech.task), device=weight.device)
     hidden_BUD = whisper.model.decoder(prompts_BU, encoder_hidden_states=states_BPD, use_cache=False).last_hidden_state
     logits_BV: torch.Tensor = whisper.proj_out(hidden_BUD[:, -1]).float()

@@ -6,6 +6,7 @@ B batch, P positions of 20 ms, D model width, U tokens, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import EncoderDecoderCache, GenerationConfig, WhisperForConditionalGeneration
@@ -61,6 +62,25 @@ def prompts(network: WhisperForConditionalGeneration, languages: Sequence[str], 
     return [[start, settings.lang_to_id[language], settings.task_to_id[task], end] for language in languages]
 
 
+@dataclass(frozen=True)
+class FirstStep:
+    """What a decoder says of each row before it writes: the chance of <|nospeech|> after <|startoftranscript|>, and
+    whether it would end at once were it not kept from that.
+    """
+
+    no_speech_B: torch.Tensor
+    ends_B: torch.Tensor
+
+
+def first_step(network: WhisperForConditionalGeneration, hidden_BUD: torch.Tensor) -> FirstStep:
+    """Read a decoder's states after its prompts."""
+    settings = network.generation_config
+    start_BV, last_BV = (network.proj_out(hidden_BUD[:, place]).float() for place in (0, -1))
+    # <|nospeech|> stands before <|notimestamps|> in every vocabulary
+    no_speech_B = start_BV.softmax(dim=-1)[:, settings.no_timestamps_token_id - 1]
+    return FirstStep(no_speech_B, last_BV.argmax(dim=-1) == settings.eos_token_id)
+
+
 def decode(
     network: WhisperForConditionalGeneration,
     states_BPD: torch.Tensor,
@@ -71,6 +91,23 @@ def decode(
     """Return the tokens that follow each prompt, without <|endoftext|>: at most `max_length`, fewer where a row's
     prompt and tokens reach the model's longest text.
     """
+    return decode_with_first_step(network, states_BPD, prompts_BU, max_length=max_length)[0]
+
+
+@torch.no_grad()
+def decode_with_first_step(
+    network: WhisperForConditionalGeneration,
+    states_BPD: torch.Tensor,
+    prompts_BU: torch.Tensor,
+    *,
+    max_length: int,
+    temperature: float = 0.0,
+) -> tuple[list[list[int]], FirstStep]:
+    """Return the same tokens, and what the decoder says before the first of them.
+
+    Above the temperature 0 tokens are drawn, by torch's own random numbers.
+    """
+    firsts: list[FirstStep] = []
 
     def scores(
         tokens_BU: torch.Tensor, states_BPD: torch.Tensor, _: torch.Tensor | None, cache: EncoderDecoderCache
@@ -78,16 +115,41 @@ def decode(
         hidden_BUD = network.model.decoder(
             tokens_BU, encoder_hidden_states=states_BPD, past_key_values=cache, use_cache=True
         ).last_hidden_state
+        if not firsts:
+            firsts.append(first_step(network, hidden_BUD))
         # float32 as in generate, so that equal scores stay equal
         scores_BV: torch.Tensor = network.proj_out(hidden_BUD[:, -1:])[:, -1].float()
         first = cache.get_seq_length() == prompts_BU.shape[1]
-        return scores_BV.masked_fill(never_first_V if first else never_V, -torch.inf)
+        scores_BV = scores_BV.masked_fill(never_first_V if first else never_V, -torch.inf)
+        if temperature:
+            # the highest of scores with Gumbel noise is a draw from their softmax
+            scores_BV = scores_BV / temperature - torch.empty_like(scores_BV).exponential_().log()
+        return scores_BV
 
     never_V, never_first_V = _suppressed(network, states_BPD.device)
     num_steps = min(max_length, network.config.max_target_positions - prompts_BU.shape[1])
-    return decode_greedily(
+    tokens = decode_greedily(
         scores, states_BPD, prompts_BU, end=int(network.generation_config.eos_token_id), max_length=num_steps
     )
+    return tokens, firsts[0]
+
+
+@torch.no_grad()
+def average_logprob(
+    network: WhisperForConditionalGeneration, states_BPD: torch.Tensor, prompt: Sequence[int], tokens: Sequence[int]
+) -> float:
+    """Return the mean log-probability of one row's tokens and its end, suppressed tokens left out (as openai-whisper).
+
+    `states_BPD` has one row.
+    """
+    never_V, never_first_V = _suppressed(network, states_BPD.device)
+    most = network.config.max_target_positions - len(prompt) + 1
+    written_U = torch.tensor([*tokens, network.generation_config.eos_token_id][:most], device=states_BPD.device)
+    inputs_BU = torch.cat([torch.tensor(prompt, device=states_BPD.device), written_U[:-1]])[None]
+    hidden_BUD = network.model.decoder(inputs_BU, encoder_hidden_states=states_BPD, use_cache=False).last_hidden_state
+    logits_UV = network.proj_out(hidden_BUD[0, len(prompt) - 1 :]).float().masked_fill(never_V, -torch.inf)
+    logits_UV[0].masked_fill_(never_first_V, -torch.inf)
+    return float(logits_UV.log_softmax(dim=-1).gather(1, written_U[:, None]).mean())
 
 
 def _suppressed(network: WhisperForConditionalGeneration, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

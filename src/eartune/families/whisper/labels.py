@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from transformers import WhisperTokenizer
 
-from eartune.errors import nearest
 from eartune.families.whisper.features import WINDOW_S
+from eartune.families.whisper.sentences import sentences_finding
+from eartune.families.whisper.symbols import TIME, special_finding
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
-from eartune.languages import whisper_code
+from eartune.language_tokens import NO_STAND_INS, StandIns, no_token
 from eartune.manifest import Utterance
 from eartune.speech_model import IGNORED, Labels, Spoken
 
@@ -18,20 +20,36 @@ from eartune.speech_model import IGNORED, Labels, Spoken
 NO_LEADING_SPACE = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A part of a transcript as tokens, and its times in seconds from the utterance's beginning."""
+
+    start_s: float
+    end_s: float
+    tokens: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class EncodedTranscripts:
-    """Transcripts as tokens, light enough for workers; `starts` are the prompts by language, up to the task token."""
+    """Transcripts as tokens, light enough for workers; `starts` are the prompts by language, up to the task token.
+
+    A text without tokens is no speech. `sentences` are the parts of those transcripts whose times are known.
+    """
 
     texts: tuple[tuple[int, ...], ...]
+    sentences: Mapping[int, tuple[Sentence, ...]]
     languages: tuple[str | None, ...]
     starts: Mapping[str | None, tuple[int, ...]]
     no_timestamps: int
-    first_timestamp: int
     end: int
+    max_tokens: int
 
     def num_tokens(self, index: int) -> int:
-        """Count the text and its two timestamps."""
-        return len(self.texts[index]) + 2
+        """Count the text and the two timestamps of each of its sentences."""
+        if not self.texts[index]:
+            return 0
+        timed = sum(len(sentence.tokens) + 2 for sentence in self._sentences(index))
+        return max(len(self.texts[index]), timed)
 
     def language(self, index: int) -> str | None:
         return self.languages[index]
@@ -41,23 +59,40 @@ class EncodedTranscripts:
 
         The language token carries loss, so that language detection learns too; task and <|notimestamps|> are the
         caller's choice at decoding and carry none: a model taught to answer <|notimestamps|> loses its timestamps.
+        A window without speech answers <|nospeech|> in place of the language, as Whisper was trained to (and as the
+        threshold of decoding reads it), and with a language given the end. Times that would exceed the longest text
+        are left out.
         """
-        prompt = list(self.starts[self.languages[spoken[0].index]])
-        learnt = prompt[1:2] if len(prompt) > 1 else []
-        answer: list[int] = []
-        if timestamps:
-            for part in spoken:
-                answer += [self._timestamp(part.start_s), *self.texts[part.index], self._timestamp(part.end_s)]
+        start = list(self.starts[self.languages[spoken[0].index]])
+        text = [token for part in spoken for token in self.texts[part.index]]
+        timed = self._timed(spoken) if timestamps and text else []
+        if timed and len(start) + len(timed) <= self.max_tokens:
+            prompt, answer = start, [*timed, self.end]
         else:
-            prompt.append(self.no_timestamps)
-            for part in spoken:
-                answer += self.texts[part.index]
-        answer.append(self.end)
-        given = [*learnt, *[IGNORED] * (len(prompt) - 1 - len(learnt))]
+            prompt, answer = [*start, self.no_timestamps], [*text, self.end]
+        first = start[1:2] if text else [self.no_timestamps - 1]
+        given = [*first, *[IGNORED] * (len(prompt) - 1 - len(first))]
         return Labels(decoder_input_ids=[*prompt, *answer[:-1]], targets=[*given, *answer])
 
+    def _timed(self, spoken: Sequence[Spoken]) -> list[int]:
+        """Return the sentences of a window, each between its timestamps, which never run backwards."""
+        answer: list[int] = []
+        last = self.no_timestamps + 1
+        for part in spoken:
+            for sentence in self._sentences(part.index, part.end_s - part.start_s):
+                begin = max(last, self._timestamp(part.start_s + sentence.start_s))
+                last = max(begin, self._timestamp(min(part.start_s + sentence.end_s, part.end_s)))
+                answer += [begin, *sentence.tokens, last]
+        return answer
+
+    def _sentences(self, index: int, duration_s: float = 0.0) -> tuple[Sentence, ...]:
+        """Return the sentences of a transcript: all of it where the times within are not known."""
+        whole = (Sentence(0.0, duration_s, self.texts[index]),) if self.texts[index] else ()
+        return self.sentences.get(index, whole)
+
     def _timestamp(self, seconds: float) -> int:
-        return self.first_timestamp + round(min(seconds, WINDOW_S) / TIMESTAMP_STEP_S)
+        # <|0.00|> follows <|notimestamps|>
+        return self.no_timestamps + 1 + round(min(seconds, WINDOW_S) / TIMESTAMP_STEP_S)
 
 
 @dataclass(frozen=True)
@@ -69,6 +104,11 @@ class LabelEncoder:
     task: str
     default_language: str | None
     max_tokens: int
+    stand_ins: StandIns = NO_STAND_INS
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        return frozenset(self.tokenizer.get_vocab())
 
     def prompt(self, language: str | None) -> list[int]:
         """Return <|startoftranscript|>, then language and task where the model has them, then <|notimestamps|>."""
@@ -78,24 +118,38 @@ class LabelEncoder:
         languages = tuple(self.language_of(utterance) for utterance in utterances)
         return EncodedTranscripts(
             texts=tuple(map(tuple, self._texts(utterances))),
+            sentences={
+                index: self._sentences(utterance) for index, utterance in enumerate(utterances) if utterance.segments
+            },
             languages=languages,
             starts={language: tuple(self._start(language)) for language in set(languages)},
             no_timestamps=self._token("<|notimestamps|>"),
-            first_timestamp=self._token("<|notimestamps|>") + 1,
             end=int(self.tokenizer.eos_token_id),
+            max_tokens=self.max_tokens,
         )
 
     def _start(self, language: str | None) -> list[int]:
         tokens = ["<|startoftranscript|>"]
         if self.languages:
-            tokens += [f"<|{whisper_code(language)}|>", f"<|{self.task}|>"]
+            tokens += [f"<|{self.token_code(language)}|>", f"<|{self.task}|>"]
         return [self._token(token) for token in tokens]
+
+    def token_code(self, language: str | None) -> str | None:
+        """Return the code of the token that stands for a language; None where none is given or the model has none.
+
+        Raises InputError for a language that a multilingual model has no token for.
+        """
+        return self.stand_ins.token_code(language, self.languages) if self.languages else None
 
     def _token(self, token: str) -> int:
         return int(self.tokenizer.convert_tokens_to_ids(token))
 
     def language_of(self, utterance: Utterance) -> str | None:
         return utterance.language or self.default_language or (None if self.languages else "en")
+
+    def text_language(self, utterance: Utterance) -> str | None:
+        """Return the language of an utterance's text: a translation is English, whatever is spoken."""
+        return "en" if self.task == "translate" else self.language_of(utterance)
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         """Say for each utterance why it cannot be trained on, or None."""
@@ -112,20 +166,38 @@ class LabelEncoder:
             return f"language {language!r}, and the model is English-only; take a multilingual one (without .en)"
         if self.languages and language is None:
             return "no language is named; add a column, or set --language"
-        if self.languages and whisper_code(language) not in self.languages:
-            known = sorted(self.languages)
-            return f"language {language!r} is not one the model has a token for.{nearest(str(language), known)}"
+        if self.languages and language and not self.stand_ins.has_token(language, self.languages):
+            return no_token(language, self.languages)
+        symbol = special_finding(utterance.text, self.vocabulary)
+        if symbol is not None:
+            return symbol
         num_tokens = len(self.prompt(language)) + num_text_tokens
         if num_tokens > self.max_tokens:
             return f"text is {num_tokens} tokens with its prompt, and Whisper reads {self.max_tokens}; cut the clip"
-        return None
+        return sentences_finding(utterance)
 
     def _texts(self, utterances: Sequence[Utterance]) -> list[list[int]]:
-        if not utterances:
+        return self._tokens([self._as_written(utterance.text, utterance) for utterance in utterances])
+
+    def _sentences(self, utterance: Utterance) -> tuple[Sentence, ...]:
+        """Encode the parts of a transcript that hold words."""
+        parts = [part for part in utterance.segments if part.text.strip()]
+        tokens = self._tokens([self._as_written(part.text, utterance) for part in parts])
+        return tuple(Sentence(part.start_s, part.end_s, tuple(ids)) for part, ids in zip(parts, tokens, strict=True))
+
+    def _as_written(self, text: str, utterance: Utterance) -> str:
+        spaced = text.strip() and self.text_language(utterance) not in NO_LEADING_SPACE
+        return (" " if spaced else "") + text.strip()
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        """Encode texts as letters: a transcript that spells <|endoftext|> or <|0.00|> holds no token of that kind."""
+        if not texts:
             return []
-        texts = [
-            ("" if self.language_of(utterance) in NO_LEADING_SPACE else " ") + utterance.text.strip()
-            for utterance in utterances
-        ]
-        # a transcript that spells <|endoftext|> means these letters
-        return list(self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True).input_ids)
+        found = list(self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True).input_ids)
+        # timestamps are added tokens and not special ones, so that split_special_tokens leaves them whole
+        return [self._letters(text) if TIME.search(text) else ids for text, ids in zip(texts, found, strict=True)]
+
+    def _letters(self, text: str) -> list[int]:
+        backend = self.tokenizer.backend_tokenizer
+        pieces = [piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+        return [token.id for piece in pieces for token in backend.model.tokenize(piece)]

@@ -7,15 +7,23 @@ from pathlib import Path
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import WhisperConfig, WhisperForConditionalGeneration, WhisperTokenizer
+from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration, WhisperTokenizer
 
 from eartune.base_model import BaseModel, find_base_model
 from eartune.declared_weights import require_declared
-from eartune.errors import InputError, first_line
+from eartune.errors import InputError, first_line, nearest
 from eartune.families.whisper import attention
 from eartune.families.whisper.encoder import accept_any_length
+from eartune.families.whisper.folder_checks import (
+    complete_generation_config,
+    read_tokenizer,
+    require_fitting_features,
+    require_fitting_tokenizer,
+    require_whole_weights,
+)
 from eartune.families.whisper.model import WhisperModel
-from eartune.families.whisper.openai import generation_config, load_openai_checkpoint
+from eartune.families.whisper.openai import load_openai_checkpoint
+from eartune.language_tokens import NO_STAND_INS, StandIns, no_token, parse_stand_ins, require_language
 from eartune.weights import network_weights, require_finite
 
 
@@ -26,54 +34,85 @@ def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -
     )
 
 
-def load(base: BaseModel, *, task: str = "transcribe", language: str | None = None) -> WhisperModel:
-    """Load a base model in float32 on the CPU. Raises InputError for files that are damaged or incomplete."""
+def load(
+    base: BaseModel, *, task: str = "transcribe", language: str | None = None, language_token: str | None = None
+) -> WhisperModel:
+    """Load a base model in float32 on the CPU. Raises InputError for files that are damaged or incomplete.
+
+    `language_token` names the languages whose tokens stand in for others, as in parse_stand_ins.
+    """
     if base.kind == "openai":
         network, tokenizer = load_openai_checkpoint(base.path)
     else:
         network, tokenizer = _load_folder(base.path)
     # sinusoids, which OpenAI does not train; transformers means to freeze them and forgets it when it loads a folder
     network.model.encoder.embed_positions.requires_grad_(False)
-    if language is not None and not network.generation_config.is_multilingual and language != "en":
-        raise InputError(f"{base.spec}: is English-only and language is {language!r}; take a multilingual model")
+    spoken = None if language is None else require_language(language)
+    stand_ins = parse_stand_ins(language_token)
+    _require_languages(base.spec, network.generation_config, spoken, stand_ins)
     accept_any_length(network)
     network.set_attn_implementation(attention.NAME)
-    return WhisperModel(network, tokenizer, task=task, language=language)
+    return WhisperModel(network, tokenizer, task=task, language=spoken, stand_ins=stand_ins)
+
+
+def _require_languages(spec: str, settings: GenerationConfig, language: str | None, stand_ins: StandIns) -> None:
+    """Raise InputError for a language that the model lacks, and for stand-ins that it has no token for."""
+    if not settings.is_multilingual:
+        if language not in (None, "en"):
+            raise InputError(f"{spec}: is English-only and language is {language!r}; take a multilingual model")
+        if stand_ins.codes():
+            raise InputError(f"{spec}: is English-only and has no language tokens; leave --language-token out")
+        return
+    known = {token.strip("<|>") for token in settings.lang_to_id}
+    for code in stand_ins.codes():
+        if not NO_STAND_INS.has_token(code, known):
+            raise InputError(
+                f"language_token: {spec} has no token for {code!r} either; name a language that it has."
+                f"{nearest(code, sorted(known))}"
+            )
+    if language is not None and not stand_ins.has_token(language, known):
+        raise InputError(f"{spec}: {no_token(language, known)}")
 
 
 def _load_folder(folder: Path) -> tuple[WhisperForConditionalGeneration, WhisperTokenizer]:
+    tokenizer = read_tokenizer(folder)
     try:
-        require_declared(folder, WhisperForConditionalGeneration, WhisperConfig.from_pretrained(folder))
-        tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
+        # the small files first: weights take long to read
+        config = WhisperConfig.from_pretrained(folder, local_files_only=True)
+        require_fitting_tokenizer(folder, tokenizer, config)
+        require_fitting_features(folder, config)
+        require_declared(folder, WhisperForConditionalGeneration, config)
         network, report = WhisperForConditionalGeneration.from_pretrained(
             folder,
             local_files_only=True,
             dtype=torch.float32,
             attn_implementation="sdpa",
             output_loading_info=True,
+            # which ones do not fit is said below
+            ignore_mismatched_sizes=True,
         )
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, StrictDataclassError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ImportError,
+        SafetensorError,
+        StrictDataclassError,
+    ) as error:
         reason = first_line(error)
         raise InputError(f"{folder}: cannot be loaded as a Whisper model: {reason[:200]}") from None
-    # the head is the embedding itself, so a file without it is complete
-    missing = sorted(set(report["missing_keys"]) - {"proj_out.weight"})
-    if missing:
-        raise InputError(
-            f"{folder}: its weights are incomplete: {', '.join(missing[:3])} and {len(missing)} in all missing"
-        )
+    require_whole_weights(folder, report)
     require_finite(network_weights(network), where=str(folder))
-    _complete_generation_config(network, tokenizer)
+    network.generation_config = complete_generation_config(folder, network.generation_config, tokenizer)
+    _leave_decoding_free(network)
     return network.eval(), tokenizer
 
 
-def _complete_generation_config(network: WhisperForConditionalGeneration, tokenizer: WhisperTokenizer) -> None:
-    """Give old and home-made models the settings that current decoding needs."""
-    settings = network.generation_config
-    if getattr(settings, "no_timestamps_token_id", None) is None:
-        languages = tokenizer.convert_tokens_to_ids("<|en|>") != tokenizer.unk_token_id
-        network.generation_config = generation_config(tokenizer, multilingual=languages)
+def _leave_decoding_free(network: WhisperForConditionalGeneration) -> None:
     # forced ids fix language and task of every decoding, and newer versions refuse them
     network.generation_config.forced_decoder_ids = None
     network.config.forced_decoder_ids = None

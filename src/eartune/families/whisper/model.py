@@ -13,8 +13,9 @@ from eartune.families.whisper.decode import transcribe_clips, transcribe_recordi
 from eartune.families.whisper.features import WINDOW_S, LogMel
 from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.whisper.loss import answer_loss, whisper_of
+from eartune.families.whisper.remarks import remarks, require_words
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
-from eartune.languages import whisper_code
+from eartune.language_tokens import NO_STAND_INS, StandIns
 from eartune.manifest import Segment, Utterance
 from eartune.speech_model import Blocks, DecodeOptions, Network, Waveform, WindowKind
 
@@ -46,6 +47,7 @@ class WhisperModel:
         *,
         task: str = "transcribe",
         language: str | None = None,
+        stand_ins: StandIns = NO_STAND_INS,
     ) -> None:
         self.network: Network = network
         self.tokenizer = tokenizer
@@ -61,16 +63,18 @@ class WhisperModel:
             task=task,
             default_language=language,
             max_tokens=network.config.max_target_positions,
+            stand_ins=stand_ins,
         )
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         return self.encoder.findings(utterances)
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> None:
-        """Say nothing: Whisper's tokens are bytes, so that it writes everything."""
+        """Say nothing: Whisper's tokens are bytes, so that it writes everything. Raises InputError without texts."""
+        require_words(utterances)
 
-    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:  # noqa: ARG002
-        return []
+    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
+        return remarks(self.encoder, utterances)
 
     def language_of(self, utterance: Utterance) -> str | None:
         return self.encoder.language_of(utterance)
@@ -113,17 +117,20 @@ class WhisperModel:
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
     ) -> list[str]:
         self.log_mel.to(next(self.network.parameters()).device)
-        chosen = [whisper_code(utterance.language or self.encoder.default_language) for utterance in utterances]
+        chosen = [self._token_code(utterance) for utterance in utterances]
         return transcribe_clips(
             self.network, self.log_mel, self.tokenizer, waveforms, chosen, task=self.task, options=options
         )
 
     def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
         self.log_mel.to(next(self.network.parameters()).device)
-        chosen = whisper_code(utterance.language or self.encoder.default_language)
         return transcribe_recording(
-            self.network, self.log_mel, self.tokenizer, waveform, language=chosen, task=self.task
+            self.network, self.log_mel, self.tokenizer, waveform, language=self._token_code(utterance), task=self.task
         )
+
+    def _token_code(self, utterance: Utterance) -> str | None:
+        """Return the code of the language token to decode with; None: to be detected. Raises InputError."""
+        return self.encoder.token_code(utterance.language or self.encoder.default_language)
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(0)

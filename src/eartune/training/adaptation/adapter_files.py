@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import peft
 import torch
-from peft import LoraConfig, PeftModel
+from peft import PEFT_TYPE_TO_CONFIG_MAPPING, LoraConfig, PeftConfig, PeftModel, PeftType
+from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 from peft.utils import get_peft_model_state_dict
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -25,6 +27,9 @@ ADAPTER_CONFIG = "adapter_config.json"
 # largest difference allowed between any logit of a merged model and the adapted one
 MERGE_TOLERANCE = 1e-4
 Weights = Mapping[str, torch.Tensor]
+# what layers share is kept once, so that it is missing in each
+_SHARED = ("vblora_vector_bank", ".tinylora_v.", ".unilora_theta_d.")
+_WITHOUT_MERGE = (PeftType.ADAPTION_PROMPT, PeftType.XLORA, PeftType.POLY)
 NOTHING_UNFROZEN = Unfrozen()
 
 
@@ -118,24 +123,82 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_adapter(network: nn.Module, folder: Path) -> PeftModel:
-    """Put a saved adapter onto its base model. Raises InputError where they do not belong together."""
-    for path in (folder / ADAPTER_WEIGHTS, folder / PICKLED_ADAPTER_WEIGHTS):
-        if path.is_file():
-            require_weight_file(path)
+    """Put a saved adapter onto its base model. Raises InputError where they do not belong together.
+
+    The network is called under the adapter as it is alone: PEFT's wrappers for tasks (`task_type`) take `input_ids`,
+    which no speech model does.
+    """
+    config = read_adapter_config(folder)
+    files = [path for name in (ADAPTER_WEIGHTS, PICKLED_ADAPTER_WEIGHTS) if (path := folder / name).is_file()]
+    # PEFT looks on the hub for weights that a folder lacks
+    if not files:
+        raise InputError(f"{folder}: has no {ADAPTER_WEIGHTS}; copy the whole folder of the adapter")
+    for path in files:
+        require_weight_file(path)
     try:
-        return PeftModel.from_pretrained(network, folder, is_trainable=False)
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
-        reason = first_line(error)
-        raise InputError(f"{folder}: the adapter does not fit its base model: {reason[:200]}") from None
+        adapted = PeftModel(network, config)
+        found = adapted.load_adapter(str(folder), "default", is_trainable=False)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{folder}: the adapter does not fit its base model: {_cause(error)}") from None
+    except Exception as error:  # over a damaged file or configuration libraries raise anything
+        raise InputError(f"{folder}: the adapter cannot be read: {type(error).__name__}: {_cause(error)}") from None
+    prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
+    missing = [name for name in found.missing_keys if not any(part in name for part in _SHARED)]
+    # under other names PEFT writes some modules twice
+    unexpected = [name for name in found.unexpected_keys if prefix and prefix in name]
+    for names, what in ((missing, "lacks"), (unexpected, "has, and its base model lacks,")):
+        if names:
+            raise InputError(
+                f"{folder}: the adapter {what} {sorted(names)[0]} ({len(names)} such in all): it was made for another "
+                "base model, or its file is incomplete"
+            )
+    return adapted
+
+
+def read_adapter_config(folder: Path) -> PeftConfig:
+    """Read an adapter's configuration, for a network without PEFT's wrapper for a task.
+
+    Raises InputError for one that is damaged, of a newer PEFT, or of a kind that adds no weights to the network's own.
+    """
+    path = folder / ADAPTER_CONFIG
+    try:
+        kind = json.loads(path.read_text(encoding="utf-8")).get("peft_type")
+    except (OSError, ValueError, AttributeError):
+        raise InputError(f"{path}: is not an adapter's JSON configuration") from None
+    if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
+        raise InputError(f"{path}: peft_type is {kind!r}, which PEFT {peft.__version__} does not know; update peft")
+    try:
+        config: PeftConfig = PeftConfig.from_pretrained(folder)
+    except Exception as error:  # of values that are not what PEFT expects
+        raise InputError(f"{path}: PEFT cannot read it: {type(error).__name__}: {_cause(error)}") from None
+    if config.is_prompt_learning or config.peft_type in _WITHOUT_MERGE:
+        raise InputError(
+            f"{path}: is of the kind {kind}, which adds inputs or networks and no weights to those of the model; "
+            "only adapters that can be merged are used (LORA, ADALORA, IA3, LOHA, LOKR, OFT, ...)"
+        )
+    config.task_type = None
+    config.inference_mode = True
+    return config
+
+
+def _cause(error: BaseException) -> str:
+    """Return the line that tells most: of many sizes that differ the first, else the first line."""
+    lines = [line.strip() for line in str(error).splitlines() if "size mismatch" in line]
+    return (lines[0] if lines else first_line(error))[:200]
 
 
 def merge(adapted: PeftModel) -> nn.Module:
     """Merge the adapter into its base model, in float32; the result is the plain network. `adapted` is used up.
 
     Weights that the base model shares between modules, and that the adapter's file holds for both, are shared again.
+    Raises InputError for a kind of adapter that PEFT cannot merge, and for weights that are no numbers.
     """
     shares = getattr(adapted.config, "tie_word_embeddings", False)
-    plain: Any = adapted.float().merge_and_unload(safe_merge=True)
+    kind = adapted.peft_config["default"].peft_type.value
+    try:
+        plain: Any = adapted.float().merge_and_unload(safe_merge=True)
+    except (NotImplementedError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"an adapter of the kind {kind} cannot be merged: {_cause(error)}") from None
     pairs = plain.all_tied_weights_keys.items() if shares else ()
     if pairs and all(torch.equal(plain.get_parameter(one), plain.get_parameter(other)) for one, other in pairs):
         plain.config.tie_word_embeddings = True

@@ -102,7 +102,13 @@ class SpeechDataset(Dataset[Batch]):
         """Describe the utterances for a plan."""
         texts = self.transcripts
         return [
-            Clip(index, utterance.duration_s, texts.num_tokens(index), texts.language(index))
+            Clip(
+                index,
+                utterance.duration_s,
+                texts.num_tokens(index),
+                texts.language(index),
+                is_timed=bool(utterance.segments),
+            )
             for index, utterance in enumerate(self.utterances)
         ]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from eartune.config import TrainConfig
+from eartune.config.family import OWN_LENGTH
 from eartune.config.window import WindowSection
 from eartune.speech_model import SpeechModel
 from eartune.training.batching.plan import Limits, Step, WindowRules, plan_epoch
@@ -79,7 +80,8 @@ def window_rules(window: WindowSection, speech: SpeechModel, *, cached: bool) ->
         max_tokens=speech.max_window_tokens,
         timestamp_step_s=speech.timestamp_step_s,
         max_gap_s=window.packed_gap,
-        timestamps=window.packed_timestamps,
+        # only a Whisper writes times
+        timestamps=0.0 if speech.family in OWN_LENGTH else window.packed_timestamps,
         alone=window.packed_alone,
         margin_s=window.short_margin,
         jitter_s=window.short_jitter,

@@ -15,6 +15,9 @@ import numpy as np
 
 from eartune.training.batching.windows import Clip, Packing, Window, alone, pack, widened_s
 
+# the share of clips without speech that have a packed window to themselves
+SILENT_ALONE = 0.5
+
 
 @dataclass(frozen=True)
 class WindowRules:
@@ -87,13 +90,22 @@ def plan_epoch(
 
 def _windows(clips: list[Clip], rules: WindowRules, full: bool, random: np.random.Generator) -> list[Window]:
     if rules.kind == "padded":
-        return [alone(clip, need_s=rules.window_s) for clip in clips]
+        return [_single(clip, rules.window_s, rules, random) for clip in clips]
     if rules.kind == "short" and not full:
-        return [alone(clip, need_s=_need_s(clip, rules, random)) for clip in clips]
+        return [_single(clip, _need_s(clip, rules, random), rules, random) for clip in clips]
     num_alone = int(rules.alone * len(clips) + random.random()) if rules.kind == "packed" else 0
     packing = Packing(rules.window_s, rules.max_tokens, rules.timestamp_step_s, rules.max_gap_s, rules.timestamps)
-    single = [alone(clip, need_s=rules.window_s) for clip in clips[:num_alone]]
-    return single + pack(clips[num_alone:], packing, random)
+    # beside speech a clip in which nobody speaks is a pause; that a whole window may be one is learnt from it alone
+    apart = [not clip.num_tokens and bool(random.random() < SILENT_ALONE) for clip in clips[num_alone:]]
+    silent = list(itertools.compress(clips[num_alone:], apart))
+    together = [clip for clip, is_apart in zip(clips[num_alone:], apart, strict=True) if not is_apart]
+    single = [_single(clip, rules.window_s, rules, random) for clip in [*clips[:num_alone], *silent]]
+    return single + pack(together, packing, random)
+
+
+def _single(clip: Clip, need_s: float, rules: WindowRules, random: np.random.Generator) -> Window:
+    """Give a clip a window of its own; without times of sentences there is nothing that its timestamps could teach."""
+    return alone(clip, need_s=need_s, timestamps=clip.is_timed and bool(random.random() < rules.timestamps))
 
 
 def _need_s(clip: Clip, rules: WindowRules, random: np.random.Generator) -> float:

@@ -17,12 +17,16 @@ MAX_FIRST_TIME_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """An utterance as packing sees it; `num_tokens` is the most it takes of a window's tokens."""
+    """An utterance as packing sees it; `num_tokens` is the most it takes of a window's tokens, 0 where nobody speaks.
+
+    `is_timed` tells whether the times of the sentences within it are known.
+    """
 
     index: int
     duration_s: float
     num_tokens: int
     language: str | None
+    is_timed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,8 @@ def widened_s(seconds: float, *, step_s: float, most_s: float) -> float:
     return min(most_s, round(math.ceil(seconds / step_s - 1e-6) * step_s, 6))
 
 
-def alone(clip: Clip, *, need_s: float) -> Window:
-    return Window((Placed(clip.index, 0.0),), clip.duration_s, need_s)
+def alone(clip: Clip, *, need_s: float, timestamps: bool = False) -> Window:
+    return Window((Placed(clip.index, 0.0),), clip.duration_s, need_s, timestamps)
 
 
 def pack(clips: Iterable[Clip], packing: Packing, random: np.random.Generator) -> list[Window]:
