@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from eartune.manifest import Segment, read_manifest, write_manifest
-from eartune.manifest.remarks import notes_in_brackets
+from eartune.manifest.remarks import notes_in_brackets, text_remarks
 
 from .conftest import Read, Refused
 
@@ -114,13 +114,14 @@ def test_oddities_are_remarked_with_their_number_and_first_place(call: Path) -> 
     )
     manifest = read_manifest(path)
     assert [remark.replace(str(call.parent), "") for remark in manifest.remarks] == [
-        "1 of 4 rows have an empty text, which means that nobody speaks in them; the first: /m.csv:3",
         "1 of 4 rows have a text that stands for a missing one, such as nan or N/A; the first: /m.csv:5",
         "1 of 4 rows are in the language nan, Min Nan Chinese; where that stands for a missing one, leave it empty; "
         "the first: /m.csv:4",
     ]
-    assert [remark.replace(str(call.parent), "") for remark in notes_in_brackets(manifest.utterances)] == [
+    assert [remark.replace(str(call.parent), "") for remark in text_remarks(manifest.utterances)] == [
+        "1 of 4 rows have an empty text, which means that nobody speaks in them; the first: /m.csv:3",
         "1 of 4 rows have notes in brackets in their texts, such as '[noise]': they are learnt as they are, and not "
         "scored; the first: /m.csv:4",
     ]
+    assert notes_in_brackets(manifest.utterances, known={"[noise]"}) == []
     assert [utterance.speaker for utterance in manifest.utterances] == [None] * 4

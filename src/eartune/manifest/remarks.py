@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from eartune.manifest.columns import is_written_for_missing
 from eartune.manifest.shown import shown
@@ -11,8 +11,13 @@ from eartune.text.marks import bracketed
 
 
 def remarks_on(utterances: Sequence[Utterance]) -> list[str]:
-    """Return a sentence for each odd thing about the rows of a manifest."""
-    return [*_empty(utterances), *_written_for_missing(utterances)]
+    """Return what is odd about the rows of a manifest, whatever is made of them."""
+    return _written_for_missing(utterances)
+
+
+def text_remarks(utterances: Sequence[Utterance]) -> list[str]:
+    """Return what is odd about texts to learn, where no model is known yet: each family judges them by itself."""
+    return [*_empty(utterances), *notes_in_brackets(utterances)]
 
 
 def counted(utterances: Sequence[Utterance], is_odd: Callable[[Utterance], object], what: str) -> list[str]:
@@ -34,10 +39,14 @@ def _written_for_missing(utterances: Sequence[Utterance]) -> list[str]:
     ]
 
 
-def notes_in_brackets(utterances: Sequence[Utterance]) -> list[str]:
-    """Say of texts to learn that some of them hold notes, such as [noise]."""
-    found = next((notes[0] for u in utterances if (notes := bracketed(u.text))), None)
+def notes_in_brackets(utterances: Sequence[Utterance], known: Container[str] = ()) -> list[str]:
+    """Say of texts to learn that some of them hold notes, such as [noise]; those `known` to a tokenizer are not meant."""
+
+    def notes(utterance: Utterance) -> list[str]:
+        return [note for note in bracketed(utterance.text) if note not in known]
+
+    found = next((noted[0] for utterance in utterances if (noted := notes(utterance))), None)
     if found is None:
         return []
     what = f"have notes in brackets in their texts, such as {shown(found)}: they are learnt as they are, and not scored"
-    return counted(utterances, lambda u: bracketed(u.text), what)
+    return counted(utterances, notes, what)

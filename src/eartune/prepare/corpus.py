@@ -11,7 +11,7 @@ from eartune.errors import InputError, raise_findings
 from eartune.files import clear_leftovers, require_writable, write_texts_together
 from eartune.manifest import Manifest, Utterance
 from eartune.manifest.read import SKIP_ADVICE, check_rows
-from eartune.manifest.remarks import notes_in_brackets
+from eartune.manifest.remarks import text_remarks
 from eartune.manifest.write import manifest_text
 from eartune.prepare.audit import Report, audit, warnings
 from eartune.prepare.convert import Measured, Progress, convert_utterances, remove_unused
@@ -74,7 +74,7 @@ def prepare_corpus(
     parts = _measured_parts(manifest.utterances, results, split)
     measured = [result for result in results if isinstance(result, Measured)]
     odd = remarks([m.utterance for m in measured], [m.loudness for m in measured])
-    notes = (*split.notes, *manifest.remarks, *notes_in_brackets(manifest.utterances), *odd)
+    notes = (*split.notes, *manifest.remarks, *text_remarks(manifest.utterances), *odd)
     report = audit(parts, [*manifest.skipped, *damaged], notes)
     manifests = _write(out, parts, {"made_by": MADE_BY, "source": str(source), "seed": seed, **report})
     if audio is not None:

@@ -10,7 +10,6 @@ from eartune.config.sections import DataSection
 from eartune.errors import InputError, raise_findings
 from eartune.families.registry import vocabulary
 from eartune.manifest import Manifest, Utterance, read_manifest
-from eartune.manifest.remarks import notes_in_brackets
 from eartune.prepare.split import leak_notes
 from eartune.reporting import Reporter, clock
 from eartune.run_dir import describe_data
@@ -103,7 +102,7 @@ def check_speech(
         f"{name}: {remark}"
         for name, manifest, utterances, found in zip(("train", "val"), manifests, kept, odd, strict=True)
         if manifest is not None
-        for remark in (*manifest.remarks, *notes_in_brackets(utterances), *speech.remarks(utterances), *found)
+        for remark in (*manifest.remarks, *speech.remarks(utterances), *found)
     ) + tuple(leaks)
     for remark in told_last:
         report.line(remark)

@@ -298,3 +298,31 @@ def test_a_language_without_a_token_is_told_the_way_on(multilingual: WhisperMode
     found = multilingual.findings([utterance("x", language=language)])[0] or ""
     assert f"language '{language}' is not one the model has a token for" in found
     assert "--language-token" in found
+
+
+@pytest.mark.parametrize(
+    ("task", "languages", "said"),
+    [
+        ("transcribe", ("de", "en"), "the row is a translation from 'de' into 'en': train it with --task translate"),
+        ("transcribe", ("de", "fr"), "a Whisper translates into English only"),
+        ("translate", ("de", "fr"), "a Whisper translates into English only"),
+        ("translate", ("de", "en"), None),
+        ("transcribe", ("de", "de-DE"), None),
+        ("transcribe", ("de", None), None),
+    ],
+)
+def test_rows_of_translations_in_canarys_keys(
+    tiny_model: Path, task: str, languages: tuple[str, str | None], said: str | None
+) -> None:
+    model = load(find(str(tiny_model)), task=task)
+    row = replace(
+        utterance("hello", language="de"), extra=dict(zip(("source_lang", "target_lang"), languages, strict=True))
+    )
+    for (found,) in (model.findings([row]), model.decoding_findings([row])):
+        assert (found is None) if said is None else (found is not None and said in found)
+
+
+def test_a_language_without_a_token_is_told_before_decoding(multilingual: WhisperModel) -> None:
+    (found,) = multilingual.decoding_findings([utterance("x", language="cnh")])
+    assert found is not None
+    assert "--language-token" in found

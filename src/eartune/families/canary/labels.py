@@ -13,6 +13,7 @@ from eartune.families.canary.prompt import END, Prompts
 from eartune.families.canary.scripts import is_in_script_of
 from eartune.families.canary.times import timed_text, times_problem, without_times
 from eartune.manifest import Utterance
+from eartune.manifest.remarks import notes_in_brackets
 from eartune.nemo.coverage import Alphabet, unknown_finding
 from eartune.nemo.remarks import no_speech_remarks, remark
 from eartune.nemo.symbols import symbol_problem
@@ -111,6 +112,7 @@ class LabelEncoder:
         says = f"names a task {task!r}, which says nothing to a Canary (asr, ast)"
         return [
             *no_speech_remarks(utterances),
+            *notes_in_brackets(utterances, known=self.tokenizer.get_vocab()),
             *remark(untimed, f"has times {why}", f"have times {why}"),
             *_foreign_remarks(foreign, self.prompts),
             *remark(

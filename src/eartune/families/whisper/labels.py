@@ -14,6 +14,7 @@ from eartune.families.whisper.symbols import TIME, special_finding
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.language_tokens import NO_STAND_INS, StandIns, no_token
 from eartune.manifest import Utterance
+from eartune.manifest.translation import translation_of
 from eartune.speech_model import IGNORED, Labels, Spoken
 
 # Whisper writes a space before each word, the first included, except where a script has no spaces.
@@ -166,15 +167,27 @@ class LabelEncoder:
             return f"language {language!r}, and the model is English-only; take a multilingual one (without .en)"
         if self.languages and language is None:
             return "no language is named; add a column, or set --language"
-        if self.languages and language and not self.stand_ins.has_token(language, self.languages):
-            return no_token(language, self.languages)
-        symbol = special_finding(utterance.text, self.vocabulary)
-        if symbol is not None:
-            return symbol
+        problem = self._decoding_finding(utterance) or special_finding(utterance.text, self.vocabulary)
+        if problem is not None:
+            return problem
         num_tokens = len(self.prompt(language)) + num_text_tokens
         if num_tokens > self.max_tokens:
             return f"text is {num_tokens} tokens with its prompt, and Whisper reads {self.max_tokens}; cut the clip"
         return sentences_finding(utterance)
+
+    def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+        """Say for each utterance why it cannot be decoded, or None."""
+        return [self._decoding_finding(utterance) for utterance in utterances]
+
+    def _decoding_finding(self, utterance: Utterance) -> str | None:
+        language = self.language_of(utterance)
+        if self.languages and language and not self.stand_ins.has_token(language, self.languages):
+            return no_token(language, self.languages)
+        source, target = translation_of(utterance) or (None, None)
+        if target is None or (target == "en" and self.task == "translate"):
+            return None
+        advice = "train it with --task translate" if target == "en" else "a Whisper translates into English only"
+        return f"the row is a translation from {source!r} into {target!r}: {advice}"
 
     def _texts(self, utterances: Sequence[Utterance]) -> list[list[int]]:
         return self._tokens([self._as_written(utterance.text, utterance) for utterance in utterances])

@@ -111,7 +111,7 @@ class WhisperModel:
         return answer_loss(whisper_of(self.network), batches, label_smoothing=label_smoothing)
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return [None] * len(utterances)
+        return self.encoder.decoding_findings(utterances)
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
