@@ -77,7 +77,8 @@ def open_runtime(
         settings["read_config"] = read_nemo_config
     module, name = _opener(found, path)
     runtime = getattr(importlib.import_module(f"eartune.runtimes.{module}"), name)(path, **settings)
-    runtime.stand_ins = parse_stand_ins(language_token)
+    if language_token is not None:
+        runtime.stand_ins = parse_stand_ins(language_token)
     return cast("Runtime", runtime)
 
 
