@@ -187,3 +187,9 @@ def test_a_nemo_file_under_another_name_is_told(tmp_path: Path, suffix: str) -> 
     file.write_bytes(b"no tar")
     with pytest.raises(InputError, match=r"is a file, but not a \.nemo; give"):
         find_nemo(file)
+
+
+def test_a_link_to_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").symlink_to(tmp_path / "blobs" / "gone")
+    with pytest.raises(InputError, match=r"config\.json: is a link to a file that is not there"):
+        find_base_model(str(tmp_path), model_types=("whisper",), file_kind="openai", hub_owner="openai")

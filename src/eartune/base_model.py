@@ -167,6 +167,9 @@ def _check_folder(folder: Path, model_types: Sequence[str]) -> None:
         raise InputError(
             f"{folder}: holds a .nemo model, a Canary or a Parakeet, expected a {' or '.join(model_types)}"
         )
+    dangling = next((path for path in sorted(folder.iterdir()) if path.is_symlink() and not path.exists()), None)
+    if dangling is not None:
+        raise InputError(f"{dangling}: is a link to a file that is not there; copy the model with its files (cp -L)")
     if not config.is_file():
         raise InputError(f"{folder}: has no config.json, so it is not a Hugging Face model folder")
     found = model_type(folder)

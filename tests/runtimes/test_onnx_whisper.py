@@ -11,7 +11,7 @@ import whisper
 from eartune.audio import decode
 from eartune.errors import InputError
 from eartune.export.long_clip import check_long, join_clips
-from eartune.export.measure import measure
+from eartune.export.measure import measured
 from eartune.export.parity import Parity, compare
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
@@ -43,15 +43,15 @@ class Written:
 
     def parity(self, folder: Path, quantization: str, *, count: int | None = None) -> Parity:
         languages = [self.language] * len(self.waveforms[:count])
-        heard = measure(OnnxWhisper, folder, self.waveforms[:count], languages)
-        return compare(
-            self.references[:count],
-            self.words[:count],
-            heard.hypotheses,
-            languages=["en"] * len(heard.hypotheses),
-            quantization=quantization,
-            cost=heard.cost,
-        )
+        with measured(OnnxWhisper, folder, self.waveforms[:count], languages) as (heard, _):
+            return compare(
+                self.references[:count],
+                self.words[:count],
+                heard.hypotheses,
+                languages=["en"] * len(heard.hypotheses),
+                quantization=quantization,
+                cost=heard.cost,
+            )
 
 
 def words(speech: WhisperModel, waveform: Waveform, language: str | None) -> str:

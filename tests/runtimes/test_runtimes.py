@@ -13,7 +13,7 @@ import whisper
 from eartune.audio import decode
 from eartune.errors import InputError
 from eartune.export.long_clip import check_long, join_clips
-from eartune.export.measure import measure
+from eartune.export.measure import measured
 from eartune.export.parity import Parity, compare
 from eartune.families.whisper.ctranslate2 import write_ctranslate2
 from eartune.families.whisper.ggml import write_ggml
@@ -53,15 +53,15 @@ class Spoken:
     def parity(
         self, open_runtime: Callable[[Path], Runtime], artefact: Path, quantization: str, *, count: int | None = None
     ) -> Parity:
-        heard = measure(open_runtime, artefact, self.waveforms[:count], self.languages[:count])
-        return compare(
-            self.references[:count],
-            self.words[:count],
-            heard.hypotheses,
-            languages=["en"] * len(heard.hypotheses),
-            quantization=quantization,
-            cost=heard.cost,
-        )
+        with measured(open_runtime, artefact, self.waveforms[:count], self.languages[:count]) as (heard, _):
+            return compare(
+                self.references[:count],
+                self.words[:count],
+                heard.hypotheses,
+                languages=["en"] * len(heard.hypotheses),
+                quantization=quantization,
+                cost=heard.cost,
+            )
 
 
 @pytest.fixture(scope="module")

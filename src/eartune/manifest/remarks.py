@@ -40,7 +40,7 @@ def _written_for_missing(utterances: Sequence[Utterance]) -> list[str]:
 
 
 def notes_in_brackets(utterances: Sequence[Utterance], known: Container[str] = ()) -> list[str]:
-    """Say of texts to learn that some of them hold notes, such as [noise]; those `known` to a tokenizer are not meant."""
+    """Say of texts to learn that they hold notes, such as [noise]; those that a tokenizer has (`known`) are meant."""
 
     def notes(utterance: Utterance) -> list[str]:
         return [note for note in bracketed(utterance.text) if note not in known]

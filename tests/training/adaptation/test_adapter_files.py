@@ -78,7 +78,10 @@ def half(folder: Path) -> None:
 WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no weights": (lambda folder: (folder / ADAPTER_WEIGHTS).unlink(), "has no adapter_model.safetensors"),
     "half the weights": (half, "the adapter lacks base_model.model.model"),
-    "damaged": (lambda folder: (folder / ADAPTER_WEIGHTS).write_bytes(b"x" * 99), "the adapter cannot be read: Safe"),
+    "damaged": (
+        lambda folder: (folder / ADAPTER_WEIGHTS).write_bytes(b"x" * 99),
+        "adapter_model.safetensors is damaged",
+    ),
     "no kind": (lambda folder: edit(folder, peft_type=None), "peft_type is None"),
     "a newer kind": (lambda folder: edit(folder, peft_type="TELEPATHY"), "peft_type is 'TELEPATHY', which PEFT"),
     "no targets": (lambda folder: edit(folder, target_modules=["qq_proj"]), "does not fit its base model: Target mod"),

@@ -138,7 +138,7 @@ def load_adapter(network: nn.Module, folder: Path) -> PeftModel:
     try:
         adapted = PeftModel(network, config)
         found = adapted.load_adapter(str(folder), "default", is_trainable=False)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, KeyError) as error:
         raise InputError(f"{folder}: the adapter does not fit its base model: {_cause(error)}") from None
     except Exception as error:  # over a damaged file or configuration libraries raise anything
         raise InputError(f"{folder}: the adapter cannot be read: {type(error).__name__}: {_cause(error)}") from None
