@@ -191,6 +191,7 @@ def _rnnt_loss(archive: NemoArchive) -> dict[str, Any]:
     kwargs = f"{'warprnnt_numba' if name == 'default' else name}_kwargs"
     if loss.get(kwargs, None) is None:
         return {}
+    _require_whole_gradients(archive, kwargs)
     fast_emit = archive.section(f"loss.{kwargs}").number("fastemit_lambda", 0.0)
     # under the name that a TDT has it by
     return {"tdt_loss": {"fastemit_lambda": fast_emit}} if fast_emit else {}
@@ -206,6 +207,7 @@ def _durations(archive: NemoArchive, num_extra: int) -> dict[str, Any]:
     loss.require("loss_name", None, "tdt", "tdt_pytorch")
     loss.require_nothing_else(harmless=_settings_of_losses(archive))
     tdt = archive.section(f"loss.{loss.get('loss_name', None)}_kwargs")
+    _require_whole_gradients(archive, f"{loss.get('loss_name', None)}_kwargs")
     durations = tdt.integers("durations")
     if len(durations) != num_extra:
         raise InputError(
@@ -217,6 +219,15 @@ def _durations(archive: NemoArchive, num_extra: int) -> dict[str, Any]:
         # how NeMo trains it; names of nemo/collections/asr/losses/rnnt.py
         "tdt_loss": {name: tdt.number(name, 0.0) for name in ("sigma", "omega", "fastemit_lambda")},
     }
+
+
+def _require_whole_gradients(archive: NemoArchive, kwargs: str) -> None:
+    # zero and below are off
+    if (clamp := archive.section(f"loss.{kwargs}").number("clamp", -1.0)) > 0:
+        raise InputError(
+            f"{archive.path}: its loss cuts gradients at {clamp:g} (loss.{kwargs}.clamp), which is not supported; unpack "
+            "the archive, set it to -1, and give the folder"
+        )
 
 
 def _require_silent_start(network: Network, archive: NemoArchive) -> None:
