@@ -225,8 +225,8 @@ def _require_whole_gradients(archive: NemoArchive, kwargs: str) -> None:
     # zero and below are off
     if (clamp := archive.section(f"loss.{kwargs}").number("clamp", -1.0)) > 0:
         raise InputError(
-            f"{archive.path}: its loss cuts gradients at {clamp:g} (loss.{kwargs}.clamp), which is not supported; unpack "
-            "the archive, set it to -1, and give the folder"
+            f"{archive.path}: its loss cuts gradients at {clamp:g} (loss.{kwargs}.clamp), which is not supported; "
+            "unpack the archive, set it to -1, and give the folder"
         )
 
 
