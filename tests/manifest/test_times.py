@@ -1,6 +1,11 @@
 """Columns of times say which stretch of a recording a row means, whatever they are called; none is passed over."""
 
+from pathlib import Path
+
 import pytest
+
+from eartune.errors import InputError
+from eartune.manifest import read_manifest
 
 from .conftest import Read, Refused
 
@@ -79,10 +84,23 @@ def test_channels(read: Read, value: object, channel: int | None) -> None:
     assert read({"channel": value})[0].channel == channel
 
 
+def test_channels_counted_from_1(read: Read, call: Path) -> None:
+    assert [u.channel for u in read({"channel": 1}, {"channel": 2})] == [0, 1]
+    assert read_manifest(call.with_name("m.jsonl")).remarks == (
+        "no row has channel 0, so 1 is read as the first channel",
+    )
+    assert [u.channel for u in read({"channel": 0}, {"channel": 1})] == [0, 1]
+
+
+def test_channels_counted_from_0_and_from_1_in_one_manifest(read: Read) -> None:
+    with pytest.raises(InputError, match="channel 2 is asked for, and call.wav has 2; the first is 0"):
+        read({"channel": 0}, {"channel": 2})
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (2, "channel 2 is asked for, and call.wav has 2; the first is 0"),
+        (3, "channel 3 is asked for, and call.wav has 2; the first is 0"),
         ("both ears", "channel is 'both ears', not the number of a channel: the first is 0"),
         ([1, 0], "channel is [1, 0], not the number of a channel"),
         (True, "channel is True, not the number of a channel"),

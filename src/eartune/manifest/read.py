@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from eartune.audio import AudioInfo, is_far_off, probe
 from eartune.errors import InputError, raise_findings
@@ -84,13 +85,15 @@ def check_rows(
     language = _checked_language(default_language)
     drafts_or_findings = [_draft(folder, row) for folder, row in rows]
     recordings = _probe_all(draft for draft in drafts_or_findings if isinstance(draft, _Draft))
+    first_channel = _first_channel(drafts_or_findings, recordings)
     utterances: list[Utterance] = []
     findings: list[str] = []
     for draft in drafts_or_findings:
         if isinstance(draft, str):
             findings.append(draft)
             continue
-        utterance = _utterance(draft, recordings[draft.folder, draft.fields.audio], language, max_duration_s)
+        recording = recordings[draft.folder, draft.fields.audio]
+        utterance = _utterance(draft, recording, language, max_duration_s, first_channel)
         if isinstance(utterance, str):
             findings.append(f"{draft.source}: {utterance}")
         else:
@@ -98,7 +101,8 @@ def check_rows(
     if findings and not (skip_bad and utterances):
         summary = f"{len(findings)} of {len(rows)} rows cannot be used:"
         raise_findings(findings, summary=summary, advice="" if skip_bad else SKIP_ADVICE)
-    return Manifest(tuple(utterances), tuple(findings), tuple(remarks_on(utterances)))
+    counted_from_1 = ["no row has channel 0, so 1 is read as the first channel"] if first_channel else []
+    return Manifest(tuple(utterances), tuple(findings), (*remarks_on(utterances), *counted_from_1))
 
 
 def _checked_language(name: str | None) -> str | None:
@@ -152,14 +156,33 @@ def _hint(folder: Path, audio: str) -> str:
     return f"; one of that name lies beside the manifest: write {name!r}" if exists(folder / name) else ""
 
 
+def _first_channel(
+    drafts: Sequence[_Draft | str], recordings: Mapping[tuple[Path, str], _Recording | str]
+) -> Literal[0, 1]:
+    """Return 1 where channels are counted from 1: none is 0, and some recording's last is called by their number."""
+    named = [
+        (draft.fields.channel, recording.info.channels)
+        for draft in drafts
+        if isinstance(draft, _Draft) and draft.fields.channel is not None
+        if isinstance(recording := recordings[draft.folder, draft.fields.audio], _Recording)
+    ]
+    in_range = all(1 <= channel <= num_channels for channel, num_channels in named)
+    return 1 if in_range and any(channel == num_channels for channel, num_channels in named) else 0
+
+
 def _utterance(
-    draft: _Draft, recording: _Recording | str, default_language: str | None, max_duration_s: float | None
+    draft: _Draft,
+    recording: _Recording | str,
+    default_language: str | None,
+    max_duration_s: float | None,
+    first_channel: int,
 ) -> Utterance | str:
     if isinstance(recording, str):
         return recording
     fields = draft.fields
     num_channels = recording.info.channels
-    if fields.channel is not None and fields.channel >= num_channels:
+    channel = None if fields.channel is None else fields.channel - first_channel
+    if channel is not None and channel >= num_channels:
         return f"channel {fields.channel} is asked for, and {recording.path.name} has {num_channels}; the first is 0"
     duration_s = _duration_s(fields.stretch, recording)
     if isinstance(duration_s, str):
@@ -180,7 +203,7 @@ def _utterance(
         source=draft.source,
         extra=fields.extra,
         is_cut=fields.stretch.offset_s is not None,
-        channel=fields.channel,
+        channel=channel,
         segments=segments,
     )
 
