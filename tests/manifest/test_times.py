@@ -93,7 +93,7 @@ def test_channels_counted_from_1(read: Read, call: Path) -> None:
 
 
 def test_channels_counted_from_0_and_from_1_in_one_manifest(read: Read) -> None:
-    with pytest.raises(InputError, match="channel 2 is asked for, and call.wav has 2; the first is 0"):
+    with pytest.raises(InputError, match=r"channel 2 is asked for, and call\.wav has 2; the first is 0"):
         read({"channel": 0}, {"channel": 2})
 
 
