@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from eartune.manifest import Segment, read_manifest, write_manifest
-from eartune.manifest.remarks import notes_in_brackets, text_remarks
+from eartune.manifest.remarks import notes_in_brackets, text_remarks, times_asked_for
 
 from .conftest import Read, Refused
 
@@ -125,3 +125,10 @@ def test_oddities_are_remarked_with_their_number_and_first_place(call: Path) -> 
     ]
     assert notes_in_brackets(manifest.utterances, known={"[noise]"}) == []
     assert [utterance.speaker for utterance in manifest.utterances] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("value", "asks"), [("yes", 1), (True, 1), ("<|timestamp|>", 1), ("no", 0), (False, 0), ("", 0)]
+)
+def test_rows_that_ask_for_times(read: Read, value: object, asks: int) -> None:
+    assert len(times_asked_for(read({"timestamp": value}))) == asks

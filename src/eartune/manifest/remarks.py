@@ -9,6 +9,8 @@ from eartune.manifest.shown import shown
 from eartune.manifest.utterance import Utterance
 from eartune.text.marks import bracketed
 
+_YES = frozenset({"yes", "true", "1", "timestamp"})
+
 
 def remarks_on(utterances: Sequence[Utterance]) -> list[str]:
     """Return what is odd about the rows of a manifest, whatever is made of them."""
@@ -50,3 +52,9 @@ def notes_in_brackets(utterances: Sequence[Utterance], known: Container[str] = (
         return []
     what = f"have notes in brackets in their texts, such as {shown(found)}: they are learnt as they are, and not scored"
     return counted(utterances, notes, what)
+
+
+def times_asked_for(utterances: Sequence[Utterance]) -> list[str]:
+    """Say of rows that ask for times in Canary's key that another model learns none of them."""
+    what = "ask for times (timestamp), which only a Canary learns from such a row: they are trained without"
+    return counted(utterances, lambda u: str(u.extra.get("timestamp")).strip("<|>").lower() in _YES, what)

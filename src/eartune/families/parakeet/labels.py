@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from eartune.families.parakeet.heads import Heads, ctc_frames, repeats
 from eartune.manifest import Utterance
-from eartune.manifest.remarks import notes_in_brackets
+from eartune.manifest.remarks import notes_in_brackets, times_asked_for
 from eartune.nemo.coverage import Alphabet, unknown_finding
 from eartune.nemo.remarks import no_speech_remarks, remark
 from eartune.nemo.slots import read_language, read_task, task_named, value_of
@@ -95,6 +95,7 @@ class LabelEncoder:
         found = [
             *no_speech_remarks(utterances),
             *notes_in_brackets(utterances, known=self.tokenizer.get_vocab()),
+            *times_asked_for(utterances),
             *remark(timed, "has times, which a Parakeet does not learn", "have times, which a Parakeet does not learn"),
             *remark(
                 unlike,

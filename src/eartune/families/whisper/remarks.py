@@ -9,6 +9,7 @@ from eartune.errors import InputError
 from eartune.families.whisper.labels import LabelEncoder
 from eartune.families.whisper.symbols import mark_in
 from eartune.manifest import Utterance
+from eartune.manifest.remarks import times_asked_for
 
 
 def remarks(encoder: LabelEncoder, utterances: Sequence[Utterance]) -> list[str]:
@@ -30,7 +31,7 @@ def remarks(encoder: LabelEncoder, utterances: Sequence[Utterance]) -> list[str]
             f"{_rows(untranslated, 'is not in Latin letters', 'are not in Latin letters')} as a translation into "
             f"English: for transcripts set --task transcribe{_first(untranslated)}"
         )
-    return found + _stand_ins(encoder, utterances)
+    return found + times_asked_for(utterances) + _stand_ins(encoder, utterances)
 
 
 def require_words(utterances: Sequence[Utterance]) -> None:
