@@ -30,7 +30,7 @@ class Case:
         self.speech, self.archive = speech, archive
         words = self.speech.transcribe_batch(clips, clips_in(*["en"] * 3), DecodeOptions(max_length=224))
         assert all(words)
-        self.sample = Sample(tuple(clips), tuple(words), ("en",) * 3, {})
+        self.sample = Sample(tuple(clips), tuple(words), ("en",) * 3, ("en",) * 3, {})
         self.said = Said(tuple(words), (), None)
 
     @classmethod
