@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eartune.errors import InputError
@@ -124,6 +124,7 @@ def test_unknown_quantizations_and_unequal_numbers_are_refused() -> None:
 
 
 @given(texts=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8), quantization=st.sampled_from([*LIMITS_POINTS]))
+@settings(max_examples=40)
 def test_an_artefact_that_says_the_same_passes(texts: list[tuple[str, str]], quantization: str) -> None:
     references, model = map(list, zip(*texts, strict=True))
     found = parity(references, model, [text.upper() + " " for text in model], quantization=quantization)
@@ -132,6 +133,7 @@ def test_an_artefact_that_says_the_same_passes(texts: list[tuple[str, str]], qua
 
 
 @given(triples=TRIPLES)
+@settings(max_examples=40)
 def test_swapping_model_and_artefact_turns_the_change_around(triples: list[tuple[str, str, str]]) -> None:
     references, model, artefact = map(list, zip(*triples, strict=True))
     there, back = parity(references, model, artefact), parity(references, artefact, model)
@@ -141,6 +143,7 @@ def test_swapping_model_and_artefact_turns_the_change_around(triples: list[tuple
 
 
 @given(triples=TRIPLES)
+@settings(max_examples=40)
 def test_the_wer_moves_by_no_more_than_the_words_that_differ(triples: list[tuple[str, str, str]]) -> None:
     references, model, artefact = map(list, zip(*triples, strict=True))
     found = parity(references, model, artefact)
@@ -149,6 +152,7 @@ def test_the_wer_moves_by_no_more_than_the_words_that_differ(triples: list[tuple
 
 
 @given(triples=TRIPLES)
+@settings(max_examples=40)
 def test_json_and_verdict_say_the_same(triples: list[tuple[str, str, str]]) -> None:
     references, model, artefact = map(list, zip(*triples, strict=True))
     found = parity(references, model, artefact)
