@@ -17,6 +17,10 @@ def test_plain_texts_have_no_remarks() -> None:
     assert remarks(["我们去学校，好吗？"], ["我们去"], language=None) == []
 
 
+def test_clips_on_which_nothing_was_written_are_counted() -> None:
+    assert remarks(["good", "day", ""], ["good", " ", ""])[0] == "nothing was written on 1 of 2 clips with speech"
+
+
 @pytest.mark.parametrize(
     ("reference", "hypothesis", "remark"),
     [

@@ -35,6 +35,7 @@ def hypothesis_remarks(scores: Scores) -> list[str]:
     return [
         *_dropped("hypotheses", hypotheses, special_symbols, "special symbols", unseen),
         *_dropped("hypotheses", hypotheses, bracketed, "text in brackets", unseen),
+        *_silent(scores),
         *_no_speech(scores),
     ]
 
@@ -54,6 +55,12 @@ def _marks_alone(scores: Scores) -> list[str]:
     return [
         f"{len(texts)} of {len(scores.utterances)} references hold no word ({_examples(texts)}), scored as no speech"
     ]
+
+
+def _silent(scores: Scores) -> list[str]:
+    spoken = [utterance for utterance in scores.utterances if utterance.normalized_reference]
+    silent = sum(not utterance.hypothesis.strip() for utterance in spoken)
+    return [f"nothing was written on {silent} of {len(spoken)} clips with speech"] if silent else []
 
 
 def _no_speech(scores: Scores) -> list[str]:
