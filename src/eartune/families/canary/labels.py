@@ -159,7 +159,9 @@ class LabelEncoder:
         return found
 
     def _text(self, utterance: Utterance) -> str:
-        return timed_text(utterance) if self.prompts.switched("timestamp", utterance) else utterance.text
+        # a text that lacks its times is a finding, and as a sequence of tokens still itself
+        asked = self.prompts.switched("timestamp", utterance)
+        return (timed_text(utterance) if asked else "") or utterance.text
 
     def _texts(self, utterances: Sequence[Utterance]) -> list[list[int]]:
         tokens = self.alphabet.tokens([self._text(utterance) for utterance in utterances])
