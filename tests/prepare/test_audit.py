@@ -97,4 +97,5 @@ def test_examples_are_few_and_counts_whole() -> None:
 def test_skipped_rows_are_listed() -> None:
     report = audit({"train": [measured()]}, ["m:3: no such file"], [])
     assert report["skipped"] == {"count": 1, "findings": ["m:3: no such file"]}
-    assert warnings(report) == ["1 rows were skipped"]
+    (warning,) = warnings(report)
+    assert warning.startswith("1 rows were skipped, the first: ")

@@ -52,8 +52,9 @@ def warnings(report: Report) -> list[str]:
         "unlikely_rate": "three times faster or slower than the rest: is the transcript that of the clip?",
     }
     lines = [f"{count} clips are {what}" for name, what in suspects.items() if (count := report[name]["count"])]
-    skipped = report["skipped"]["count"]
-    return [*lines, f"{skipped} rows were skipped"] if skipped else lines
+    skipped = report["skipped"]
+    first = [f"{skipped['count']} rows were skipped, the first: {finding}" for finding in skipped["findings"][:1]]
+    return [*lines, *first]
 
 
 def _sizes(utterances: Sequence[Utterance]) -> Report:
