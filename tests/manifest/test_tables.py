@@ -75,3 +75,8 @@ def test_recordings_in_their_folder_and_without_their_ending(folder: Path) -> No
 def test_a_line_that_ends_before_its_text(folder: Path) -> None:
     with pytest.raises(InputError, match=r"metadata.csv:3: has 1 cells under 2 columns; it ends before its text"):
         read(folder, "path,text\nc0.flac,one\nc1.flac\n")
+
+
+def test_a_split_is_a_split_however_its_column_is_written(folder: Path) -> None:
+    rows = read(folder, "path,text,Split\nc0.flac,one,train\nc1.flac,two,test\n")
+    assert [u.extra for u in rows] == [{"split": "train"}, {"split": "test"}]

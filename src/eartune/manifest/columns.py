@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -74,7 +74,7 @@ class Columns:
     """The names of a row by what they stand for, in their order of preference, and the unit of those that are times."""
 
     by_role: Mapping[Role, tuple[str, ...]]
-    units: Mapping[str, Unit] = field(default_factory=dict)
+    units: Mapping[str, Unit]
 
     def filled(self, values: Mapping[str, Any], role: Role) -> str | None:
         """Return the first column of a role that has a value in this row."""

@@ -55,13 +55,16 @@ def read_fields(values: Mapping[str, Any]) -> Fields | list[str]:
     speaker = None if speaker_name is None else str(values[speaker_name])
     if problems:
         return problems
-    roles: tuple[Role, ...] = ("audio", "text", "language", "speaker", "channel", "segments")
+    split = columns.filled(values, "split")
+    roles: tuple[Role, ...] = ("audio", "text", "language", "speaker", "channel", "segments", "split")
     used |= {name for role in roles if (name := columns.filled(values, role))}
     extra = {
         name: value
         for name, value in values.items()
         if (name not in used or name in KEPT) and not is_missing(value) and value != ""
     }
+    if split is not None:
+        extra["split"] = values[split]
     if speaker is not None and is_written_for_missing(speaker):
         speaker = None
     return Fields(audio, timed.text, stretch, language, speaker, channel, timed.segments, extra)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from eartune.manifest.columns import columns_of
 from eartune.manifest.read import read_all_rows
 from eartune.manifest.rows import Row
 
@@ -37,7 +38,7 @@ def table_rows(table: Path, split: SplitName | None) -> list[tuple[Path, Row | s
     """Return (folder, row or finding) of a table; rows without a split of their own get `split`."""
     rows: list[tuple[Path, Row | str]] = []
     for folder, row in read_all_rows([table]):
-        if split is not None and isinstance(row, Row) and row.values.get("split") in (None, ""):
+        if split is not None and isinstance(row, Row) and columns_of(row.values).filled(row.values, "split") is None:
             row = Row(row.source, {**row.values, "split": split})
         rows.append((folder, row))
     return rows
