@@ -132,3 +132,7 @@ def test_oddities_are_remarked_with_their_number_and_first_place(call: Path) -> 
 )
 def test_rows_that_ask_for_times(read: Read, value: object, asks: int) -> None:
     assert len(times_asked_for(read({"timestamp": value}))) == asks
+
+
+def test_a_column_of_that_name_that_is_no_list_is_kept(read: Read) -> None:
+    assert read({"segments": 5})[0].extra == {"segments": 5}

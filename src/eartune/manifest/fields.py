@@ -56,8 +56,9 @@ def read_fields(values: Mapping[str, Any]) -> Fields | list[str]:
     if problems:
         return problems
     split = columns.filled(values, "split")
-    roles: tuple[Role, ...] = ("audio", "text", "language", "speaker", "channel", "segments", "split")
+    roles: tuple[Role, ...] = ("audio", "text", "language", "speaker", "channel", "split")
     used |= {name for role in roles if (name := columns.filled(values, role))}
+    used |= {name for name in [columns.filled(values, "segments")] if name and _is_list(values[name])}
     extra = {
         name: value
         for name, value in values.items()
