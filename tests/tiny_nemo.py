@@ -33,8 +33,20 @@ MODELS = {
     "rnnt": "rnnt_bpe_models.EncDecRNNTBPEModel",
     "tdt": "rnnt_bpe_models.EncDecRNNTBPEModel",
     "hybrid": "hybrid_rnnt_ctc_bpe_models.EncDecHybridRNNTCTCBPEModel",
+    "streaming": "rnnt_bpe_models.EncDecRNNTBPEModel",
+    "prompted": "rnnt_bpe_models_prompt.EncDecRNNTBPEModelWithPrompt",
     "canary": "aed_multitask_models.EncDecMultiTaskModel",
 }
+# an encoder that streams; contexts in frames behind and ahead
+STREAMING = ("streaming", "prompted")
+STREAMING_SETTINGS = {
+    "causal_downsampling": True, "att_context_style": "chunked_limited", "att_context_size": [[8, 3], [8, 0], [8, 1]],
+    "conv_norm_type": "layer_norm", "conv_context_size": "causal",
+}  # fmt: skip
+# of nemotron-3.5-asr; the numbers of languages, and the tags that end its texts
+PROMPTS = {"en-US": 0, "en": 0, "en-GB": 1, "de-DE": 2, "de": 2, "fr-FR": 3, "ru-RU": 4, "auto": 5}
+TAGS = ("<en-US>", "<en-GB>", "<de-DE>", "<ru-RU>")
+NUM_PROMPTS = 6
 TOKENIZER = "0123456789abcdef_tokenizer.model"
 
 
@@ -72,7 +84,7 @@ def write_tiny_nemo(
 
     `changes` are dotted settings, with __ for the dots; `weights` replace, add or (None) leave out.
     """
-    tokenizer = train_sentencepiece(canary=kind == "canary")
+    tokenizer = train_sentencepiece(canary=kind == "canary", whole=TAGS if kind == "prompted" else ())
     config = configuration(kind, num_tokens(tokenizer))
     for name, value in changes.items():
         # a key may itself begin with an underscore: _target_
@@ -144,11 +156,20 @@ def configuration(kind: str, num_classes: int) -> dict[str, Any]:
         "target": f"nemo.collections.asr.models.{MODELS[kind]}",
         "nemo_version": "3.0.0",
     }  # fmt: skip
+    if kind in STREAMING:
+        config["encoder"] |= STREAMING_SETTINGS
+        config["preprocessor"]["normalize"] = "NA"
+    if kind == "prompted":
+        config["num_prompts"] = NUM_PROMPTS
+        config["model_defaults"] = {
+            "enc_hidden": HIDDEN, "pred_hidden": JOINT_HIDDEN, "joint_hidden": JOINT_HIDDEN,
+            "initialize_prompt_feature": True, "num_prompts": NUM_PROMPTS, "prompt_dictionary": dict(PROMPTS),
+        }  # fmt: skip
     if kind == "ctc":
         return config | {"decoder": head}
     if kind == "canary":
         return config | canary_parts(modules, num_classes)
-    tdt = kind != "rnnt"
+    tdt = kind in ("tdt", "hybrid")
     config["decoder"] = {
         "_target_": f"{modules}.RNNTDecoder", "normalization_mode": None, "random_state_sampling": False,
         "blank_as_pad": True, "vocab_size": num_classes,
@@ -201,7 +222,7 @@ def random_weights(kind: str, num_classes: int) -> dict[str, torch.Tensor]:
             value.abs_().add_(0.5)
         if name.endswith("num_batches_tracked"):
             weights[name] = torch.tensor(7)
-    if kind in ("rnnt", "tdt", "hybrid"):
+    if kind not in ("ctc", "canary"):
         weights["decoder.prediction.embed.weight"][-1] = 0
     if kind == "canary":
         weights["log_softmax.mlp.layer0.weight"] = weights["transf_decoder._embedding.token_embedding.weight"]
@@ -218,7 +239,8 @@ def shapes(kind: str, num_classes: int) -> dict[str, tuple[int, ...]]:
     def norm(name: str) -> None:
         found[f"{name}.weight"], found[f"{name}.bias"] = (HIDDEN,), (HIDDEN,)
 
-    linear("encoder.pre_encode.out", HIDDEN, CHANNELS * NUM_MELS // 8)
+    # three causal convolutions leave one bin more
+    linear("encoder.pre_encode.out", HIDDEN, CHANNELS * (NUM_MELS // 8 + (kind in STREAMING)))
     linear("encoder.pre_encode.conv.0", CHANNELS, 1, 3, 3)
     for number in (2, 5):
         linear(f"encoder.pre_encode.conv.{number}", CHANNELS, 1, 3, 3)
@@ -233,8 +255,9 @@ def shapes(kind: str, num_classes: int) -> dict[str, tuple[int, ...]]:
         linear(f"{layer}.conv.depthwise_conv", HIDDEN, 1, KERNEL)
         linear(f"{layer}.conv.pointwise_conv2", HIDDEN, HIDDEN, 1)
         norm(f"{layer}.conv.batch_norm")
-        found |= {f"{layer}.conv.batch_norm.running_{name}": (HIDDEN,) for name in ("mean", "var")}
-        found[f"{layer}.conv.batch_norm.num_batches_tracked"] = ()
+        if kind not in STREAMING:
+            found |= {f"{layer}.conv.batch_norm.running_{name}": (HIDDEN,) for name in ("mean", "var")}
+            found[f"{layer}.conv.batch_norm.num_batches_tracked"] = ()
         for name in ("q", "k", "v", "out"):
             linear(f"{layer}.self_attn.linear_{name}", HIDDEN, HIDDEN)
         found[f"{layer}.self_attn.linear_pos.weight"] = (HIDDEN, HIDDEN)
@@ -262,7 +285,12 @@ def shapes(kind: str, num_classes: int) -> dict[str, tuple[int, ...]]:
             found[f"decoder.prediction.dec_rnn.lstm.bias_{name}_l0"] = (4 * JOINT_HIDDEN,)
         linear("joint.pred", JOINT_HIDDEN, JOINT_HIDDEN)
         linear("joint.enc", JOINT_HIDDEN, HIDDEN)
-        linear("joint.joint_net.2", num_classes + 1 + (0 if kind == "rnnt" else len(DURATIONS)), JOINT_HIDDEN)
+        linear(
+            "joint.joint_net.2", num_classes + 1 + (len(DURATIONS) if kind in ("tdt", "hybrid") else 0), JOINT_HIDDEN
+        )
+        if kind == "prompted":
+            linear("prompt_kernel.0", 2 * HIDDEN, HIDDEN + NUM_PROMPTS)
+            linear("prompt_kernel.2", HIDDEN, 2 * HIDDEN)
         if kind == "hybrid":
             linear("ctc_decoder.decoder_layers.0", num_classes + 1, HIDDEN, 1)
     return found

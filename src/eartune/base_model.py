@@ -179,6 +179,10 @@ def _check_folder(folder: Path, model_types: Sequence[str]) -> None:
         raise InputError(f"{folder}: has no weights (model.safetensors); copy the whole model folder")
 
 
+# what types and hub ids of models are called that are of a family of another name
+OTHER_NAMES = {"nemotron": "parakeet"}
+
+
 def model_type(folder: Path) -> str | None:
     """Return what a model folder's config.json calls its model; None where there is none."""
     config = folder / "config.json"

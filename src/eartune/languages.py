@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import cache
 
 from eartune.errors import nearest
@@ -219,6 +220,13 @@ def language_code(name: str) -> str | None:
     return _CODES.get(spelled) or _CODES.get(locale[1]) or (locale[1] if len(locale[1]) == 3 else None)
 
 
+def locale_of(name: str) -> str | None:
+    """Return a language with its region (pt-BR, of pt_br or <|pt-BR|> too), or None where no region is named."""
+    bare = name.strip().removeprefix("<|").removesuffix("|>")
+    match = re.fullmatch(r"([A-Za-z]{2,3})[-_]([A-Za-z]{2})", bare)
+    return None if match is None or language_code(bare) is None else f"{match[1].lower()}-{match[2].upper()}"
+
+
 # ISO codes that Whisper has other tokens for
 WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
 
@@ -226,6 +234,23 @@ WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
 def whisper_code(language: str | None) -> str | None:
     """Return the code under which Whisper has a token for a language."""
     return language if language is None else WHISPER_CODES.get(language, language)
+
+
+# how models with prompts of languages are asked to find one out, and the tags that they write behind their texts
+AUTO = "auto"
+LANGUAGE_TAG = re.compile(r"\s*<[a-z]{2}-[A-Z]{2}>")
+
+
+def prompt_name(language: str | None, known: Collection[str]) -> str:
+    """Return the name of a language (en-GB, ru) among those of NeMo's prompts.
+
+    That is its own, or that without its region, or the first one with a region (ru-RU), or `auto`.
+    """
+    if language is None:
+        return AUTO
+    bare = language.split("-")[0]
+    regional = (name for name in known if name.startswith(f"{bare}-"))
+    return next((name for name in (language, bare) if name in known), next(regional, AUTO))
 
 
 def unknown_language(name: str) -> str:

@@ -18,7 +18,11 @@ from eartune.training.forward import Forward
 from tests.tiny import clips_in
 
 # family -> the kinds of its tiny models
-KINDS = {"whisper": ("whisper",), "canary": ("canary",), "parakeet": ("ctc", "rnnt", "tdt", "hybrid")}
+KINDS = {
+    "whisper": ("whisper",),
+    "canary": ("canary",),
+    "parakeet": ("ctc", "rnnt", "tdt", "hybrid", "streaming", "prompted"),
+}
 # with a decoder that attends to the encoder, and a loss for each token
 ATTENDING = ("whisper", "canary")
 

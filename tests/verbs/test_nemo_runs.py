@@ -41,6 +41,8 @@ WIDE: dict[str, dict[str, Any]] = {
     "rnnt": {"target_modules": [*CONVOLUTIONS, "head"], "modules_to_save": ["decoder.lstm"]},
     "tdt": {"target_modules": [*CONVOLUTIONS, "head"], "modules_to_save": ["decoder.lstm"]},
     "hybrid": {"target_modules": [*CONVOLUTIONS, "head", "aux_ctc_head"], "modules_to_save": ["decoder.lstm"]},
+    "streaming": {"target_modules": [*CONVOLUTIONS, "head"], "modules_to_save": ["decoder.lstm"]},
+    "prompted": {"target_modules": [*CONVOLUTIONS, "head", "linear_2"], "modules_to_save": ["decoder.lstm"]},
     "canary": {"target_modules": [*CONVOLUTIONS, "fc2"], "modules_to_save": ["decoder.norm"]},
 }
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

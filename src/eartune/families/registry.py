@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from eartune.base_model import BaseModel, model_type, nemo_within
+from eartune.base_model import OTHER_NAMES, BaseModel, model_type, nemo_within
 from eartune.config.family import EXTENSIBLE
 from eartune.config.train_config import FAMILIES
 from eartune.errors import InputError, nearest
 from eartune.export.exporter import FamilyExports
 from eartune.manifest import Utterance
 from eartune.speech_model import SpeechModel
+
+# what a model's type or hub id says -> its family
+_WORDS = {name: name for name in FAMILIES} | OTHER_NAMES
 
 
 class FamilyDoor(Protocol):
@@ -87,4 +90,4 @@ def family_of(spec: str) -> str | None:
 
         return "canary" if model_kind(read_archive(archive)) == "canary" else "parakeet"
     told = model_type(path) if path.is_dir() else path.name.lower()
-    return next((name for name in FAMILIES if name in (told or "")), None)
+    return next((name for word, name in _WORDS.items() if word in (told or "")), None)

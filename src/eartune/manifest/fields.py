@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eartune.languages import language_code, unknown_language
+from eartune.languages import AUTO, language_code, locale_of, unknown_language
 from eartune.manifest.columns import (
     KEPT,
     Columns,
@@ -40,6 +40,7 @@ class Fields:
     segments: tuple[Segment, ...]
     # Any: values of a user's own keys
     extra: dict[str, Any]
+    locale: str | None
 
 
 def read_fields(values: Mapping[str, Any]) -> Fields | list[str]:
@@ -68,7 +69,8 @@ def read_fields(values: Mapping[str, Any]) -> Fields | list[str]:
         extra["split"] = values[split]
     if speaker is not None and is_written_for_missing(speaker):
         speaker = None
-    return Fields(audio, timed.text, stretch, language, speaker, channel, timed.segments, extra)
+    locale = _locale(values, columns)
+    return Fields(audio, timed.text, stretch, language, speaker, channel, timed.segments, extra, locale)
 
 
 def recording_named(values: Mapping[str, Any]) -> str | None:
@@ -165,12 +167,23 @@ def _language(
     if not isinstance(language, str):
         problems.append(f"the language is {shown(language)}, not a name or code")
         return None
+    if language.strip().lower() == AUTO:
+        return marked_language
     code = language_code(language)
     if code is None:
         problems.append(unknown_language(language))
     elif marked_language not in (None, code):
         problems.append(f"{name} is {language}, and the text is marked <|{marked_language}|>: keep one")
     return code
+
+
+def _locale(values: Mapping[str, Any], columns: Columns) -> str | None:
+    """Return a language with its region, from the column of languages or, where another gives the code, `locale`."""
+    for name in (columns.filled(values, "language"), "locale"):
+        value = values.get(name) if name is not None else None
+        if isinstance(value, str) and (found := locale_of(value)) is not None:
+            return found
+    return None
 
 
 def _channel(values: Mapping[str, Any], columns: Columns, problems: list[str]) -> int | None:

@@ -205,6 +205,7 @@ def _utterance(
         is_cut=fields.stretch.offset_s is not None,
         channel=channel,
         segments=segments,
+        locale=fields.locale,
     )
 
 

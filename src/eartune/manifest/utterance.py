@@ -21,7 +21,8 @@ class Segment:
 class Utterance:
     """One stretch of a recording and its transcript; `audio` is absolute, an empty `text` means no speech.
 
-    `language` is an ISO 639 code. `is_cut` tells a stretch of a longer recording from a whole one. `channel` is the one
+    `language` is an ISO 639 code; `locale` the same with its region (pt-BR), where the row names one.
+    `is_cut` tells a stretch of a longer recording from a whole one. `channel` is the one
     to listen to, counted from 0; None: the mean of all. `segments` are the parts of the text with their times, in
     seconds from the utterance's beginning, where the row gives them.
     `source` says where this was read ('train.jsonl:17'), for messages. `extra` holds the other keys of
@@ -40,6 +41,7 @@ class Utterance:
     is_cut: bool = False
     channel: int | None = None
     segments: tuple[Segment, ...] = ()
+    locale: str | None = None
 
 
 @dataclass(frozen=True)

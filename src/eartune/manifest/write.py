@@ -64,6 +64,8 @@ def _line(utterance: Utterance, audio: str) -> str:
         row["segments"] = [
             {"start": round(s.start_s, 4), "end": round(s.end_s, 4), "text": s.text} for s in utterance.segments
         ]
+    if utterance.locale is not None:
+        row["locale"] = utterance.locale
     row |= {name: value for name, value in utterance.extra.items() if name not in row}
     return json.dumps(row, ensure_ascii=False)
 

@@ -8,21 +8,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from transformers import ParakeetEncoderConfig
+from transformers import NemotronAsrStreamingEncoderConfig, ParakeetEncoderConfig
 
 from eartune.errors import InputError
 from eartune.nemo.archive import CONFIG, NemoArchive, read_archive
 from eartune.nemo.features import feature_settings
+from eartune.nemo.settings import Section
 
-Kind: TypeAlias = Literal["ctc", "transducer", "hybrid", "canary"]
+Kind: TypeAlias = Literal["ctc", "transducer", "hybrid", "prompted", "canary"]
 
 # the last part of `target`, the class that NeMo restores
 KINDS: dict[str, Kind] = {
     "EncDecCTCModelBPE": "ctc",
     "EncDecRNNTBPEModel": "transducer",
+    "EncDecRNNTBPEModelWithPrompt": "prompted",
     "EncDecHybridRNNTCTCBPEModel": "hybrid",
     "EncDecMultiTaskModel": "canary",
 }
+PROBABILITIES_TOLERANCE = 1e-3
 # dropout of transformers' modules whose output NeMo drops out too, by the module's name within the encoder
 _DROPPED_OUT = r"layers\.\d+\.(feed_forward1|self_attn|conv|feed_forward2)"
 
@@ -47,30 +50,28 @@ def known_config(path: Path) -> dict[str, Any]:
 
 
 def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
-    """Return the configuration of the encoder; `max_position_embeddings` is in encoder frames."""
+    """Return the configuration of the encoder; `max_position_embeddings` is in encoder frames.
+
+    Of an encoder that streams (`att_context_style: chunked_limited`) it is a NemotronAsrStreamingEncoderConfig.
+    """
     encoder = archive.section("encoder")
     encoder.require_class("ConformerEncoder")
     hidden_size = encoder.integer("d_model")
     kernel_size = encoder.integer("conv_kernel_size", 31)
-    same_padding = (kernel_size - 1) // 2
     encoder.require("feat_out", -1, -1, hidden_size)
     encoder.require("subsampling", "striding", "dw_striding")
-    encoder.require("causal_downsampling", False, False)
     encoder.require("self_attention_model", "rel_pos", "rel_pos")
-    encoder.require("att_context_size", None, None, [-1, -1], [[-1, -1]])
-    encoder.require("att_context_style", "regular", "regular")
-    encoder.require("att_chunk_context_size", None, None)
     encoder.require("untie_biases", True, True)
-    encoder.require("conv_norm_type", "batch_norm", "batch_norm")
-    encoder.require("conv_context_size", None, None, same_padding, [same_padding, same_padding])
-    encoder.require("conv_context_style", "regular", "regular")
     encoder.require("reduction", None, None)
     encoder.require("stochastic_depth_drop_prob", 0.0, 0.0)
     encoder.require("global_tokens", 0, 0)
+    encoder.require("att_context_style", "regular", "regular", "chunked_limited", "chunked_limited_with_rc")
+    streams = is_streaming(archive)
+    context = _streaming_context(encoder, kernel_size) if streams else _whole_context(encoder, kernel_size)
     factor = encoder.integer("subsampling_factor", 4, least=2, most=64)
     num_mel_bins = encoder.integer("feat_in")
     encoder.require("feat_in", None, feature_settings(archive).feature_size)
-    if factor & (factor - 1) or num_mel_bins % factor:
+    if factor & (factor - 1) or (num_mel_bins % factor and not streams):
         raise InputError(
             f"{archive.path}: {CONFIG}: encoder.subsampling_factor is {factor} and feat_in {num_mel_bins}; supported "
             "are powers of two that divide feat_in; tune this model with NeMo itself"
@@ -78,7 +79,7 @@ def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
     channels = encoder.integer("subsampling_conv_channels", -1, least=-1)
     bias = encoder.flag("use_bias", True)
     inner_dropout = encoder.rate("dropout", 0.1)
-    config = ParakeetEncoderConfig(
+    config = (NemotronAsrStreamingEncoderConfig if streams else ParakeetEncoderConfig)(
         hidden_size=hidden_size,
         num_hidden_layers=encoder.integer("n_layers", most=1000),
         num_attention_heads=encoder.integer("n_heads", 4),
@@ -99,9 +100,67 @@ def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
         layerdrop=0.0,
         max_position_embeddings=encoder.integer("pos_emb_max_len", 5000),
         scale_input=encoder.flag("xscaling", True),
+        **context,
     )
     encoder.require_nothing_else(harmless=_HARMLESS)
     return config
+
+
+def is_streaming(archive: NemoArchive) -> bool:
+    """Tell whether an encoder sees only a stretch of what has been said, and some frames ahead, of a clip."""
+    return bool(archive.section("encoder").get("att_context_style", "regular") == "chunked_limited")
+
+
+def _whole_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
+    """Check that an encoder sees whole clips.
+
+    One made for both (`chunked_limited_with_rc`) does in NeMo's own training and decoding of clips: its contexts for
+    streaming are returned, as nothing here trains them.
+    """
+    same_padding = (kernel_size - 1) // 2
+    encoder.require("causal_downsampling", False, False)
+    encoder.require("att_context_size", None, None, [-1, -1], [[-1, -1]], [-1, -1, -1])
+    encoder.require("conv_norm_type", "batch_norm", "batch_norm")
+    encoder.require("conv_context_size", None, None, same_padding, [same_padding, same_padding])
+    if encoder.get("att_context_style", "regular") == "regular":
+        encoder.require("att_chunk_context_size", None, None)
+        encoder.require("conv_context_style", "regular", "regular")
+        return {}
+    encoder.require("conv_context_style", "regular", "regular", "dcc")
+    return {"untrained_contexts": encoder.get("att_chunk_context_size", None) or []}
+
+
+def _streaming_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
+    """Return the frames that an encoder sees behind and ahead of it, as transformers calls them.
+
+    In training NeMo draws one of the contexts for each batch (`att_context_probs`); else the first one holds.
+    """
+    encoder.require("causal_downsampling", False, True)
+    encoder.require("conv_norm_type", "batch_norm", "layer_norm")
+    encoder.require("conv_context_size", None, "causal", [kernel_size - 1, 0])
+    encoder.require("conv_context_style", "regular", "regular")
+    encoder.require("att_chunk_context_size", None, None)
+    contexts = encoder.integer_pairs("att_context_size")
+    behind = contexts[0][0]
+    for left, ahead in contexts:
+        if left != behind or left < 0 or ahead < 0 or left % (ahead + 1):
+            raise encoder.unsupported(
+                "att_context_size", "contexts alike on the left, limited, and of whole chunks (a multiple of ahead + 1)"
+            )
+    probabilities = encoder.get("att_context_probs", None) or [1 / len(contexts)] * len(contexts)
+    if (
+        not isinstance(probabilities, list)
+        or len(probabilities) != len(contexts)
+        or not all(isinstance(each, int | float) and each >= 0 for each in probabilities)
+        or abs(sum(probabilities) - 1) > PROBABILITIES_TOLERANCE
+    ):
+        raise encoder.unsupported("att_context_probs", "one probability for each context, 1 in all")
+    return {
+        "sliding_window": behind + 1,
+        "default_num_lookahead_tokens": contexts[0][1],
+        "lookaheads": [ahead for _, ahead in contexts],
+        "lookahead_probabilities": [float(each) for each in probabilities],
+    }
 
 
 def encoder_output_dropouts(archive: NemoArchive, prefix: str) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 # applied to whole dotted parts
@@ -17,6 +18,7 @@ _ENCODER = {
     "self_attn.pos_bias_v": "self_attn.bias_v",
     "conv.batch_norm": "conv.norm",
 }
+_SUBSAMPLING = re.compile(r"encoder\.pre_encode\.conv\.(\d+)\.(\w+)")
 # computed from the configuration, in NeMo a part of the weights
 _FEATURES = "preprocessor.featurizer."
 
@@ -34,6 +36,18 @@ def is_of_features(name: str) -> bool:
     return name.startswith(_FEATURES)
 
 
-def encoder_name(name: str) -> str | None:
-    """Return transformers' name of one of NeMo's encoder weights, or None for weights of other parts."""
-    return renamed(name, _ENCODER) if name.startswith("encoder.") else None
+def encoder_name(name: str, *, streaming: bool = False) -> str | None:
+    """Return transformers' name of one of NeMo's encoder weights, or None for weights of other parts.
+
+    An encoder that streams has its subsampling in pieces: one convolution, then pairs of them.
+    """
+    if not name.startswith("encoder."):
+        return None
+    if streaming and (match := _SUBSAMPLING.fullmatch(name)):
+        number, weight = int(match[1]), match[2]
+        if number == 0:
+            return f"encoder.subsampling.conv_in.{weight}"
+        # NeMo counts the activation after each pair
+        pair, place = divmod(number - 2, 3)
+        return f"encoder.subsampling.layers.{pair}.{('depthwise_conv', 'pointwise_conv')[place % 2]}.{weight}"
+    return renamed(name, _ENCODER)

@@ -21,17 +21,21 @@ SAMPLE_RATE_HZ = 16_000
 LOG_GUARD = 2.0**-24
 DEVIATION_GUARD = 1e-5
 _TOLERANCE = 1e-5
+# how NeMo's configurations say that features are left as they are
+UNNORMALIZED = ("NA", None, False)
 
 
 @dataclass(frozen=True)
 class FeatureSettings:
-    """Names and values of transformers' ParakeetFeatureExtractor; lengths in samples."""
+    """Names and values of transformers' ParakeetFeatureExtractor, but for `normalize`; lengths in samples."""
 
     feature_size: int
     win_length: int = 400
     hop_length: int = 160
     n_fft: int = 512
     preemphasis: float = 0.97
+    normalize: bool = True
+    """whether each mel bin of a clip has mean 0 and deviation 1; not in models that stream"""
 
 
 def feature_settings(archive: NemoArchive) -> FeatureSettings:
@@ -39,7 +43,7 @@ def feature_settings(archive: NemoArchive) -> FeatureSettings:
     settings = archive.section("preprocessor")
     settings.require_class("AudioToMelSpectrogramPreprocessor")
     settings.require("sample_rate", SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
-    settings.require("normalize", "per_feature", "per_feature")
+    settings.require("normalize", "per_feature", "per_feature", *UNNORMALIZED)
     settings.require("window", "hann", "hann")
     settings.require("frame_splicing", 1, 1)
     settings.require("log", True, True)
@@ -65,6 +69,7 @@ def feature_settings(archive: NemoArchive) -> FeatureSettings:
         hop_length=hop,
         n_fft=1 << max(0, window - 1).bit_length() if n_fft is None else settings.integer("n_fft", None),
         preemphasis=0.0 if preemphasis is None else settings.number("preemph", 0.97),
+        normalize=settings.get("normalize", "per_feature") not in UNNORMALIZED,
     )
     settings.require_nothing_else(harmless=_HARMLESS)
     if not 0 < found.hop_length <= found.win_length <= found.n_fft <= SAMPLE_RATE_HZ:
@@ -113,6 +118,8 @@ class LogMel(nn.Module):
             power_BFT = (spectrum_BFT[..., :num_frames].abs() ** 2).contiguous()
             log_BTM = torch.log(self.mel_filters @ power_BFT + LOG_GUARD).transpose(1, 2)
         mask_BT1 = mask_BT[..., None]
+        if not settings.normalize:
+            return log_BTM * mask_BT1, mask_BT
         frames_B11 = mask_BT1.sum(dim=1, keepdim=True)
         centred_BTM = (log_BTM - (log_BTM * mask_BT1).sum(dim=1, keepdim=True) / frames_B11.clamp_min(1)) * mask_BT1
         # a single frame has no deviation

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import PreTrainedTokenizerBase
+from transformers import NemotronAsrStreamingFeatureExtractor, PreTrainedTokenizerBase
 
 from eartune.declared_weights import require_declared
 from eartune.errors import InputError, first_line
@@ -67,7 +67,11 @@ def _feature_settings(folder: Path) -> FeatureSettings:
                 found = json.loads(path.read_text(encoding="utf-8"))
                 found = found.get("feature_extractor", found)
                 wanted = {field.name for field in fields(FeatureSettings)}
-                return FeatureSettings(**{key: value for key, value in found.items() if key in wanted})
+                if found.get("mel_filters_dtype", "float32") != "float32":
+                    raise InputError(f"{path}: mel_filters_dtype is {found['mel_filters_dtype']}, expected float32")
+                plain = found.get("feature_extractor_type") == NemotronAsrStreamingFeatureExtractor.__name__
+                named = {key: value for key, value in found.items() if key in wanted}
+                return FeatureSettings(**named | {"normalize": not plain})
             except (ValueError, TypeError, AttributeError):
                 raise InputError(f"{path}: is not a feature extractor's JSON configuration") from None
     raise InputError(f"{folder}: has no preprocessor_config.json; copy the whole model folder")

@@ -118,6 +118,21 @@ class Section:
             raise InputError(f"{self._place(key)} is {value!r:.80}, expected a list of whole numbers")
         return value
 
+    def integer_pairs(self, key: str) -> list[list[int]]:
+        """Return a list of pairs of whole numbers; a single pair is one, too."""
+        value = self.get(key, None)
+        pairs = [value] if isinstance(value, list) and value and isinstance(value[0], int) else value
+        if not isinstance(pairs, list) or not pairs or not all(_is_pair(pair) for pair in pairs):
+            raise InputError(f"{self._place(key)} is {value!r:.80}, expected pairs of whole numbers")
+        return pairs
+
+    def unsupported(self, key: str, supported: str) -> InputError:
+        """Return the error for a setting that is understood and of which only some values are `supported`."""
+        return InputError(
+            f"{self._place(key)} is {self.get(key, None)!r:.80}, and only {supported} are supported;"
+            " tune this model with NeMo itself"
+        )
+
     def require(self, key: str, default: Any, *supported: Any) -> None:
         """Refuse the model by name unless a setting, or NeMo's `default` for it, is one of the `supported`."""
         value = self.get(key, default)
@@ -146,3 +161,7 @@ class Section:
 
     def _place(self, key: str) -> str:
         return f"{self._where}: {self._name}.{key}"
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(item) is int for item in value)

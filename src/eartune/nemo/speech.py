@@ -10,7 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from transformers import ParakeetFeatureExtractor, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import (
+    NemotronAsrStreamingFeatureExtractor,
+    ParakeetFeatureExtractor,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
@@ -101,7 +106,9 @@ class NemoSpeech(ABC):
         self.save_companions(folder)
 
     def save_companions(self, folder: Path) -> None:
-        extractor = ParakeetFeatureExtractor(**asdict(self.log_mel.settings))
+        settings = asdict(self.log_mel.settings)
+        normalize = settings.pop("normalize")
+        extractor = (ParakeetFeatureExtractor if normalize else NemotronAsrStreamingFeatureExtractor)(**settings)
         extractor.save_pretrained(folder)
         self.processor(extractor).save_pretrained(folder)
         if isinstance(self.tokenizer, SentencePieceTokenizer):

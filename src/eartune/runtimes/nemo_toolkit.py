@@ -9,8 +9,15 @@ from typing import Any, TypeAlias
 import torch
 
 from eartune.errors import InputError
+from eartune.languages import LANGUAGE_TAG, prompt_name
 from eartune.manifest import Segment
-from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, Opened, Task, opening
+from eartune.runtimes.runtime import (
+    NEMO_WINDOW_S,
+    LongTranscript,
+    Opened,
+    Task,
+    opening,
+)
 from eartune.runtimes.torch_threads import torch_threads
 from eartune.speech_model import Waveform
 
@@ -21,7 +28,10 @@ TRUSTED = "nemo.collections."
 
 
 class NemoParakeet(Opened):
-    """A Parakeet's .nemo file, decoded as its configuration says; it writes what it hears, whatever the language."""
+    """A Parakeet's .nemo file, decoded as its configuration says; it writes what it hears, whatever the language.
+
+    One with prompts of languages is told the clip's, or to find it out, and its tags are left out.
+    """
 
     max_duration_s = NEMO_WINDOW_S
 
@@ -36,21 +46,30 @@ class NemoParakeet(Opened):
         if task != "transcribe":
             raise InputError(f"task {task!r}: Parakeet writes what is said; leave it at transcribe")
         self._model, self._num_threads = _restore(path, device), num_threads
+        self._prompts = dict(self._model.cfg.model_defaults.prompt_dictionary) if self._has_prompts() else {}
+        self.knows_regions = bool(self._prompts)
 
-    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:  # noqa: ARG002
-        return str(_first(self._hear(waveform_S, timestamps=False)).text).strip()
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
+        return self._text(_first(self._hear(waveform_S, language, timestamps=False)).text)
 
-    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:  # noqa: ARG002
+    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
         """Decode a recording in one piece, as NeMo does: its attention takes memory by the square of the length."""
-        found = _first(self._hear(waveform_S, timestamps=True)).timestamp["segment"]
-        heard = (Segment(round(each["start"], 2), round(each["end"], 2), each["segment"].strip()) for each in found)
+        found = _first(self._hear(waveform_S, language, timestamps=True)).timestamp["segment"]
+        heard = (Segment(round(e["start"], 2), round(e["end"], 2), self._text(e["segment"])) for e in found)
         # NeMo decodes nothing twice
         return LongTranscript(tuple(heard), 0)
 
-    def _hear(self, waveform_S: Waveform, *, timestamps: bool) -> Any:
+    def _has_prompts(self) -> bool:
+        return hasattr(self._model, "prompt_kernel")
+
+    def _text(self, text: object) -> str:
+        return (LANGUAGE_TAG.sub("", str(text)) if self._prompts else str(text)).strip()
+
+    def _hear(self, waveform_S: Waveform, language: str | None, *, timestamps: bool) -> Any:
+        told = {"target_lang": prompt_name(language, self._prompts)} if self._prompts else {}
         with torch_threads(self._num_threads):
             return self._model.transcribe(
-                [waveform_S], batch_size=1, return_hypotheses=True, timestamps=timestamps, verbose=False
+                [waveform_S], batch_size=1, return_hypotheses=True, timestamps=timestamps, verbose=False, **told
             )
 
 

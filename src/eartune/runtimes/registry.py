@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from eartune.base_model import OTHER_NAMES
 from eartune.errors import InputError
 from eartune.language_tokens import parse_stand_ins
 
@@ -98,7 +99,9 @@ def _opener(found: Format, path: Path) -> tuple[str, str]:
 
 def _families(found: Format, path: Path) -> tuple[str, ...]:
     if found == "hf":
-        return (str(_model_type(path / "config.json")).split("_")[0],)
+        name = str(_model_type(path / "config.json"))
+        other = next((family for word, family in OTHER_NAMES.items() if name.startswith(word)), None)
+        return (other or name.split("_")[0],)
     if found in ("nemo", "onnx") and not (path / ONNX_WHISPER).is_file():
         return ("canary", "parakeet")
     return ("whisper",)

@@ -55,6 +55,8 @@ class Runtime(Protocol):
 
     max_duration_s: float
     """The longest clip it decodes at once."""
+    knows_regions: bool
+    """Whether a language may be one with its region (en-GB)."""
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         """Decode a clip that fits into one window greedily, without timestamps, at temperature 0 only.
@@ -90,6 +92,8 @@ class Opened:
     """What every runtime can do: be used in a `with` block. The longest clip is Whisper's."""
 
     max_duration_s: float = WINDOW_S
+    # whether it is told a language with its region (en-GB)
+    knows_regions: bool = False
     # the languages whose tokens stand in for those that a Whisper has none for
     stand_ins: StandIns = NO_STAND_INS
 

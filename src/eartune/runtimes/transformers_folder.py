@@ -16,6 +16,7 @@ import transformers
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.base_model import model_type
 from eartune.errors import InputError
+from eartune.languages import LANGUAGE_TAG, prompt_name
 from eartune.manifest import Segment
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
@@ -177,11 +178,16 @@ class TransformersCTC(_Folder):
         if task != "transcribe":
             raise InputError(f"task {task!r}: Parakeet writes what is said; leave it at transcribe")
 
-    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:  # noqa: ARG002
-        return str(self._decoded(self._generate(waveform_S))[0]).strip()
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
+        return str(self._decoded(self._generate(waveform_S, language))[0]).strip()
 
-    def _generate(self, waveform_S: Waveform) -> Any:
-        inputs = self._moved(self._processor(waveform_S, sampling_rate=SAMPLE_RATE_HZ))
+    def _told(self, language: str | None) -> dict[str, str]:  # noqa: ARG002  most are told nothing
+        """Return what the processor is told of a clip beside its samples."""
+        return {}
+
+    def _generate(self, waveform_S: Waveform, language: str | None) -> Any:
+        told = self._told(language)
+        inputs = self._moved(self._processor(waveform_S, sampling_rate=SAMPLE_RATE_HZ, **told))
         with torch_threads(self._num_threads):
             return self._model.generate(**inputs, return_dict_in_generate=True)
 
@@ -194,17 +200,38 @@ class TransformersRNNT(TransformersCTC):
 
     loader = "AutoModelForRNNT"
 
-    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:  # noqa: ARG002
-        found = self._generate(waveform_S)
+    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
+        found = self._generate(waveform_S, language)
         _, (times,) = self._decoded(found, durations=found.durations)
         words: list[Segment] = []
         for each in times:
             start_s, end_s, text = round(each["start"], 2), round(each["end"], 2), str(each["token"])
+            if self._is_tag(text):
+                continue
             if words and not text.startswith(" "):
                 words[-1] = Segment(words[-1].start_s, end_s, words[-1].text + text)
             else:
                 words.append(Segment(start_s, end_s, text.strip()))
         return LongTranscript(tuple(words), None)
+
+    def _is_tag(self, text: str) -> bool:  # noqa: ARG002  most write none
+        """Tell the tag of a language from a word."""
+        return False
+
+
+class TransformersNemotron(TransformersRNNT):
+    """The folder of a Nemotron that is told the language, or finds it out, and writes its tag behind the text."""
+
+    knows_regions = True
+
+    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
+        return LANGUAGE_TAG.sub("", super().transcribe(waveform_S, language)).strip()
+
+    def _told(self, language: str | None) -> dict[str, str]:
+        return {"language": prompt_name(language, self._processor.prompt_dictionary)}
+
+    def _is_tag(self, text: str) -> bool:
+        return bool(LANGUAGE_TAG.fullmatch(text))
 
 
 class TransformersTDT(TransformersRNNT):
@@ -219,6 +246,8 @@ BY_MODEL_TYPE: dict[str, type[TransformersWhisper | TransformersCanary | Transfo
     "parakeet_ctc": TransformersCTC,
     "parakeet_rnnt": TransformersRNNT,
     "parakeet_tdt": TransformersTDT,
+    "nemotron_asr_streaming": TransformersRNNT,
+    "nemotron3_5_asr": TransformersNemotron,
 }
 
 

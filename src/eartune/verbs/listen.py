@@ -117,7 +117,8 @@ def _artefact_listener(artefact: Artefact) -> Iterator[Listener]:
         def decode(utterances: Sequence[Utterance], task: Progress) -> list[str]:
             hypotheses = []
             for utterance in utterances:
-                hypotheses.append(runtime.transcribe(load_waveform(utterance), language_of(utterance)))
+                region = utterance.locale if runtime.knows_regions else None
+                hypotheses.append(runtime.transcribe(load_waveform(utterance), region or language_of(utterance)))
                 task.advance()
             return hypotheses
 

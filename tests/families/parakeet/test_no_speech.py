@@ -9,8 +9,8 @@ import soundfile
 import torch
 
 from eartune.families.parakeet.load import find, load
-from eartune.families.parakeet.loss import parakeet_of
 from eartune.families.parakeet.model import ParakeetModel
+from eartune.families.parakeet.network import parakeet_of
 from eartune.manifest import Utterance
 from eartune.speech_model import IGNORED
 from eartune.training.batching.batches import Batch, SpeechDataset, answers, encoder_inputs

@@ -8,7 +8,7 @@ from transformers import AutoProcessor
 from eartune.errors import InputError
 from eartune.families.parakeet.processor import build_processor
 from eartune.families.registry import family
-from tests.tiny_nemo import MODELS
+from tests.tiny_nemo import MODELS, STREAMING
 
 # letters that follow themselves, and a space
 TEXT = "good door"
@@ -24,7 +24,8 @@ def test_repeats_are_joined_for_a_ctc_only_and_blanks_are_never_written(
     processor = AutoProcessor.from_pretrained(tmp_path / "model")
     config = speech.network.config
     is_ctc = config.model_type == "parakeet_ctc"
-    assert processor.decoder_type == config.model_type.removeprefix("parakeet_")
+    if kind not in STREAMING:
+        assert processor.decoder_type == config.model_type.removeprefix("parakeet_")
     blank = config.pad_token_id if is_ctc else config.blank_token_id
     assert processor.tokenizer.pad_token_id == processor.blank_token_id == blank
     tokens = processor.tokenizer(TEXT, add_special_tokens=False).input_ids

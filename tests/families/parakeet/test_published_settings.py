@@ -11,9 +11,8 @@ import pytest
 import torch
 import yaml
 
-from eartune.errors import InputError
 from eartune.families.parakeet.load import find, load, write_nemo
-from eartune.families.parakeet.model import ParakeetModel
+from eartune.families.parakeet.model import ONLY_WHOLE_CLIPS, ParakeetModel
 from eartune.nemo.archive import read_archive
 from eartune.nemo.tokenizer import parse_model
 from eartune.nemo.tokenizer_pipeline import NORMAL, UNKNOWN, USER_DEFINED
@@ -25,7 +24,7 @@ NO_BIAS = re.compile(r"encoder\.layers\.\d+\.(feed_forward\d\.linear|conv\.\w+wi
 SETTINGS = {
     "parakeet-tdt-0.6b-v3.yaml": "tdt",
     "parakeet-tdt_ctc-110m.yaml": "hybrid",
-    "nemotron-3.5-asr-streaming-0.6b.yaml": "rnnt",
+    "nemotron-3.5-asr-streaming-0.6b.yaml": "prompted",
     "parakeet-unified-en-0.6b.partial.yaml": "rnnt",
 }
 
@@ -41,11 +40,14 @@ def archive_with(file: Path, out: Path, *, change: Callable[[dict[str, Any]], No
     config["encoder"]["subsampling_conv_channels"] = tiny_nemo.CHANNELS
     config["decoder"]["prednet"]["pred_hidden"] = tiny_nemo.JOINT_HIDDEN
     hidden = dict.fromkeys(("joint_hidden", "pred_hidden"), tiny_nemo.JOINT_HIDDEN)
+    if "num_prompts" in config:
+        config["model_defaults"] |= {"enc_hidden": tiny_nemo.HIDDEN, "pred_hidden": tiny_nemo.JOINT_HIDDEN}
     config["joint"]["jointnet"] |= hidden | {"encoder_hidden": tiny_nemo.HIDDEN}
     if config.get("aux_ctc", {}).get("decoder", {}).get("feat_in"):
         config["aux_ctc"]["decoder"]["feat_in"] = tiny_nemo.HIDDEN
     change(config)
-    tokenizer = tokenizer_of(config.get("labels") or ["<unk>", "a", "▁"])
+    words = [f"piece{number}" for number in range(config["decoder"]["vocab_size"] - 3)]
+    tokenizer = tokenizer_of(config.get("labels") or ["<unk>", "a", "▁", *words])
     contents = tiny_nemo.members(config, weights_for(config, SETTINGS[file.name]), tokenizer)
     name = config["tokenizer"]["model_path"].removeprefix("nemo:")
     contents[f"./{name}"] = contents.pop(f"./{tiny_nemo.TOKENIZER}")
@@ -65,7 +67,10 @@ def tokenizer_of(pieces: list[str]) -> bytes:
 
 def weights_for(config: dict[str, Any], kind: str) -> dict[str, torch.Tensor]:
     weights = tiny_nemo.random_weights(kind, config["decoder"]["vocab_size"])
-    inputs = tiny_nemo.CHANNELS * config["encoder"]["feat_in"] // 8
+    inputs = tiny_nemo.CHANNELS * (config["encoder"]["feat_in"] // 8 + (kind in tiny_nemo.STREAMING))
+    if kind == "prompted":
+        told = tiny_nemo.HIDDEN + config["num_prompts"]
+        weights["prompt_kernel.0.weight"] = torch.randn(2 * tiny_nemo.HIDDEN, told)
     weights["encoder.pre_encode.out.weight"] = torch.randn(tiny_nemo.HIDDEN, inputs)
     for layer in range(1, config["decoder"]["prednet"]["pred_rnn_layers"]):
         for name in [name for name in weights if name.endswith("_l0")]:
@@ -81,12 +86,13 @@ def opened(path: Path) -> ParakeetModel:
     return load(find(str(path)))
 
 
-@pytest.mark.parametrize("name", ["parakeet-tdt-0.6b-v3.yaml", "parakeet-tdt_ctc-110m.yaml"])
+@pytest.mark.parametrize("name", SETTINGS)
 def test_models_of_published_settings_are_read_trained_and_written(shared_dir: Path, tmp_path: Path, name: str) -> None:
     path = archive_with(shared_dir / "nemo-configs" / name, tmp_path / "model.nemo")
     speech, archive = opened(path), read_archive(path)
     tokens = speech.encoder.tokens(["a  b "])[0]
-    batch = speech.probe_features() | {"decoder_input_ids": torch.tensor([tokens, tokens])}
+    read = [7, *tokens] if speech.prompts else tokens
+    batch = speech.probe_features() | {"decoder_input_ids": torch.tensor([read, read])}
     speech.summed_loss([batch | {"answers_per_row": torch.tensor([len(tokens)] * 2)}]).backward()
     write_nemo(speech, path, tmp_path / "new.nemo")
     written = read_archive(tmp_path / "new.nemo")
@@ -106,19 +112,21 @@ def test_placeholders_of_the_second_head_are_filled_in(shared_dir: Path, tmp_pat
     assert speech.network.aux_ctc_head.out_channels == 1025
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("nemotron-3.5-asr-streaming-0.6b.yaml", "holds a model of class 'EncDecRNNTBPEModelWithPrompt'"),
-        (
-            "parakeet-unified-en-0.6b.partial.yaml",
-            "model_config.yaml: encoder.att_context_style is 'chunked_limited_with_rc', and only 'regular' is",
-        ),
-    ],
-)
-def test_streaming_is_refused_by_the_name_of_its_setting(
-    shared_dir: Path, tmp_path: Path, name: str, message: str
-) -> None:
-    path = archive_with(shared_dir / "nemo-configs" / name, tmp_path / "model.nemo")
-    with pytest.raises(InputError, match=re.escape(f"{path}: {message}")):
-        opened(path)
+def test_the_contexts_prompts_and_tags_of_nemotron_are_read(shared_dir: Path, tmp_path: Path) -> None:
+    file = shared_dir / "nemo-configs" / "nemotron-3.5-asr-streaming-0.6b.yaml"
+    speech = opened(archive_with(file, tmp_path / "model.nemo"))
+    encoder = speech.network.config.encoder_config
+    assert (encoder.sliding_window, encoder.lookaheads, encoder.default_num_lookahead_tokens) == (57, [3, 0, 6, 13], 3)
+    assert speech.network.config.tdt_loss == {"fastemit_lambda": 0.005}
+    prompts = speech.prompts
+    assert prompts is not None
+    assert (prompts.auto, len(prompts.numbers)) == (101, 121)
+    pieces = speech.tokenizer.convert_ids_to_tokens([prompts.tags[number] for number in (0, 12, 13, 11)])
+    assert pieces == ["<en-US>", "<pt-BR>", "<pt-PT>", "<ru-RU>"]
+
+
+def test_a_model_made_for_streaming_too_says_what_is_trained(shared_dir: Path, tmp_path: Path) -> None:
+    file = shared_dir / "nemo-configs" / "parakeet-unified-en-0.6b.partial.yaml"
+    speech = opened(archive_with(file, tmp_path / "model.nemo"))
+    assert speech.remarks([]) == [ONLY_WHOLE_CLIPS]
+    assert speech.network.config.encoder_config.scale_input

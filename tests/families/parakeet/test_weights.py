@@ -15,6 +15,7 @@ from eartune.families.parakeet.weights import from_nemo, to_nemo
 from eartune.nemo.archive import read_archive
 from tests.tiny_nemo import (
     NUM_MELS,
+    STREAMING_SETTINGS,
     configuration,
     members,
     random_weights,
@@ -161,6 +162,7 @@ def test_an_rnnt_is_trained_with_its_fast_emit(tmp_path: Path, name: str, kwargs
     torch.testing.assert_close(summed_loss(fast, [batch]), 1.5 * summed_loss(plain, [batch]))
 
 
+AS_STREAMING = {f"encoder__{name}": value for name, value in STREAMING_SETTINGS.items()}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("ctc", {"target": "nemo.collections.asr.models.EncDecCTCModel"}, "a model of class 'EncDecCTCModel'"),
     ("ctc", {"adapters": {"a": {}}}, "adapters are attached"),
@@ -169,7 +171,18 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("ctc", {"encoder___target_": "nemo.SqueezeformerEncoder"}, "only ConformerEncoder is supported"),
     ("ctc", {"encoder__self_attention_model": "rel_pos_local_attn"}, "encoder.self_attention_model is"),
     ("ctc", {"encoder__att_context_size": [128, 128]}, r"encoder.att_context_size is [128, 128]"),
-    ("ctc", {"encoder__att_context_style": "chunked_limited"}, "encoder.att_context_style is"),
+    ("ctc", {"encoder__att_context_style": "chunked"}, "encoder.att_context_style is"),
+    ("rnnt", {"encoder__att_context_style": "chunked_limited"}, "encoder.causal_downsampling is False, and only True"),
+    ("ctc", AS_STREAMING, "is a model with a CTC head alone for streaming"),
+    ("tdt", AS_STREAMING, "is a model with a TDT for streaming"),
+    ("streaming", {"encoder__conv_norm_type": "batch_norm"}, "encoder.conv_norm_type is 'batch_norm'"),
+    ("streaming", {"encoder__att_context_size": [[8, 3], [4, 1]]}, "encoder.att_context_size is [[8, 3], [4, 1]]"),
+    ("streaming", {"encoder__att_context_size": [[-1, 3]]}, "encoder.att_context_size is [[-1, 3]]"),
+    ("streaming", {"encoder__att_context_size": [[8, 2]]}, "of whole chunks (a multiple of ahead + 1)"),
+    ("streaming", {"encoder__att_context_size": "much"}, "encoder.att_context_size is 'much', expected pairs"),
+    ("streaming", {"encoder__att_context_probs": [0.5, 0.5]}, "encoder.att_context_probs is [0.5, 0.5], and only one"),
+    ("prompted", {"model_defaults__prompt_dictionary": ["en"]}, "prompt_dictionary is ['en'], expected names"),
+    ("prompted", {"model_defaults__prompt_dictionary": {"en": 6}}, "en has the number 6, expected one from 0 to 5"),
     ("ctc", {"encoder__conv_context_size": "causal"}, "encoder.conv_context_size is 'causal'"),
     ("ctc", {"encoder__causal_downsampling": True}, "encoder.causal_downsampling is True"),
     ("ctc", {"encoder__subsampling": "striding"}, "encoder.subsampling is 'striding'"),

@@ -10,9 +10,10 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from tests.tiny_nemo import SENTENCES, train_sentencepiece
+from tests.tiny_nemo import NUM_PROMPTS, PROMPTS, SENTENCES, STREAMING_SETTINGS, TAGS, train_sentencepiece
 
 import nemo.collections.asr as nemo_asr  # isort: skip
+from nemo.collections.asr.models.rnnt_bpe_models_prompt import EncDecRNNTBPEModelWithPrompt  # isort: skip
 
 CLASSES = {
     "ctc": nemo_asr.models.EncDecCTCModelBPE,
@@ -20,7 +21,12 @@ CLASSES = {
     "tdt": nemo_asr.models.EncDecRNNTBPEModel,
     "hybrid-rnnt": nemo_asr.models.EncDecHybridRNNTCTCBPEModel,
     "hybrid-tdt": nemo_asr.models.EncDecHybridRNNTCTCBPEModel,
+    "prompted": EncDecRNNTBPEModelWithPrompt,
     "canary": nemo_asr.models.EncDecMultiTaskModel,
+}
+# of encoders that stream
+STREAMING = {f"encoder__{name}": value for name, value in STREAMING_SETTINGS.items()} | {
+    "preprocessor__normalize": "NA"
 }
 MODULES = "nemo.collections.asr.modules"
 DURATIONS = [0, 1, 2, 3, 4]
@@ -29,9 +35,10 @@ DURATIONS = [0, 1, 2, 3, 4]
 def build(kind: str, folder: Path, *, spm: dict[str, Any] | None = None, **changes: Any) -> Path:
     """Build a model of a kind with random weights and statistics and save it; in `changes`, __ stands for dots."""
     torch.manual_seed(sum(map(ord, kind + repr(sorted(changes)))))
+    options = ({"whole": TAGS} if kind == "prompted" else {}) | (spm or {})
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir(parents=True)
-    (tokenizer / "tokenizer.model").write_bytes(train_sentencepiece(canary=kind == "canary", **(spm or {})))
+    (tokenizer / "tokenizer.model").write_bytes(train_sentencepiece(canary=kind == "canary", **options))
     (tokenizer / "vocab.txt").write_text("\n".join(SENTENCES), encoding="utf-8")
     config = OmegaConf.create(copy.deepcopy(configuration(kind, tokenizer)))
     for name, value in changes.items():
@@ -117,6 +124,11 @@ def configuration(kind: str, tokenizer: Path) -> dict[str, Any]:
         if tdt
         else {"loss_name": "pytorch"},
     }  # fmt: skip
+    if kind == "prompted":
+        config["num_prompts"] = NUM_PROMPTS
+        config["model_defaults"] |= {
+            "initialize_prompt_feature": True, "num_prompts": NUM_PROMPTS, "prompt_dictionary": dict(PROMPTS),
+        }  # fmt: skip
     if kind.startswith("hybrid"):
         config["aux_ctc"] = {"ctc_loss_weight": 0.3, "use_cer": False, "decoder": head, "decoding": greedy}
     return config

@@ -15,11 +15,16 @@ from eartune.nemo.write_archive import write_archive
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
 from tests.nemo.judge.compare import changed, compare_encoder, compare_rows  # noqa: E402  they need NeMo
-from tests.nemo.judge.models import build  # noqa: E402
+from tests.nemo.judge.models import STREAMING, build  # noqa: E402
 
 pytestmark = pytest.mark.nemo
 
 GIVEN = ["parakeet-ctc", "parakeet-rnnt", "parakeet-tdt", "parakeet-hybrid"]
+# as parakeet-unified-en-0.6b is saved
+UNIFIED = {
+    "encoder__att_context_style": "chunked_limited_with_rc", "encoder__att_chunk_context_size": [[70], [1, 2], [0, 1]],
+    "encoder__conv_context_style": "dcc", "encoder__xscaling": True,
+}  # fmt: skip
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("ctc", {}),
     ("ctc", {"encoder__use_bias": False, "encoder__xscaling": True}),
@@ -33,6 +38,12 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("tdt", {"joint__jointnet__dropout": 0.2, "decoder__prednet__pred_rnn_layers": 2, "encoder__xscaling": True}),
     ("tdt", {"joint__jointnet__activation": "sigmoid", "encoder__use_bias": False}),
     ("hybrid-rnnt", {"encoder__use_bias": False}),
+    ("rnnt", STREAMING),
+    ("rnnt", STREAMING | {"encoder__use_bias": False, "encoder__att_context_size": [8, 1], "encoder__xscaling": True}),
+    ("rnnt", STREAMING | {"encoder__subsampling_factor": 4, "encoder__conv_kernel_size": 5}),
+    ("rnnt", STREAMING | {"encoder__feat_in": 128, "preprocessor__features": 128, "preprocessor__normalize": None}),
+    ("hybrid-rnnt", STREAMING | {"encoder__att_context_probs": [0.5, 0.25, 0.25]}),
+    ("rnnt", UNIFIED),
     ("hybrid-tdt", {"joint__jointnet__dropout": 0.2, "encoder__n_layers": 1}),
 ]
 

@@ -5,6 +5,7 @@ B clips, T frames, H joint width, V tokens with the blank, F frames looked at to
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -22,6 +23,11 @@ class Decoded:
     tokens: list[int]
     starts: list[int]
     durations: list[int]
+
+    def without(self, unwanted: Collection[int]) -> Decoded:
+        """Leave some tokens out."""
+        kept = [number for number, token in enumerate(self.tokens) if token not in unwanted]
+        return Decoded(*([values[number] for number in kept] for values in (self.tokens, self.starts, self.durations)))
 
 
 def decode_ctc(logits_BTV: torch.Tensor, frames_B: torch.Tensor, *, blank: int) -> list[Decoded]:

@@ -9,6 +9,8 @@ from functools import cached_property
 from transformers import PreTrainedTokenizerBase
 
 from eartune.families.parakeet.heads import Heads, ctc_frames, repeats
+from eartune.families.parakeet.prompts import Prompts
+from eartune.languages import AUTO
 from eartune.manifest import Utterance
 from eartune.manifest.remarks import notes_in_brackets, times_asked_for
 from eartune.nemo.coverage import Alphabet, unknown_finding
@@ -16,7 +18,7 @@ from eartune.nemo.remarks import no_speech_remarks, remark
 from eartune.nemo.slots import read_language, read_task, task_named, value_of
 from eartune.nemo.speech import MAX_DURATION_S
 from eartune.nemo.symbols import symbol_problem
-from eartune.speech_model import Labels, Spoken
+from eartune.speech_model import IGNORED, Labels, Spoken
 
 ADVICE_ON_LACKING = "; extend_vocabulary adds tokens for those of the training texts (--extend-vocabulary)"
 
@@ -27,18 +29,26 @@ class EncodedTranscripts:
 
     texts: tuple[tuple[int, ...], ...]
     languages: tuple[str | None, ...]
+    # of models that are told the language by a number
+    prompts: tuple[int, ...] | None = None
 
     def num_tokens(self, index: int) -> int:
-        return len(self.texts[index])
+        return len(self.texts[index]) + (self.prompts is not None)
 
     def language(self, index: int) -> str | None:
         return self.languages[index]
 
     def labels(self, spoken: Sequence[Spoken], *, timestamps: bool) -> Labels:
-        """Give the tokens of one clip, which a prediction network reads behind a blank; its times are not asked."""
+        """Give the tokens of one clip, which a prediction network reads behind a blank; its times are not asked.
+
+        A prompt stands before them, and is no answer.
+        """
         assert len(spoken) == 1
         assert not timestamps
-        text = list(self.texts[spoken[0].index])
+        index = spoken[0].index
+        text = list(self.texts[index])
+        if self.prompts is not None:
+            return Labels(decoder_input_ids=[self.prompts[index], *text], targets=[IGNORED, *text])
         return Labels(decoder_input_ids=text, targets=text)
 
 
@@ -46,6 +56,7 @@ def translation_problem(utterance: Utterance) -> str | None:
     """Say that a row is no transcript of what is spoken, or None."""
     row = utterance.extra
     named = [value_of(row, "source_lang") or utterance.language, value_of(row, "target_lang")]
+    named = [None if value == AUTO else value for value in named]
     source, target = (read_language(value, ()) or value for value in named)
     writes = "and a Parakeet writes what is said: take a Canary or a Whisper for translations"
     if None not in named and source != target:
@@ -62,6 +73,7 @@ class LabelEncoder:
     num_frames: Callable[[float], int]
     default_language: str | None
     heads: Heads
+    prompts: Prompts | None = None
 
     @cached_property
     def alphabet(self) -> Alphabet:
@@ -72,7 +84,25 @@ class LabelEncoder:
 
     def encode(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
         texts = tuple(map(tuple, self.tokens([utterance.text for utterance in utterances])))
-        return EncodedTranscripts(texts, tuple(self.language_of(utterance) for utterance in utterances))
+        languages = tuple(self.language_of(utterance) for utterance in utterances)
+        if self.prompts is None:
+            return EncodedTranscripts(texts, languages)
+        numbers = [self.prompt_of(utterance) for utterance in utterances]
+        tagged = tuple(self.prompts.tagged(text, number) for text, number in zip(texts, numbers, strict=True))
+        return EncodedTranscripts(tagged, languages, tuple(number for number in numbers if number is not None))
+
+    def prompt_of(self, utterance: Utterance) -> int | None:
+        """Return the number that tells a model the language of an utterance; None: nothing tells it."""
+        return None if self.prompts is None else self.prompts.number(utterance, self.language_of(utterance))
+
+    def prompt_problem(self, utterance: Utterance) -> str | None:
+        """Say that a model which must be told the language cannot be, or None."""
+        if self.prompts is None or self.prompt_of(utterance) is not None:
+            return None
+        language, known = self.language_of(utterance), ", ".join(list(self.prompts.numbers)[:20])
+        if language is None:
+            return f"no language is named, and this model finds none out: name it with --language; it knows {known}"
+        return f"language {language!r} has no prompt in this model, which has {known}: name one of these in target_lang"
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of texts."""
@@ -96,6 +126,7 @@ class LabelEncoder:
             *no_speech_remarks(utterances),
             *notes_in_brackets(utterances, known=self.tokenizer.get_vocab()),
             *times_asked_for(utterances),
+            *self._prompt_remarks(utterances),
             *remark(timed, "has times, which a Parakeet does not learn", "have times, which a Parakeet does not learn"),
             *remark(
                 unlike,
@@ -127,12 +158,26 @@ class LabelEncoder:
             found += remark(unwritten, f"has {limit}", f"have {limit}")
         return found
 
+    def _prompt_remarks(self, utterances: Sequence[Utterance]) -> list[str]:
+        if self.prompts is None:
+            return []
+        lacking = [u for u in utterances if (code := self.language_of(u)) is not None and not self.prompts.names(code)]
+        what = f"of which this model has no prompt, and is trained with that of {AUTO!r}"
+        found = remark(lacking, f"is in a language {what}", f"are in languages {what}")
+        tagged = [u for u in utterances if u.text.strip() and self.prompt_of(u) in self.prompts.tags]
+        return found + remark(
+            tagged,
+            "is trained with the tag of its language behind the text, as this model writes it; decoding leaves it out",
+            "are trained with the tags of their languages behind the texts, as this model writes them; decoding leaves "
+            "them out",
+        )
+
     def _finding(self, utterance: Utterance, text: list[int]) -> str | None:
         if utterance.duration_s > MAX_DURATION_S:
             return f"duration {utterance.duration_s:.1f} s exceeds {MAX_DURATION_S:.0f} s; cut the clip"
-        translation = translation_problem(utterance)
-        if translation is not None:
-            return translation
+        problem = translation_problem(utterance) or self.prompt_problem(utterance)
+        if problem is not None:
+            return problem
         symbol = symbol_problem(utterance.text, known=self.alphabet.vocabulary)
         if symbol is not None:
             return symbol

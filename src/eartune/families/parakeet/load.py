@@ -8,6 +8,7 @@ from eartune.base_model import BaseModel, find_base_model
 from eartune.errors import InputError
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import network_class, prepare_network
+from eartune.families.parakeet.streaming import complete
 from eartune.families.parakeet.vocabulary import added_since
 from eartune.families.parakeet.weights import from_nemo, rows_for_more_tokens, to_nemo
 from eartune.nemo.archive import read_archive
@@ -17,7 +18,7 @@ from eartune.nemo.speech import parts_of
 from eartune.nemo.write_archive import write_archive
 from eartune.speech_model import SpeechModel
 
-MODEL_TYPES = ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt")
+MODEL_TYPES = ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt", "nemotron_asr_streaming", "nemotron3_5_asr")
 
 
 def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
@@ -36,6 +37,7 @@ def load(base: BaseModel, *, task: str = "transcribe", language: str | None = No
         network, (tokenizer, log_mel) = from_nemo(archive), parts_of(archive)
     else:
         network, tokenizer, log_mel = load_folder(base.path, network_class, prepare_network)
+        complete(network, base.path)
     return ParakeetModel(network, tokenizer, log_mel, language=language)
 
 

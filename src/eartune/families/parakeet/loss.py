@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
-from transformers import ParakeetForCTC, ParakeetForRNNT
+from transformers import ParakeetForCTC
 from transformers.activations import ACT2FN
 
+from eartune.families.parakeet.prompts import now_and_then_auto
+from eartune.families.parakeet.streaming import encoded
 from eartune.families.parakeet.transducer.loss import transducer_losses
+from eartune.languages import AUTO
 from eartune.nemo.speech import feature_inputs
 from eartune.speech_model import Network
 
@@ -21,22 +24,19 @@ from eartune.speech_model import Network
 JOINT_ACTIVATION = r"joint\.activation"
 
 
-def parakeet_of(network: Network) -> ParakeetForCTC | ParakeetForRNNT:
-    """Return the Parakeet network itself; PEFT's layers lie within it."""
-    return network if isinstance(network, (ParakeetForCTC, ParakeetForRNNT)) else network.get_base_model()
-
-
-def summed_loss(
-    network: ParakeetForCTC | ParakeetForRNNT, batches: Sequence[Mapping[str, torch.Tensor]]
-) -> torch.Tensor:
+def summed_loss(network: Network, batches: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:
     """Sum the loss over the clips of batches, in float32."""
     return torch.stack([_batch_loss(network, batch) for batch in batches]).sum()
 
 
-def _batch_loss(network: ParakeetForCTC | ParakeetForRNNT, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    encoded = network.encoder(**feature_inputs(batch))
-    states_BTD, frames_B = encoded.last_hidden_state, encoded.attention_mask.sum(dim=1)
+def _batch_loss(network: Network, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     targets_BU, tokens_B = batch["decoder_input_ids"], batch["answers_per_row"]
+    prompts_B = None
+    if (numbers := getattr(network.config, "prompt_dictionary", None)) is not None:
+        # as labels.py puts it before the text
+        prompts_B, targets_BU = targets_BU[:, 0], targets_BU[:, 1:]
+        prompts_B = now_and_then_auto(prompts_B, numbers.get(AUTO)) if network.training else prompts_B
+    states_BTD, frames_B = encoded(network, feature_inputs(batch), prompts_B)
     if isinstance(network, ParakeetForCTC):
         return _ctc_loss(network.ctc_head(states_BTD), frames_B, targets_BU, tokens_B, network.config.pad_token_id)
     loss = _transducer_loss(network, states_BTD, frames_B, targets_BU, tokens_B)
@@ -59,7 +59,7 @@ def _ctc_loss(
 
 
 def _transducer_loss(
-    network: ParakeetForRNNT,
+    network: Network,
     states_BTD: torch.Tensor,
     frames_B: torch.Tensor,
     targets_BU: torch.Tensor,

@@ -19,9 +19,13 @@ from eartune.errors import InputError
 from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer
 from eartune.families.parakeet.heads import heads_of
 from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder, translation_problem
-from eartune.families.parakeet.loss import parakeet_of, summed_loss
+from eartune.families.parakeet.loss import summed_loss
+from eartune.families.parakeet.network import parakeet_of
 from eartune.families.parakeet.processor import build_processor
+from eartune.families.parakeet.prompts import Prompts, prompts_of, tag_tokens
 from eartune.families.parakeet.segments import segments_of, text_of
+from eartune.families.parakeet.streaming import encoded, untrained_contexts
+from eartune.languages import AUTO
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
 from eartune.nemo.features import LogMel
@@ -50,6 +54,12 @@ TRANSDUCER_BLOCKS = Blocks(
 )
 
 
+ONLY_WHOLE_CLIPS = (
+    "the model is made for streaming too, and is trained here on whole clips only, as NeMo trains it: how well it "
+    "streams afterwards is neither trained nor measured"
+)
+
+
 class ParakeetModel(NemoSpeech):
     """A Parakeet network with tokenizer and features."""
 
@@ -68,8 +78,13 @@ class ParakeetModel(NemoSpeech):
         self.blocks = CTC_BLOCKS if isinstance(network, ParakeetForCTC) else TRANSDUCER_BLOCKS
         if hasattr(network, "aux_ctc_head"):
             self.blocks = replace(TRANSDUCER_BLOCKS, head=(*TRANSDUCER_BLOCKS.head, "aux_ctc_head"))
+        if hasattr(network, "prompt_projector"):
+            self.blocks = replace(TRANSDUCER_BLOCKS, head=(*TRANSDUCER_BLOCKS.head, "prompt_projector"))
         self.max_window_tokens = network.config.encoder_config.max_position_embeddings
-        self.encoder = LabelEncoder(tokenizer, self.num_frames, language, heads_of(network))
+        self.prompts: Prompts | None = prompts_of(network, tokenizer.get_vocab())
+        # what a model with prompts writes beside the words
+        self._tags = tag_tokens(tokenizer.get_vocab()) if self.prompts else frozenset()
+        self.encoder = LabelEncoder(tokenizer, self.num_frames, language, heads_of(network), self.prompts)
 
     def num_frames(self, duration_s: float) -> int:
         """Return how many frames of 80 ms the encoder makes of a clip."""
@@ -84,20 +99,24 @@ class ParakeetModel(NemoSpeech):
         return self.encoder.findings(utterances)
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
-        return self.encoder.remarks(utterances)
+        return [*self.encoder.remarks(utterances), *([ONLY_WHOLE_CLIPS] if self._is_unified() else [])]
 
     def language_of(self, utterance: Utterance) -> str | None:
-        return self.encoder.language_of(utterance)
+        language = self.encoder.language_of(utterance)
+        if self.prompts is None:
+            return language
+        # with its region, where the model is told that, so that other programs are told the same
+        name = self.prompts.name(utterance, language)
+        return language if name == AUTO else name
 
     def text_language(self, utterance: Utterance) -> str | None:
-        return self.language_of(utterance)
+        return self.encoder.language_of(utterance)
 
     def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
         return self.encoder.encode(utterances)
 
     def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        states_BTD: torch.Tensor = parakeet_of(self.network).encoder(**inputs).last_hidden_state
-        return states_BTD
+        return encoded(parakeet_of(self.network), inputs)[0]
 
     def summed_loss(
         self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
@@ -109,34 +128,42 @@ class ParakeetModel(NemoSpeech):
         return summed_loss(parakeet_of(self.network), batches)
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return [translation_problem(utterance) for utterance in utterances]
+        return [translation_problem(u) or self.encoder.prompt_problem(u) for u in utterances]
 
     def transcribe_batch(
-        self,
-        waveforms: Sequence[Waveform],
-        utterances: Sequence[Utterance],  # noqa: ARG002  it writes what it hears, whatever the language
-        options: DecodeOptions,
+        self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
     ) -> list[str]:
         if options.num_beams > 1:
             raise InputError("num_beams: Parakeet is decoded greedily here: leave it at 1")
-        return [text_of(self.tokenizer, decoded.tokens) for decoded in self._decode(waveforms)]
+        return [text_of(self.tokenizer, decoded.tokens) for decoded in self._decode(waveforms, utterances)]
 
-    def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:  # noqa: ARG002
+    def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
         """Decode the clips of a recording, cut where it is quiet; segments end at pauses and at ends of sentences."""
         found: list[Segment] = []
         for first, last in cut_at_silences(waveform):
-            (decoded,) = self._decode([waveform[first:last]])
+            (decoded,) = self._decode([waveform[first:last]], [utterance])
             found += segments_of(self.tokenizer, decoded, start_s=first / SAMPLE_RATE_HZ, end_s=last / SAMPLE_RATE_HZ)
         return found
 
-    def _decode(self, waveforms: Sequence[Waveform]) -> list[Decoded]:
+    def _decode(self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance]) -> list[Decoded]:
         network = parakeet_of(self.network)
         with torch.no_grad():
-            encoded = network.encoder(**self.features_of(waveforms))
-            states_BTD, frames_B = encoded.last_hidden_state, encoded.attention_mask.sum(dim=1)
+            inputs = self.features_of(waveforms)
+            states_BTD, frames_B = encoded(network, inputs, self._prompts_of(utterances, inputs))
             if isinstance(network, ParakeetForCTC):
                 return decode_ctc(network.ctc_head(states_BTD), frames_B, blank=network.config.pad_token_id)
-            return decode_transducer(network, network.encoder_projector(states_BTD), frames_B)
+            found = decode_transducer(network, network.encoder_projector(states_BTD), frames_B)
+            return [decoded.without(self._tags) for decoded in found] if self._tags else found
+
+    def _prompts_of(self, utterances: Sequence[Utterance], inputs: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+        if self.prompts is None:
+            return None
+        numbers = [self.encoder.prompt_of(utterance) for utterance in utterances]
+        assert None not in numbers, "decoding_findings says what has no prompt"
+        return torch.tensor(numbers, device=inputs["input_features"].device)
+
+    def _is_unified(self) -> bool:
+        return untrained_contexts(parakeet_of(self.network))
 
     def processor(self, extractor: ParakeetFeatureExtractor) -> ParakeetProcessor:
         return build_processor(parakeet_of(self.network), self.tokenizer, extractor)
@@ -147,4 +174,6 @@ class ParakeetModel(NemoSpeech):
             return features
         generator = torch.Generator().manual_seed(0)
         tokens_BU = torch.randint(0, self.network.config.vocab_size - 1, (2, 6), generator=generator)
-        return {**features, "decoder_input_ids": tokens_BU.to(features["input_features"].device)}
+        device = features["input_features"].device
+        told = {} if self.prompts is None else {"prompt_ids": torch.tensor([0, 1], device=device)}
+        return {**features, "decoder_input_ids": tokens_BU.to(device), **told}

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, ParakeetForCTC, ParakeetForRNNT, ParakeetForTDT
+from transformers import (
+    GenerationConfig,
+    Nemotron3_5AsrForRNNT,
+    NemotronAsrStreamingForRNNT,
+    ParakeetForCTC,
+    ParakeetForRNNT,
+    ParakeetForTDT,
+)
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderCTCHead
 
 from eartune.families.parakeet.lstm import PredictionLSTM
@@ -41,6 +48,27 @@ class ParakeetForTDTWithCTC(ParakeetForTDT):  # type: ignore[misc]
     def ctc_logits(self, states_BTD: torch.Tensor) -> torch.Tensor:
         """Return the CTC head's logits [B, T, V + 1] of the encoder's states; the blank is the last."""
         return self.aux_ctc_head(states_BTD)  # type: ignore[no-any-return]
+
+
+class NemotronAsrStreamingForRNNTWithCTC(NemotronAsrStreamingForRNNT):  # type: ignore[misc]
+    """An RNN-T that streams, whose encoder also feeds a CTC head; forward is that of the RNN-T."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.aux_ctc_head = _ctc_head(config)
+        self.post_init()
+
+    def ctc_logits(self, states_BTD: torch.Tensor) -> torch.Tensor:
+        """Return the CTC head's logits [B, T, V + 1] of the encoder's states; the blank is the last."""
+        return self.aux_ctc_head(states_BTD)  # type: ignore[no-any-return]
+
+
+PARAKEETS = (ParakeetForCTC, ParakeetForRNNT, NemotronAsrStreamingForRNNT, Nemotron3_5AsrForRNNT)
+
+
+def parakeet_of(network: Network) -> Network:
+    """Return the Parakeet network itself; PEFT's layers lie within it."""
+    return network if isinstance(network, PARAKEETS) else network.get_base_model()
 
 
 def _ctc_head(config: Any) -> ParakeetEncoderCTCHead:
@@ -94,4 +122,6 @@ def network_class(config: Mapping[str, Any]) -> Any:
         "parakeet_ctc": ParakeetForCTC,
         "parakeet_rnnt": ParakeetForRNNTWithCTC if with_ctc else ParakeetForRNNT,
         "parakeet_tdt": ParakeetForTDTWithCTC if with_ctc else ParakeetForTDT,
+        "nemotron_asr_streaming": NemotronAsrStreamingForRNNTWithCTC if with_ctc else NemotronAsrStreamingForRNNT,
+        "nemotron3_5_asr": Nemotron3_5AsrForRNNT,
     }[config["model_type"]]

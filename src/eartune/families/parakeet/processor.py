@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from tokenizers import AddedToken, Tokenizer
 from transformers import (
+    Nemotron3_5AsrProcessor,
+    NemotronAsrStreamingProcessor,
     ParakeetFeatureExtractor,
     ParakeetForCTC,
     ParakeetForTDT,
     ParakeetProcessor,
     ParakeetTokenizer,
     PreTrainedTokenizerBase,
+    ProcessorMixin,
 )
 
 from eartune.errors import InputError
+from eartune.families.parakeet.streaming import lookaheads_of
 from eartune.speech_model import Network
 
 BLANK = "<blank>"
@@ -20,15 +24,23 @@ BLANK = "<blank>"
 
 def build_processor(
     network: Network, tokenizer: PreTrainedTokenizerBase, extractor: ParakeetFeatureExtractor
-) -> ParakeetProcessor:
+) -> ProcessorMixin:
     """Return the processor of a network. Raises InputError where its tokenizer is another model's."""
     is_ctc = isinstance(network, ParakeetForCTC)
     decoder_type = "ctc" if is_ctc else "tdt" if isinstance(network, ParakeetForTDT) else "rnnt"
     blank = network.config.pad_token_id if is_ctc else network.config.blank_token_id
     if not isinstance(tokenizer, ParakeetTokenizer):
         tokenizer = _with_blank(tokenizer, blank)
-    return ParakeetProcessor(
-        extractor, tokenizer, blank_token=tokenizer.convert_ids_to_tokens(blank), decoder_type=decoder_type
+    blank_token = tokenizer.convert_ids_to_tokens(blank)
+    lookaheads = lookaheads_of(network)
+    if not lookaheads:
+        return ParakeetProcessor(extractor, tokenizer, blank_token=blank_token, decoder_type=decoder_type)
+    told = {"blank_token": blank_token, "supported_num_lookahead_tokens": lookaheads}
+    prompts = getattr(network.config, "prompt_dictionary", None)
+    if prompts is None:
+        return NemotronAsrStreamingProcessor(extractor, tokenizer, **told)
+    return Nemotron3_5AsrProcessor(
+        extractor, tokenizer, **told, prompt_dictionary=prompts, num_prompts=network.config.num_prompts
     )
 
 

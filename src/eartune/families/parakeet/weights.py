@@ -6,34 +6,33 @@ Renamed weights; no values change. V tokens, of which the blank is the last; D h
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from transformers import (
+    Nemotron3_5AsrConfig,
+    NemotronAsrStreamingConfig,
     ParakeetCTCConfig,
     ParakeetForCTC,
-    ParakeetForRNNT,
-    ParakeetForTDT,
     ParakeetRNNTConfig,
     ParakeetTDTConfig,
 )
 
 from eartune.errors import InputError
-from eartune.families.parakeet.network import (
-    WITH_TOKENS,
-    ParakeetForRNNTWithCTC,
-    ParakeetForTDTWithCTC,
-    prepare_network,
-)
+from eartune.families.parakeet.network import WITH_TOKENS, network_class, prepare_network
+from eartune.families.parakeet.prompts import nemo_prompts
 from eartune.nemo.architecture import (
+    Kind,
     encoder_config,
     encoder_output_dropouts,
+    is_streaming,
     model_kind,
     require_plain_training,
 )
-from eartune.nemo.archive import NemoArchive
+from eartune.nemo.archive import CONFIG, NemoArchive
 from eartune.nemo.encoder_weights import encoder_name, renamed
-from eartune.nemo.mapping import build_network, weights_for_nemo
+from eartune.nemo.mapping import NameHere, build_network, weights_for_nemo
 from eartune.nemo.tokenizer import piece_ids, tokenizer_model
 from eartune.nemo.write_archive import NO_ROWS
 from eartune.speech_model import Network
@@ -48,6 +47,9 @@ _TRANSDUCER = {
     "joint.joint_net.1": "joint.head",
     "joint.joint_net.2": "joint.head",
     "ctc_decoder.decoder_layers.0": "aux_ctc_head",
+    "prompt_kernel.0": "prompt_projector.linear_1",
+    # 1 is the activation
+    "prompt_kernel.2": "prompt_projector.linear_2",
 }
 
 
@@ -58,10 +60,10 @@ def from_nemo(archive: NemoArchive) -> Network:
     if kind == "canary":
         raise InputError(f"{archive.path}: is a Canary model, not a Parakeet; name the family canary")
     if kind == "ctc":
-        network = build_network(ParakeetForCTC, _ctc_config(archive), archive, _name)
+        network = build_network(ParakeetForCTC, _ctc_config(archive), archive, _names(archive))
     else:
-        config = _transducer_config(archive, with_ctc=kind == "hybrid")
-        network = build_network(_transducer_class(config, with_ctc=kind == "hybrid"), config, archive, _name)
+        config = _transducer_config(archive, kind)
+        network = build_network(network_class(config.to_dict()), config, archive, _names(archive))
         _require_silent_start(network, archive)
     _require_tokens(network, archive)
     prepare_network(network)
@@ -75,20 +77,28 @@ def to_nemo(
 
     `more_rows` are those of weights that were extended since.
     """
-    return weights_for_nemo(state, archive, _name, more_rows=more_rows)
+    return weights_for_nemo(state, archive, _names(archive), more_rows=more_rows)
 
 
 def rows_for_more_tokens(archive: NemoArchive, num_more: int) -> dict[str, int]:
     """Return NeMo's names of the weights that have a row for each token, and `num_more` for each."""
-    names = {name: _name(name) or "" for name in archive.weight_shapes()}
+    name_here = _names(archive)
+    names = {name: name_here(name) or "" for name in archive.weight_shapes()}
     return {name: num_more for name, here in names.items() if here.rpartition(".")[0] in WITH_TOKENS}
 
 
-def _name(name: str) -> str | None:
-    return encoder_name(name) or renamed(name, _CTC if name.startswith("decoder.decoder_layers.") else _TRANSDUCER)
+def _names(archive: NemoArchive) -> NameHere:
+    return partial(_name, streaming=is_streaming(archive))
+
+
+def _name(name: str, *, streaming: bool) -> str | None:
+    found = encoder_name(name, streaming=streaming)
+    return found or renamed(name, _CTC if name.startswith("decoder.decoder_layers.") else _TRANSDUCER)
 
 
 def _ctc_config(archive: NemoArchive) -> ParakeetCTCConfig:
+    if is_streaming(archive):
+        raise _streaming_problem(archive, "a CTC head alone")
     num_classes = _ctc_classes(archive, "decoder")
     return ParakeetCTCConfig(
         vocab_size=num_classes + 1,
@@ -113,13 +123,14 @@ def _ctc_classes(archive: NemoArchive, name: str) -> int:
     return len(vocabulary) if vocabulary and isinstance(vocabulary, list) else _num_pieces(archive)
 
 
-def _transducer_class(config: ParakeetRNNTConfig, *, with_ctc: bool) -> type:
-    if isinstance(config, ParakeetTDTConfig):
-        return ParakeetForTDTWithCTC if with_ctc else ParakeetForTDT
-    return ParakeetForRNNTWithCTC if with_ctc else ParakeetForRNNT
+def _streaming_problem(archive: NemoArchive, what: str) -> InputError:
+    return InputError(
+        f"{archive.path}: {CONFIG}: is a model with {what} for streaming (att_context_style: chunked_limited);"
+        " supported are those with an RNN-T, alone or with a CTC head beside it; tune this model with NeMo itself"
+    )
 
 
-def _transducer_config(archive: NemoArchive, *, with_ctc: bool) -> ParakeetRNNTConfig:
+def _transducer_config(archive: NemoArchive, kind: Kind) -> Any:
     encoder = encoder_config(archive)
     decoder = archive.section("decoder")
     decoder.require_class("RNNTDecoder")
@@ -169,7 +180,7 @@ def _transducer_config(archive: NemoArchive, *, with_ctc: bool) -> ParakeetRNNTC
         # between the layers of the prediction network
         "prediction_dropout": prediction_dropout,
     }
-    if with_ctc:
+    if kind == "hybrid":
         auxiliary = archive.section("aux_ctc")
         num_ctc_tokens = _ctc_classes(archive, "aux_ctc.decoder")
         if num_ctc_tokens != num_tokens:
@@ -179,14 +190,28 @@ def _transducer_config(archive: NemoArchive, *, with_ctc: bool) -> ParakeetRNNTC
             )
         settings["aux_ctc_loss_weight"] = auxiliary.rate("ctc_loss_weight", 0.5)
     if num_extra:
+        if is_streaming(archive):
+            raise _streaming_problem(archive, "a TDT")
         return ParakeetTDTConfig(**settings, **_durations(archive, num_extra))
-    return ParakeetRNNTConfig(**settings, **_rnnt_loss(archive))
+    settings |= _rnnt_loss(archive)
+    prompts = nemo_prompts(archive) if kind == "prompted" else None
+    if prompts is not None:
+        if not is_streaming(archive):
+            raise InputError(
+                f"{archive.path}: {CONFIG}: has prompts of languages and an encoder that sees whole clips;"
+                " supported are those that stream (att_context_style: chunked_limited); tune this model with NeMo"
+                " itself"
+            )
+        return Nemotron3_5AsrConfig(**settings, **prompts)
+    return (NemotronAsrStreamingConfig if is_streaming(archive) else ParakeetRNNTConfig)(**settings)
 
 
 def _rnnt_loss(archive: NemoArchive) -> dict[str, Any]:
     loss = archive.section("loss")
     loss.require("loss_name", "default", *_RNNT_LOSSES)
-    loss.require_nothing_else(harmless=_settings_of_losses(archive))
+    # how a model for streaming too was made; ONLY_WHOLE_CLIPS in model.py is said of it
+    made_with = _OF_UNIFIED if getattr(encoder_config(archive), "untrained_contexts", None) else ()
+    loss.require_nothing_else(harmless=[*_settings_of_losses(archive), *made_with])
     name = loss.get("loss_name", "default")
     kwargs = f"{'warprnnt_numba' if name == 'default' else name}_kwargs"
     if loss.get(kwargs, None) is None:
@@ -251,6 +276,7 @@ def _require_tokens(network: Network, archive: NemoArchive) -> None:
         )
 
 
+_OF_UNIFIED = ("offline_loss_weight", "streaming_loss_weight")
 _RNNT_LOSSES = ("default", "warprnnt_numba", "warprnnt", "pytorch")
 # how NeMo computes the loss, not what
 _HARMLESS_IN_JOINT = frozenset(

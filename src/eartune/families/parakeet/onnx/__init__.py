@@ -17,10 +17,11 @@ from transformers import ParakeetForCTC, ParakeetForRNNT
 
 from eartune.errors import InputError
 from eartune.export.onnx_files import Quantization, evaluating, require_close, require_onnx
-from eartune.families.parakeet.loss import parakeet_of
 from eartune.families.parakeet.model import ParakeetModel
+from eartune.families.parakeet.network import parakeet_of
 from eartune.families.parakeet.onnx.ctc import write_ctc
 from eartune.families.parakeet.onnx.transducer import write_transducer
+from eartune.families.parakeet.streaming import lookaheads_of
 from eartune.nemo.onnx_folder import require_known_features, write_vocabulary
 from eartune.speech_model import SpeechModel
 
@@ -33,6 +34,11 @@ def write_onnx(speech: SpeechModel, folder: Path, *, quantization: Quantization)
     """
     assert isinstance(speech, ParakeetModel)
     require_onnx()
+    if lookaheads_of(parakeet_of(speech.network)):
+        raise InputError(
+            f"{folder}: this model streams, and graphs that keep what was said between calls are not written here; "
+            "export it with --to nemo or --to hf, and make them of the .nemo file with NeMo or sherpa-onnx"
+        )
     require_known_features(speech, folder)
     with evaluating(parakeet_of(speech.network)) as network, torch.no_grad():
         num_tokens = _num_tokens(network, folder)

@@ -1,0 +1,129 @@
+"""Languages as prompts: which number a row is told by, the tags behind texts, what is drawn in training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from eartune.errors import InputError
+from eartune.families.parakeet.load import find, load
+from eartune.families.parakeet.model import ParakeetModel
+from eartune.families.parakeet.prompts import Prompts, now_and_then_auto
+from eartune.manifest import Utterance, read_manifest
+from eartune.speech_model import IGNORED, Spoken
+from tests.tiny import write_speech
+from tests.tiny_nemo import PROMPTS, write_tiny_nemo
+
+ROW = {"audio": Path("a.wav"), "text": "check the oil", "duration_s": 4.0, "source": "rows:1"}
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> ParakeetModel:
+    return load(find(str(write_tiny_nemo(tmp_path_factory.mktemp("model") / "model.nemo", "prompted"))))
+
+
+def row(**fields: Any) -> Utterance:
+    return Utterance(**ROW | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "number"),
+    [
+        ({"language": "en"}, 0),
+        ({"language": "en", "locale": "en-GB"}, 1),
+        ({"language": "en", "locale": "en-AU"}, 0),
+        # named with its region only
+        ({"language": "ru"}, 4),
+        ({"language": "fr", "locale": "fr-CA"}, 3),
+        ({"language": "de", "extra": {"target_lang": "auto"}}, 5),
+        ({"extra": {"target_lang": "en-GB"}}, 1),
+        # neither known nor named: the model finds it out
+        ({"language": "sw"}, 5),
+        ({}, 5),
+    ],
+)
+def test_a_row_is_told_by_its_region_its_language_or_auto(
+    speech: ParakeetModel, fields: dict[str, Any], number: int
+) -> None:
+    assert speech.encoder.prompt_of(row(**fields)) == number
+
+
+def test_a_manifest_keeps_the_region_of_a_language(tmp_path: Path) -> None:
+    rows = [{"lang": "pt-BR"}, {"language": "en_gb"}, {"locale": "de"}, {"target_lang": "auto"}, {"lang": "auto"}]
+    manifest = write_speech(tmp_path, count=1, language=None)
+    given = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text("".join(json.dumps(given | each) + "\n" for each in rows), encoding="utf-8")
+    found = read_manifest([manifest]).utterances
+    assert [(u.language, u.locale) for u in found] == [
+        ("pt", "pt-BR"), ("en", "en-GB"), ("de", None), (None, None), (None, None),
+    ]  # fmt: skip
+
+
+def test_the_prompt_stands_before_the_text_and_the_tag_behind_it(speech: ParakeetModel) -> None:
+    tokens = speech.encoder.tokens(["check the oil"])[0]
+    texts = ["check the oil", "check the oil", "", "check the oil <de-DE>"]
+    rows = [row(text=text, language=language) for text, language in zip(texts, ("en", "fr", "en", "en"), strict=True)]
+    encoded = speech.transcripts(rows)
+    labels = [encoded.labels([Spoken(index, 0.0, 1.0)], timestamps=False) for index in range(4)]
+    vocabulary = speech.tokenizer.get_vocab()
+    # French has no tag among the tokens
+    assert labels[0].decoder_input_ids == [0, *tokens, vocabulary["<en-US>"]]
+    assert labels[1].decoder_input_ids == [3, *tokens]
+    assert (labels[2].decoder_input_ids, labels[2].targets) == ([0], [IGNORED])
+    assert labels[3].decoder_input_ids[-1] == vocabulary["<de-DE>"]
+    assert labels[3].decoder_input_ids.count(vocabulary["<en-US>"]) == 0
+    for label in labels:
+        assert label.targets == [IGNORED, *label.decoder_input_ids[1:]]
+
+
+def test_what_is_odd_about_languages_is_said(speech: ParakeetModel) -> None:
+    said = speech.remarks([row(language="sw"), row(language="en"), row(language="fr")])
+    assert said == [
+        "1 row is in a language of which this model has no prompt, and is trained with that of 'auto': rows:1",
+        "1 row is trained with the tag of its language behind the text, as this model writes it; decoding leaves it "
+        "out: rows:1",
+    ]
+
+
+def test_a_model_that_finds_no_language_out_must_be_told(tmp_path: Path) -> None:
+    numbers = {name: number for name, number in PROMPTS.items() if name != "auto"}
+    path = write_tiny_nemo(tmp_path / "model.nemo", "prompted", model_defaults__prompt_dictionary=numbers)
+    speech = load(find(str(path)))
+    nameless, strange, known = row(), row(language="sw"), row(language="en")
+    for findings in (speech.findings, speech.decoding_findings):
+        first, second, third = findings([nameless, strange, known])
+        assert first is not None
+        assert second is not None
+        assert first.startswith("no language is named, and this model finds none out: name it with --language; ")
+        assert second.startswith("language 'sw' has no prompt in this model, which has en-US, en, ")
+        assert third is None
+    speech.network.train()
+    torch.testing.assert_close(now_and_then_auto(torch.tensor([1, 2]), None), torch.tensor([1, 2]))
+
+
+def test_half_of_the_prompts_are_auto_in_training() -> None:
+    torch.manual_seed(0)
+    found = now_and_then_auto(torch.full((2000,), 2), 5)
+    assert set(found.tolist()) == {2, 5}
+    assert int((found == 5).sum()) == pytest.approx(1000, abs=100)
+
+
+def test_a_folder_without_prompts_is_told_those_of_nvidia(speech: ParakeetModel, tmp_path: Path) -> None:
+    speech.save(tmp_path / "model")
+    again = load(find(str(tmp_path / "model")))
+    assert again.prompts == speech.prompts
+    for name, text in {"processor_config.json": "[", "config.json": None}.items():
+        if text is not None:
+            (tmp_path / "model" / name).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"processor_config.json: is no|cannot be loaded|not a feature"):
+        load(find(str(tmp_path / "model")))
+
+
+def test_tags_are_left_out_of_what_is_decoded(speech: ParakeetModel) -> None:
+    vocabulary = speech.tokenizer.get_vocab()
+    assert speech._tags == {vocabulary[tag] for tag in ("<en-US>", "<en-GB>", "<de-DE>", "<ru-RU>")}
+    assert Prompts({}, {}).number(row(language="en"), "en") is None
