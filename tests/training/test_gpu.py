@@ -98,7 +98,8 @@ def test_a_run_out_of_memory_goes_on_in_smaller_passes(
         return loss(self, batches)
 
     monkeypatch.setattr(Forward, "training_loss", crowded)
-    trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", batch_size=6, num_train_epochs=1))
+    options = {"per_device_train_batch_size": 6, "num_train_epochs": 1}
+    trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", **options))
     assert trained.steps == 1
     assert not taken
 

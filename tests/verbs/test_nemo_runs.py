@@ -122,7 +122,11 @@ def test_ctrl_c_leaves_an_archive_which_the_rest_of_the_run_replaces(
     unbroken = tmp_path / "unbroken.nemo"
     train(configured(tiny_nemo[kind], tiny_speech, tmp_path / "other", export=str(unbroken), **options))
     expected = read_archive(unbroken).weights()
-    assert all(torch.equal(whole[name], value) for name, value in expected.items())
+    if kind == "tdt" and torch.cuda.is_available():
+        # there the transducer's gradients are sums in any order
+        assert all((whole[name] - value).abs().double().mean() < 1e-3 for name, value in expected.items())
+    else:
+        assert all(torch.equal(whole[name], value) for name, value in expected.items())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "run", "tuned.nemo", "unbroken.nemo"]
 
 

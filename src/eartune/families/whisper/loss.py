@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from transformers import WhisperForConditionalGeneration
+from transformers import DynamicCache, EncoderDecoderCache, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from eartune.speech_model import Network
@@ -47,6 +47,9 @@ def _answer_states(
         input_features=batch.get("input_features"),
         encoder_outputs=None if states_BPD is None else BaseModelOutput(last_hidden_state=states_BPD),
         decoder_inputs_embeds=inputs_BUD,
+        # Never filled. Without one transformers looks whether the positions are those of several sequences in a row,
+        # and a GPU waits for the answer.
+        past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
         use_cache=False,
     ).last_hidden_state
     chosen_ND: torch.Tensor = hidden_BUD.flatten(0, 1).index_select(0, batch["answer_rows"])

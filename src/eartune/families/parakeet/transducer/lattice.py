@@ -110,7 +110,7 @@ class Lattice:
         longest_first_K = torch.arange(num_durations - 1, -1, -1, device=device)
         # where the arc that now starts at (t, u) started: the clip's lengths less t, u and the arc's own steps
         time_BKE = self.frames_B[:, None, None] - time_E - longest_first_K[:, None]
-        state_B2S = self.tokens_B[:, None, None] - state_S - torch.tensor([[1], [0]], device=device)
+        state_B2S = self.tokens_B[:, None, None] - state_S - (1 - torch.arange(2, device=device))[:, None]
         time, state = time_BKE[:, :, None, :, None], state_B2S[:, None, :, None, :]
         exists = (time >= 0) & (time < num_edges) & (state >= 0)
         flat = (time * num_states + state).masked_fill(~exists, 0)
