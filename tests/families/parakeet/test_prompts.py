@@ -89,6 +89,12 @@ def test_what_is_odd_about_languages_is_said(speech: ParakeetModel) -> None:
     ]
 
 
+def test_what_the_model_is_told_is_shown_with_its_region(speech: ParakeetModel) -> None:
+    said = speech.describe_texts([row(language="de"), row(language="en"), row(language="en"), row()])
+    assert said is not None
+    assert said.endswith("; rows by the language that the model is told: en-US 2, de-DE 1, auto 1")
+
+
 def test_a_model_that_finds_no_language_out_must_be_told(tmp_path: Path) -> None:
     numbers = {name: number for name, number in PROMPTS.items() if name != "auto"}
     path = write_tiny_nemo(tmp_path / "model.nemo", "prompted", model_defaults__prompt_dictionary=numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -100,6 +101,14 @@ class ParakeetModel(NemoSpeech):
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
         return [*self.encoder.remarks(utterances), *([ONLY_WHOLE_CLIPS] if self._is_unified() else [])]
+
+    def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
+        found = super().describe_texts(utterances)
+        if self.prompts is None:
+            return found
+        told = Counter(filter(None, (self.prompts.told(self.encoder.prompt_of(each)) for each in utterances)))
+        rows = ", ".join(f"{name} {count}" for name, count in told.most_common())
+        return f"{found}; rows by the language that the model is told: {rows}"
 
     def language_of(self, utterance: Utterance) -> str | None:
         language = self.encoder.language_of(utterance)

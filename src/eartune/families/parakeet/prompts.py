@@ -52,6 +52,11 @@ class Prompts:
             return asked
         return prompt_name(utterance.locale or language, self.numbers)
 
+    def told(self, number: int | None) -> str | None:
+        """Return what a number says, with its region: pt is pt-PT in nemotron-3.5-asr."""
+        names = [name for name, each in self.numbers.items() if each == number]
+        return next((name for name in names if "-" in name), names[0] if names else None)
+
     @property
     def auto(self) -> int | None:
         return self.numbers.get(AUTO)
