@@ -62,21 +62,23 @@ def test_a_recording_longer_than_a_window_loses_nothing(whisper_tiny: Path, shar
     import soundfile  # noqa: PLC0415
 
     speech = decode(shared_dir / "samples" / "jfk.flac")
-    soundfile.write(tmp_path / "long.wav", np.concatenate([speech] * 4), 16_000)
+    prompts = read_manifest([shared_dir / "data" / "prompts-en" / "test.jsonl"]).utterances
+    between = [decode(prompt.audio) for prompt in prompts if 3 < prompt.duration_s < 8][:4]
+    # what repeats itself would be decoded again at higher temperatures
+    soundfile.write(tmp_path / "long.wav", np.concatenate([speech, *between, speech]), 16_000)
     (found,) = transcribe(str(whisper_tiny), [tmp_path / "long.wav"], language="en")
-    assert found.text.lower().count("your country") == 8
-    # words that decoding draws, where a window repeats itself, are the same each time
-    torch.manual_seed(7)
-    assert transcribe(str(whisper_tiny), [tmp_path / "long.wav"], language="en") == [found]
+    assert found.text.lower().count("your country") == 4
+    assert found.text.lower().count("valid extension") == 2
+    assert "the conference will begin" in found.text
     times = [(segment.start_s, segment.end_s) for segment in found.segments]
     assert times == sorted(times)
-    assert 40 < times[-1][1] <= found.duration_s
+    assert 36 < times[-1][1] <= found.duration_s
 
 
 def test_a_little_training_on_real_prompts_helps(whisper_tiny: Path, shared_dir: Path, tmp_path: Path) -> None:
     """Whisper writes prompts with capitals and points; after some of them it writes them as the corpus does."""
     source = shared_dir / "data" / "prompts-en"
-    for split, count in (("train", 64), ("val", 12)):
+    for split, count in (("train", 64), ("val", 8)):
         rows = [row for row in read_manifest([source / f"{split}.jsonl"]).utterances if row.duration_s > 1]
         write_manifest(tmp_path / f"{split}.jsonl", rows[:count])
     given = {
@@ -87,8 +89,8 @@ def test_a_little_training_on_real_prompts_helps(whisper_tiny: Path, shared_dir:
         "language": "en",
         "freeze_encoder": True,
         "learning_rate": 1e-3,
-        "num_train_epochs": 2,
-        "generation_max_length": 64,
+        "num_train_epochs": 1,
+        "generation_max_length": 48,
         "eval_on_start": True,
         "metric_for_best_model": "loss",
         "dataloader_num_workers": 0,
@@ -99,7 +101,7 @@ def test_a_little_training_on_real_prompts_helps(whisper_tiny: Path, shared_dir:
     merged = merge(str(trained.path), out=tmp_path / "merged")
     assert merged.largest_difference <= 1e-4
     found = evaluate(
-        str(tmp_path / "merged"), data=[tmp_path / "val.jsonl"], out=tmp_path / "out", options=DecodeOptions(64)
+        str(tmp_path / "merged"), data=[tmp_path / "val.jsonl"], out=tmp_path / "out", options=DecodeOptions(48)
     )
     assert found.base is not None
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())

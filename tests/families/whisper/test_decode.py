@@ -111,3 +111,16 @@ def test_a_model_that_wants_no_repetition_is_left_to_generate(
     assert found != usual
     monkeypatch.setattr(whisper_decode, "is_plain", lambda settings: True)  # noqa: ARG005
     assert speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20)) == usual
+
+
+def test_words_that_are_drawn_are_the_same_each_time(speech: WhisperModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts that repeat themselves are drawn anew at higher temperatures, whatever the state of the generator."""
+    monkeypatch.setattr(whisper_decode, "repeats_itself", lambda _: True)
+    options = DecodeOptions(max_length=16, window="short", no_speech=False, fallback=True)
+    found = []
+    for seed in (7, 8):
+        torch.manual_seed(seed)
+        found.append(speech.transcribe_batch(CLIPS, clips_in("en", "ru", "de"), options))
+    assert found[0] == found[1]
+    greedy = speech.transcribe_batch(CLIPS, clips_in("en", "ru", "de"), DecodeOptions(16, 1, "short", no_speech=False))
+    assert found[0] != greedy
