@@ -1,5 +1,6 @@
 """Fixtures that all tests may use."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -19,6 +20,19 @@ from tests.tiny_nemo import MODELS, write_tiny_nemo
 # how long a case takes says how busy the machine is, not whether the code is right
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+# tests make much that is gone at once
+gc.set_threshold(10_000, 20, 20)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _keep_what_is_there_out_of_garbage_collection() -> None:
+    """Spare it what stays: it looks through all modules that were imported, after each training at the latest."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
