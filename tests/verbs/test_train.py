@@ -94,7 +94,7 @@ def test_origin_tells_where_everything_came_from(lora_run: TrainedRun, tiny_spee
 def test_the_written_configuration_starts_the_same_run_again(lora_run: TrainedRun) -> None:
     again = resolve_config(files=[lora_run.path / "config.yaml"])
     origin = json.loads((lora_run.path / "origin.json").read_text())
-    assert json.loads(json.dumps(again.that_changes_training())) == origin["decides"]
+    assert json.loads(json.dumps(again.training_fingerprint())) == origin["decides"]
 
 
 def test_a_finished_run_is_not_trained_again(lora_run: TrainedRun, tiny_model: Path, tiny_speech: Path) -> None:

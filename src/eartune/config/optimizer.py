@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from eartune.config.options import Harmless, Section, also
+from eartune.config.options import ResumeSafe, Section, also
 
 FractionOfOne = Annotated[float, Field(ge=0, lt=1)]
 # what Lightning calls them; eartune's bf16 and fp16 are mixed as well
@@ -71,7 +71,7 @@ class OptimizerSection(Section):
     """Short for precision fp16 (true); false forbids it."""
     gradient_checkpointing: Annotated[bool, also("grad_ckpt")] = False
     """Compute activations again in the backward pass: much less memory, a third more time."""
-    torch_compile: Annotated[bool, Harmless()] = False
+    torch_compile: Annotated[bool, ResumeSafe()] = False
     """Compile the layers: less time per step on a GPU, after a minute or two at the first steps; not in decoding."""
-    full_determinism: Annotated[bool, Harmless()] = False
+    full_determinism: Annotated[bool, ResumeSafe()] = False
     """Use deterministic kernels only; slower on a GPU."""

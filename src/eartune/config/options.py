@@ -26,7 +26,7 @@ def also(*aliases: str, flags: tuple[str, ...] = ()) -> Names:
 
 
 @dataclass(frozen=True)
-class Harmless:
+class ResumeSafe:
     """Marks an option that may change between a run and its continuation without changing what is learnt."""
 
 
@@ -49,7 +49,7 @@ class Option:
     choices: tuple[str, ...]
     default: Any
     help: str
-    harmless: bool
+    resume_safe: bool
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _option(section_name: str, name: str, field: FieldInfo) -> Option:
         choices=_choices(annotation),
         default=default,
         help=" ".join((field.description or "").split()),
-        harmless=any(isinstance(item, Harmless) for item in field.metadata),
+        resume_safe=any(isinstance(item, ResumeSafe) for item in field.metadata),
     )
 
 

@@ -70,9 +70,11 @@ class TrainConfig:
         """Tell whether later verbs take best/ from the run (last/ otherwise, and where there is no best/)."""
         return self.validation.load_best_model_at_end
 
-    def that_changes_training(self) -> dict[str, Any]:
+    def training_fingerprint(self) -> dict[str, Any]:
         """Return the options that decide what is learnt: a continued run must agree on them."""
-        return {name: value for name, value in self.values().items() if name == "family" or not BY_NAME[name].harmless}
+        return {
+            name: value for name, value in self.values().items() if name == "family" or not BY_NAME[name].resume_safe
+        }
 
 
 def with_values(config: TrainConfig, origin: str, **values: Any) -> TrainConfig:

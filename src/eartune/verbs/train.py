@@ -37,7 +37,7 @@ from eartune.training.memory_report import MemoryReport, memory_gib
 from eartune.training.spec_augment import spec_augment
 from eartune.training.trainer import SpeechTrainer
 from eartune.training.validation import Validation
-from eartune.verbs import continuing
+from eartune.verbs import resume
 from eartune.verbs.quiet import quieten_libraries
 from eartune.verbs.run_model import refuse_target, write_model
 from eartune.verbs.speech import check_speech, extend_vocabulary, read_speech
@@ -81,7 +81,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     assert config.model.base_model is not None
     assert config.run.output_dir is not None
     run = RunDir(config.run.output_dir)
-    continuing.refuse_foreign_folder(run, overwrite=config.run.overwrite)
+    resume.refuse_foreign_folder(run, overwrite=config.run.overwrite)
     if config.run.export is not None:
         refuse_target(config.run.export, run)
     manifests = read_speech(config.data, report)
@@ -103,7 +103,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     data = check_speech(config.data, speech, manifests, report)
     data = dataclasses.replace(data, remarks=(*data.remarks, *_unused_times(config, data.train, report)))
     facts = _facts(config, base, data.description, added)
-    state = continuing.compare(run, facts, overwrite=config.run.overwrite)
+    state = resume.compare(run, facts, overwrite=config.run.overwrite)
     if state.finished is not None:
         report.line(f"{run.root}: this run is finished; nothing to do (--overwrite trains it again)")
         _write_models(config, run, report, config.run.export)
@@ -194,13 +194,13 @@ def _facts(config: TrainConfig, base: BaseModel, data: dict[str, Any], added: st
         "data": data,
         "config": config.values(),
         "provenance": dict(config.provenance),
-        "decides": config.that_changes_training(),
+        "decides": config.training_fingerprint(),
     }
 
 
 def _write_start(run: RunDir, config: TrainConfig, facts: dict[str, Any], initial: Weights | None) -> None:
     """Make the run's folder, in place of an earlier run where that is to be overwritten."""
-    continuing.delete(run)
+    resume.delete(run)
     write_origin(run.root, kind="run", **facts)
     if initial is not None:
         with new_file(run.initial_adapter) as aside:

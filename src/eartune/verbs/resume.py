@@ -1,4 +1,4 @@
-"""Whether a folder holds a run that this configuration goes on with, another one, or something else."""
+"""Resuming a run: what a folder holds, and whether this configuration may go on with it."""
 
 from __future__ import annotations
 
