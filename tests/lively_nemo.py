@@ -79,7 +79,7 @@ def enliven(speech: Any, blank_bias: float) -> None:
             head.bias[token] += WORD_BIAS
     if blank is None:
         head.bias[len(speech.tokenizer.get_vocab()) :] = NEVER
-        head.bias[speech.encoder.end] = 0.0
+        head.bias[speech.labeler.end] = 0.0
 
 
 def varied_clips(count: int = 4) -> list[Waveform]:

@@ -48,7 +48,7 @@ def test_a_run_and_what_is_merged_remember_the_stand_in(run: Path, tmp_path: Pat
     assert origin is not None
     assert origin["language_token"] == "cnh=Burmese"
     model = open_located(locate(str(run)))
-    assert model.encoder.prompt("cnh")[1] == model.tokenizer.convert_tokens_to_ids("<|my|>")
+    assert model.labeler.prompt("cnh")[1] == model.tokenizer.convert_tokens_to_ids("<|my|>")
 
 
 def test_rows_in_it_are_measured_beside_the_base_model(run: Path, hakha: Path, tmp_path: Path) -> None:

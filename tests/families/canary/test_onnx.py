@@ -85,8 +85,8 @@ def test_sherpa_onnx_differs_by_its_features_only(lively: Any, folder: Path) -> 
             (tokens,) = decode(
                 lively.network,
                 inputs,
-                [lively.encoder.prompt(utterance)],
-                end=lively.encoder.end,
+                [lively.labeler.prompt(utterance)],
+                end=lively.labeler.end,
                 options=DecodeOptions(max_length=most),
             )
             expected.append(lively.tokenizer.decode(tokens, skip_special_tokens=True).strip())

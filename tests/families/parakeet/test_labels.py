@@ -86,7 +86,7 @@ def test_a_token_that_repeats_needs_a_frame_between(models: dict[str, ParakeetMo
 
 
 def test_a_length_that_durations_cannot_fill_is_a_finding(speech: ParakeetModel) -> None:
-    encoder = replace(speech.encoder, heads=Heads(ctc_weight=0.0, durations=(0, 2, 4)))
+    encoder = replace(speech.labeler, heads=Heads(ctc_weight=0.0, durations=(0, 2, 4)))
     odd, even = encoder.findings([row("oil", 0.4), row("oil", 0.48)])
     assert odd is not None
     assert "5 encoder frames, which tokens and blanks that last 0, 2, 4 frames" in odd

@@ -49,7 +49,7 @@ def row(**fields: Any) -> Utterance:
 def test_a_row_is_told_by_its_region_its_language_or_auto(
     speech: ParakeetModel, fields: dict[str, Any], number: int
 ) -> None:
-    assert speech.encoder.prompt_of(row(**fields)) == number
+    assert speech.labeler.prompt_of(row(**fields)) == number
 
 
 def test_a_manifest_keeps_the_region_of_a_language(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_manifest_keeps_the_region_of_a_language(tmp_path: Path) -> None:
 
 
 def test_the_prompt_stands_before_the_text_and_the_tag_behind_it(speech: ParakeetModel) -> None:
-    tokens = speech.encoder.tokens(["check the oil"])[0]
+    tokens = speech.labeler.tokens(["check the oil"])[0]
     texts = ["check the oil", "check the oil", "", "check the oil <de-DE>"]
     rows = [row(text=text, language=language) for text, language in zip(texts, ("en", "fr", "en", "en"), strict=True)]
     encoded = speech.transcripts(rows)

@@ -90,7 +90,7 @@ def opened(path: Path) -> ParakeetModel:
 def test_models_of_published_settings_are_read_trained_and_written(shared_dir: Path, tmp_path: Path, name: str) -> None:
     path = archive_with(shared_dir / "nemo-configs" / name, tmp_path / "model.nemo")
     speech, archive = opened(path), read_archive(path)
-    tokens = speech.encoder.tokens(["a  b "])[0]
+    tokens = speech.labeler.tokens(["a  b "])[0]
     read = [7, *tokens] if speech.prompts else tokens
     batch = speech.probe_features() | {"decoder_input_ids": torch.tensor([read, read])}
     speech.summed_loss([batch | {"answers_per_row": torch.tensor([len(tokens)] * 2)}]).backward()

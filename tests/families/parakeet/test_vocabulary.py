@@ -80,7 +80,7 @@ def test_configuration_and_tokenizer_speak_of_the_new_blank(tiny_nemo: dict[str,
         assert not network.decoder.embedding.weight[blank].any()
         durations = list(range(blank + 1, blank + 6)) if kind != "rnnt" else None
         assert network.generation_config.suppress_tokens == durations
-    assert speech.encoder.tokens(["жэ"])[0][-2:] == [blank - 3, blank - 1]
+    assert speech.labeler.tokens(["жэ"])[0][-2:] == [blank - 3, blank - 1]
     assert speech.findings([Utterance(Path("x.wav"), "щэж", 2.0)]) == [None]
 
 
@@ -137,7 +137,7 @@ def test_a_saved_model_answers_the_same_and_is_extended_again(
     inputs = speech.probe_inputs()
     assert torch.equal(again.network(**inputs).logits, speech.network(**inputs).logits)
     assert again.network.generation_config.suppress_tokens == speech.network.generation_config.suppress_tokens
-    assert again.encoder.tokens(["the щжэ"]) == speech.encoder.tokens(["the щжэ"])
+    assert again.labeler.tokens(["the щжэ"]) == speech.labeler.tokens(["the щжэ"])
     extend(again, "ю")
     assert added_since(again, read_archive(tiny_nemo[kind])) == NEW + "ю"
 
@@ -172,6 +172,6 @@ def test_letters_that_are_doubled_are_written_twice_by_the_hubs_tokenizers_too(
     speech = open_tiny(tmp_path)
     assert isinstance(speech.tokenizer, ParakeetTokenizer)
     for tokenizer in (speech.tokenizer, open_tiny(tiny_nemo["tdt"], NEW).tokenizer):
-        assert text_of(tokenizer, speech.encoder.tokens(["жжащий"])[0]) == "жжащий"
+        assert text_of(tokenizer, speech.labeler.tokens(["жжащий"])[0]) == "жжащий"
     extend(speech, "ю")
-    assert text_of(speech.tokenizer, speech.encoder.tokens(["южжю"])[0]) == "южжю"
+    assert text_of(speech.tokenizer, speech.labeler.tokens(["южжю"])[0]) == "южжю"

@@ -79,7 +79,7 @@ def test_short_windows_greedily_by_hand(speech: WhisperModel) -> None:
     for row in range(len(CLIPS)):
         window = speech.log_mel(pad_waveforms(CLIPS), SHORT_S)[row : row + 1]
         assert window.shape[2] == 352
-        tokens = speech.encoder.prompt("en")
+        tokens = speech.labeler.prompt("en")
         for step in range(10):
             with torch.no_grad():
                 scores = network(input_features=window, decoder_input_ids=torch.tensor([tokens])).logits[0, -1]

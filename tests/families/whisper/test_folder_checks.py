@@ -125,4 +125,4 @@ def test_a_language_that_only_the_tokenizer_knows_counts(tiny_model: Path, tmp_p
     model.tokenizer.add_tokens(["<|ky|>"])
     model.network.resize_token_embeddings(len(model.tokenizer))
     model.save(tmp_path / "kyrgyz")
-    assert load(find(str(tmp_path / "kyrgyz")), language="Kyrgyz").encoder.prompt("ky")[1] == 51865
+    assert load(find(str(tmp_path / "kyrgyz")), language="Kyrgyz").labeler.prompt("ky")[1] == 51865

@@ -221,7 +221,7 @@ def test_no_speech_is_answered_in_place_of_the_language(
         no_speech = get_tokenizer(is_multilingual).no_speech
         rows = [utterance(""), utterance(" ")]
         labels = labels_of(model, *rows, timestamps=timestamps)
-        assert labels.decoder_input_ids == model.encoder.prompt("en")
+        assert labels.decoder_input_ids == model.labeler.prompt("en")
         assert labels.targets == [no_speech, *[IGNORED] * count, model.tokenizer.eos_token_id]
         assert model.transcripts(rows).num_tokens(0) == 0
 

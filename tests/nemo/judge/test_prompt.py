@@ -74,7 +74,7 @@ def test_every_combination_of_slots_is_written_as_nemo_writes_it(
         expected = canary2(cut_of(row), theirs.prompt)
         prompt, answer = expected["context_ids"].tolist(), expected["answer_ids"].tolist()
         assert list(encoded.prompts[number]) == prompt, row
-        assert ours.encoder.prompt(utterances[number]) == prompt, row
+        assert ours.labeler.prompt(utterances[number]) == prompt, row
         assert list(encoded.texts[number]) == answer, row
         asked.add(tuple(prompt))
         # in training NeMo reads all but the last token, and answers all but the first; of these the prompt is masked

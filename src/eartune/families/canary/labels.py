@@ -57,7 +57,7 @@ def _foreign_remarks(rows: Sequence[Utterance], prompts: Prompts) -> list[str]:
 
 
 @dataclass(frozen=True)
-class LabelEncoder:
+class Labeler:
     """Encodes transcripts for one model."""
 
     tokenizer: PreTrainedTokenizerBase

@@ -38,9 +38,9 @@ def load(base: BaseModel, *, task: str = "transcribe", language: str | None = No
     else:
         network, tokenizer, log_mel = load_folder(base.path, _network_class, prepare_network)
     speech = CanaryModel(network, tokenizer, log_mel, task=task, language=language)
-    if language is not None and read_language(language, speech.encoder.languages) not in speech.encoder.languages:
+    if language is not None and read_language(language, speech.labeler.languages) not in speech.labeler.languages:
         raise InputError(
-            f"{base.spec}: has no token for language {language!r}; it has {listed(sorted(speech.encoder.languages))}"
+            f"{base.spec}: has no token for language {language!r}; it has {listed(sorted(speech.labeler.languages))}"
         )
     return speech
 

@@ -15,7 +15,7 @@ from transformers import (
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import raise_findings
 from eartune.families.canary.decode import decode
-from eartune.families.canary.labels import EncodedTranscripts, LabelEncoder
+from eartune.families.canary.labels import EncodedTranscripts, Labeler
 from eartune.families.canary.loss import answer_loss, canary_of
 from eartune.families.canary.processor import build_processor
 from eartune.families.canary.prompt import Prompts
@@ -66,23 +66,23 @@ class CanaryModel(NemoSpeech):
         self.max_window_tokens = network.config.decoder_config.max_position_embeddings
         symbols = frozenset(token for token in tokenizer.get_vocab() if token.startswith("<|") and token.endswith("|>"))
         prompts = Prompts(getattr(network.config, "prompt_defaults", {}), task, language, symbols)
-        self.encoder = LabelEncoder(tokenizer, prompts, self.max_window_tokens, MAX_DURATION_S)
+        self.labeler = Labeler(tokenizer, prompts, self.max_window_tokens, MAX_DURATION_S)
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return self.encoder.findings(utterances)
+        return self.labeler.findings(utterances)
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
-        return self.encoder.remarks(utterances)
+        return self.labeler.remarks(utterances)
 
     def language_of(self, utterance: Utterance) -> str | None:
-        return self.encoder.prompts.target_of(utterance)
+        return self.labeler.prompts.target_of(utterance)
 
     def text_language(self, utterance: Utterance) -> str | None:
-        target = self.encoder.prompts.target_of(utterance)
+        target = self.labeler.prompts.target_of(utterance)
         return language_code(target) if target else None
 
     def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
-        return self.encoder.encode(utterances)
+        return self.labeler.encode(utterances)
 
     def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         states_BPD: torch.Tensor = canary_of(self.network).model.encoder(**inputs).last_hidden_state
@@ -94,7 +94,7 @@ class CanaryModel(NemoSpeech):
         return answer_loss(canary_of(self.network), batches, label_smoothing=label_smoothing)
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return [self.encoder.prompt_finding(utterance) for utterance in utterances]
+        return [self.labeler.prompt_finding(utterance) for utterance in utterances]
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
@@ -104,14 +104,14 @@ class CanaryModel(NemoSpeech):
         tokens = decode(
             canary_of(self.network),
             self.features_of(waveforms),
-            [self.encoder.prompt(utterance) for utterance in utterances],
-            end=self.encoder.end,
+            [self.labeler.prompt(utterance) for utterance in utterances],
+            end=self.labeler.end,
             options=options,
         )
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         # times that were asked for are no words
         return [
-            without_times(text) if self.encoder.prompts.switched("timestamp", utterance) else text.strip()
+            without_times(text) if self.labeler.prompts.switched("timestamp", utterance) else text.strip()
             for text, utterance in zip(texts, utterances, strict=True)
         ]
 
@@ -127,7 +127,7 @@ class CanaryModel(NemoSpeech):
         ]
 
     def processor(self, extractor: ParakeetFeatureExtractor) -> CanaryProcessor:
-        return build_processor(self.encoder.prompts, self.tokenizer, extractor)
+        return build_processor(self.labeler.prompts, self.tokenizer, extractor)
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:
         features = self.probe_features()

@@ -19,7 +19,7 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer
 from eartune.families.parakeet.heads import heads_of
-from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder, translation_problem
+from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, Labeler, translation_problem
 from eartune.families.parakeet.loss import summed_loss
 from eartune.families.parakeet.network import parakeet_of
 from eartune.families.parakeet.processor import build_processor
@@ -85,7 +85,7 @@ class ParakeetModel(NemoSpeech):
         self.prompts: Prompts | None = prompts_of(network, tokenizer.get_vocab())
         # what a model with prompts writes beside the words
         self._tags = tag_tokens(tokenizer.get_vocab()) if self.prompts else frozenset()
-        self.encoder = LabelEncoder(tokenizer, self.num_frames, language, heads_of(network), self.prompts)
+        self.labeler = Labeler(tokenizer, self.num_frames, language, heads_of(network), self.prompts)
 
     def num_frames(self, duration_s: float) -> int:
         """Return how many frames of 80 ms the encoder makes of a clip."""
@@ -97,21 +97,21 @@ class ParakeetModel(NemoSpeech):
         return 0
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return self.encoder.findings(utterances)
+        return self.labeler.findings(utterances)
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
-        return [*self.encoder.remarks(utterances), *([ONLY_WHOLE_CLIPS] if self._is_unified() else [])]
+        return [*self.labeler.remarks(utterances), *([ONLY_WHOLE_CLIPS] if self._is_unified() else [])]
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
         found = super().describe_texts(utterances)
         if self.prompts is None:
             return found
-        told = Counter(filter(None, (self.prompts.told(self.encoder.prompt_of(each)) for each in utterances)))
+        told = Counter(filter(None, (self.prompts.told(self.labeler.prompt_of(each)) for each in utterances)))
         rows = ", ".join(f"{name} {count}" for name, count in told.most_common())
         return f"{found}; rows by the language that the model is told: {rows}"
 
     def language_of(self, utterance: Utterance) -> str | None:
-        language = self.encoder.language_of(utterance)
+        language = self.labeler.language_of(utterance)
         if self.prompts is None:
             return language
         # with its region, where the model is told that, so that other programs are told the same
@@ -119,10 +119,10 @@ class ParakeetModel(NemoSpeech):
         return language if name == AUTO else name
 
     def text_language(self, utterance: Utterance) -> str | None:
-        return self.encoder.language_of(utterance)
+        return self.labeler.language_of(utterance)
 
     def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
-        return self.encoder.encode(utterances)
+        return self.labeler.encode(utterances)
 
     def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return encoded(parakeet_of(self.network), inputs)[0]
@@ -137,7 +137,7 @@ class ParakeetModel(NemoSpeech):
         return summed_loss(parakeet_of(self.network), batches)
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return [translation_problem(u) or self.encoder.prompt_problem(u) for u in utterances]
+        return [translation_problem(u) or self.labeler.prompt_problem(u) for u in utterances]
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
@@ -167,7 +167,7 @@ class ParakeetModel(NemoSpeech):
     def _prompts_of(self, utterances: Sequence[Utterance], inputs: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
         if self.prompts is None:
             return None
-        numbers = [self.encoder.prompt_of(utterance) for utterance in utterances]
+        numbers = [self.labeler.prompt_of(utterance) for utterance in utterances]
         assert None not in numbers, "decoding_findings says what has no prompt"
         return torch.tensor(numbers, device=inputs["input_features"].device)
 

@@ -38,7 +38,7 @@ def extend(speech: SpeechModel, characters: str) -> None:
     assert isinstance(speech, ParakeetModel)
     old = _blank_of(speech.network)
     speech.tokenizer = add_to_tokenizer(speech.tokenizer, characters, first=old)
-    speech.encoder = replace(speech.encoder, tokenizer=speech.tokenizer)
+    speech.labeler = replace(speech.labeler, tokenizer=speech.tokenizer)
     extend_network(speech.network, len(characters))
     speech.blocks = replace(speech.blocks, extended=_extended_modules(speech.network))
 

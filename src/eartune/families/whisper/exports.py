@@ -41,7 +41,7 @@ def _first_logits(speech: SpeechModel, waveform_S: Waveform, language: str | Non
 
 
 def _language_code(speech: SpeechModel, language: str | None) -> str | None:
-    return _whisper(speech).encoder.token_code(language)
+    return _whisper(speech).labeler.token_code(language)
 
 
 def _whisper(speech: SpeechModel) -> WhisperModel:

@@ -28,7 +28,7 @@ def first_logits(speech: WhisperModel, waveform_S: Waveform, language: str | Non
     states_BPD = speech.encode({name: values.to(weight.dtype) for name, values in inputs.items()})
     multilingual = whisper.generation_config.is_multilingual
     spoken = (
-        complete_languages(whisper, states_BPD, [speech.encoder.token_code(language)]) if multilingual else ["<|en|>"]
+        complete_languages(whisper, states_BPD, [speech.labeler.token_code(language)]) if multilingual else ["<|en|>"]
     )
     prompts_BU = torch.tensor(prompts(whisper, spoken, task=speech.task), device=weight.device)
     hidden_BUD = whisper.model.decoder(prompts_BU, encoder_hidden_states=states_BPD, use_cache=False).last_hidden_state

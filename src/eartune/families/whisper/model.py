@@ -11,7 +11,7 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 from eartune.families.whisper.companions import complete_for_older_tools
 from eartune.families.whisper.decode import transcribe_clips, transcribe_recording, window_s
 from eartune.families.whisper.features import WINDOW_S, LogMel
-from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder
+from eartune.families.whisper.labels import EncodedTranscripts, Labeler
 from eartune.families.whisper.loss import answer_loss, whisper_of
 from eartune.families.whisper.remarks import remarks, require_words
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
@@ -57,7 +57,7 @@ class WhisperModel:
         languages = network.generation_config.lang_to_id if multilingual else {}
         # the longest prompt has three tokens and <|notimestamps|>
         self.max_window_tokens = network.config.max_target_positions - 4
-        self.encoder = LabelEncoder(
+        self.labeler = Labeler(
             tokenizer,
             languages=frozenset(token.strip("<|>") for token in languages),
             task=task,
@@ -67,24 +67,24 @@ class WhisperModel:
         )
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return self.encoder.findings(utterances)
+        return self.labeler.findings(utterances)
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> None:
         """Say nothing: Whisper's tokens are bytes, so that it writes everything. Raises InputError without texts."""
         require_words(utterances)
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
-        return remarks(self.encoder, utterances)
+        return remarks(self.labeler, utterances)
 
     def language_of(self, utterance: Utterance) -> str | None:
-        return self.encoder.language_of(utterance)
+        return self.labeler.language_of(utterance)
 
     def text_language(self, utterance: Utterance) -> str | None:
         # Whisper translates into English only
         return "en" if self.task == "translate" else self.language_of(utterance)
 
     def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
-        return self.encoder.encode(utterances)
+        return self.labeler.encode(utterances)
 
     def pad_token_id(self) -> int:
         return int(self.tokenizer.pad_token_id)
@@ -111,7 +111,7 @@ class WhisperModel:
         return answer_loss(whisper_of(self.network), batches, label_smoothing=label_smoothing)
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return self.encoder.decoding_findings(utterances)
+        return self.labeler.decoding_findings(utterances)
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
@@ -130,12 +130,12 @@ class WhisperModel:
 
     def _token_code(self, utterance: Utterance) -> str | None:
         """Return the code of the language token to decode with; None: to be detected. Raises InputError."""
-        return self.encoder.token_code(utterance.language or self.encoder.default_language)
+        return self.labeler.token_code(utterance.language or self.labeler.default_language)
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(0)
         noise_BS = 0.1 * torch.randn(2, 48_000, generator=generator)
-        prompt = self.encoder.prompt("en" if self.encoder.languages else None)
+        prompt = self.labeler.prompt("en" if self.labeler.languages else None)
         text_BU = torch.randint(0, 50_000, (2, 24), generator=generator)
         tokens_BU = torch.cat([torch.tensor([prompt, prompt]), text_BU % len(self.tokenizer)], dim=1)
         device = next(self.network.parameters()).device

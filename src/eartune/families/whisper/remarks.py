@@ -6,17 +6,17 @@ import unicodedata
 from collections.abc import Sequence
 
 from eartune.errors import InputError
-from eartune.families.whisper.labels import LabelEncoder
+from eartune.families.whisper.labels import Labeler
 from eartune.families.whisper.symbols import mark_in
 from eartune.manifest import Utterance
 from eartune.manifest.remarks import times_asked_for
 
 
-def remarks(encoder: LabelEncoder, utterances: Sequence[Utterance]) -> list[str]:
+def remarks(labeler: Labeler, utterances: Sequence[Utterance]) -> list[str]:
     """Say what is odd, with counts and the first source of each."""
     silent = [utterance for utterance in utterances if not utterance.text.strip()]
     marked = [utterance for utterance in utterances if mark_in(utterance.text)]
-    untranslated = [utterance for utterance in utterances if encoder.task == "translate" and _is_not_latin(utterance)]
+    untranslated = [utterance for utterance in utterances if labeler.task == "translate" and _is_not_latin(utterance)]
     found = []
     if silent:
         found.append(f"{_rows(silent, 'has an empty text', 'have an empty text')} as no speech{_first(silent)}")
@@ -31,7 +31,7 @@ def remarks(encoder: LabelEncoder, utterances: Sequence[Utterance]) -> list[str]
             f"{_rows(untranslated, 'is not in Latin letters', 'are not in Latin letters')} as a translation into "
             f"English: for transcripts set --task transcribe{_first(untranslated)}"
         )
-    return found + times_asked_for(utterances) + _stand_ins(encoder, utterances)
+    return found + times_asked_for(utterances) + _stand_ins(labeler, utterances)
 
 
 def require_words(utterances: Sequence[Utterance]) -> None:
@@ -43,16 +43,16 @@ def require_words(utterances: Sequence[Utterance]) -> None:
         )
 
 
-def _stand_ins(encoder: LabelEncoder, utterances: Sequence[Utterance]) -> list[str]:
+def _stand_ins(labeler: Labeler, utterances: Sequence[Utterance]) -> list[str]:
     by_language: dict[str, list[Utterance]] = {}
     for utterance in utterances:
-        language = encoder.language_of(utterance)
-        if language is not None and encoder.languages and language not in encoder.languages:
+        language = labeler.language_of(utterance)
+        if language is not None and labeler.languages and language not in labeler.languages:
             by_language.setdefault(language, []).append(utterance)
     found = []
     for language, rows in sorted(by_language.items()):
-        code = encoder.stand_ins.token_code(language, encoder.languages)
-        if encoder.stand_ins.codes() and code in encoder.stand_ins.token_codes():
+        code = labeler.stand_ins.token_code(language, labeler.languages)
+        if labeler.stand_ins.codes() and code in labeler.stand_ins.token_codes():
             found.append(f"{_rows(rows, f'is in {language}', f'are in {language}')} with the token <|{code}|>")
     return found
 
