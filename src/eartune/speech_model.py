@@ -25,7 +25,7 @@ WindowKind: TypeAlias = Literal["padded", "short"]
 
 @dataclass(frozen=True)
 class Labels:
-    """What the decoder reads and what it has to answer, token by token; IGNORED answers carry no loss."""
+    """Decoder inputs and targets, token by token; IGNORED targets carry no loss."""
 
     decoder_input_ids: list[int]
     targets: list[int]
@@ -163,11 +163,11 @@ class SpeechModel(Protocol):
     def summed_loss(
         self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
     ) -> torch.Tensor:
-        """Sum the loss over all tokens to be answered, in float32; batches may differ in width and length.
+        """Sum the loss over all target tokens, in float32; batches may differ in width and length.
 
         A batch holds the encoder's inputs or its states (`encoder_states`), `decoder_input_ids` [B, U], and of its N
-        answers their places in the flattened [B * U] (`answer_rows`), tokens (`answers`) and numbers in each row
-        (`answers_per_row`).
+        target tokens their positions in the flattened [B * U] (`target_positions`), themselves (`targets`) and their
+        number in each row (`target_lengths`).
         """
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:

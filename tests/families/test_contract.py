@@ -11,7 +11,7 @@ from eartune.config.train_config import FAMILIES
 from eartune.families.registry import family
 from eartune.manifest import Utterance, read_manifest
 from eartune.speech_model import IGNORED, DecodeOptions, SpeechModel, Spoken
-from eartune.training.batching.batches import Batch, SpeechDataset, answers, encoder_inputs, to_inputs
+from eartune.training.batching.batches import Batch, SpeechDataset, encoder_inputs, target_inputs, to_inputs
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Placed, Window
 from eartune.training.forward import Forward
@@ -79,7 +79,7 @@ def batch_of(
 
 def loss_of(speech: SpeechModel, batch: Batch) -> torch.Tensor:
     cpu = torch.device("cpu")
-    return speech.summed_loss([encoder_inputs(batch, speech, cpu) | answers(batch, cpu)])
+    return speech.summed_loss([encoder_inputs(batch, speech, cpu) | target_inputs(batch, cpu)])
 
 
 @pytest.mark.parametrize("width_s", [30.0, 3.2])
@@ -133,7 +133,7 @@ def test_states_of_the_encoder_stand_for_features(speech: SpeechModel, utterance
     batch = batch_of(speech, utterances, [0, 3], width_s=3.2)
     with torch.no_grad():
         states = speech.encode(encoder_inputs(batch, speech, torch.device("cpu")))
-        found = speech.summed_loss([{"encoder_states": states, **answers(batch, torch.device("cpu"))}])
+        found = speech.summed_loss([{"encoder_states": states, **target_inputs(batch, torch.device("cpu"))}])
         torch.testing.assert_close(found, loss_of(speech, batch), atol=0, rtol=1e-6)
 
 

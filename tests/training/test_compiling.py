@@ -37,14 +37,14 @@ def batch(speech: WhisperModel, rows: int, seconds: float, tokens: int) -> dict[
     chosen = torch.arange(rows * tokens)
     return {
         **speech.features(waveforms, torch.full((rows,), waveforms.shape[1]), seconds), "decoder_input_ids": ids,
-        "answer_rows": chosen, "answers": ids.flatten(),
+        "target_positions": chosen, "targets": ids.flatten(),
     }  # fmt: skip
 
 
 def gradients(speech: WhisperModel, inputs: dict[str, torch.Tensor]) -> list[torch.Tensor]:
     speech.network.train()
     speech.network.zero_grad()
-    torch.autograd.backward(speech.summed_loss([inputs]) / len(inputs["answers"]))
+    torch.autograd.backward(speech.summed_loss([inputs]) / len(inputs["targets"]))
     return [p.grad.clone() for p in speech.network.parameters() if p.grad is not None]
 
 

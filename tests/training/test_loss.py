@@ -25,11 +25,11 @@ def problem(*, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_loss_and_gradients_are_those_of_torch(smoothing: float) -> None:
-    hidden, weight, answers = problem(dtype=torch.float64)
+    hidden, weight, targets = problem(dtype=torch.float64)
     hidden32, weight32, _ = problem()
-    expected = nn.functional.cross_entropy(hidden @ weight.T, answers, reduction="sum", label_smoothing=smoothing)
+    expected = nn.functional.cross_entropy(hidden @ weight.T, targets, reduction="sum", label_smoothing=smoothing)
     (expected / COUNT).backward()
-    found = summed_cross_entropy(hidden32, weight32, answers, label_smoothing=smoothing)
+    found = summed_cross_entropy(hidden32, weight32, targets, label_smoothing=smoothing)
     (found / COUNT).backward()
     torch.testing.assert_close(found, expected.float(), atol=0, rtol=1e-5)
     for ours, theirs in ((hidden32, hidden), (weight32, weight)):
@@ -43,27 +43,27 @@ def test_what_is_frozen_has_no_gradient_and_the_other_its_own(frozen: str) -> No
     both = problem()
     one = problem()
     one[0 if frozen == "hidden" else 1].requires_grad_(False)
-    for hidden, weight, answers in (both, one):
-        summed_cross_entropy(hidden, weight, answers).backward()
+    for hidden, weight, targets in (both, one):
+        summed_cross_entropy(hidden, weight, targets).backward()
     for ours, reference in zip(one[:2], both[:2], strict=True):
         assert ours.grad is None if not ours.requires_grad else torch.equal(ours.grad, reference.grad)  # type: ignore[arg-type]
 
 
 def test_without_gradients_the_value_is_the_same() -> None:
-    hidden, weight, answers = problem()
+    hidden, weight, targets = problem()
     with torch.no_grad():
-        found = summed_cross_entropy(hidden, weight, answers)
+        found = summed_cross_entropy(hidden, weight, targets)
     assert not found.requires_grad
-    torch.testing.assert_close(found, summed_cross_entropy(hidden, weight, answers))
+    torch.testing.assert_close(found, summed_cross_entropy(hidden, weight, targets))
 
 
 @pytest.mark.any_processor
 def test_under_autocast_only_the_products_are_rounded() -> None:
-    hidden, weight, answers = problem()
+    hidden, weight, targets = problem()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = summed_cross_entropy(hidden, weight, answers)
+        found = summed_cross_entropy(hidden, weight, targets)
     logits = hidden.bfloat16() @ weight.bfloat16().T
-    expected = nn.functional.cross_entropy(logits.float(), answers, reduction="sum")
+    expected = nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=0, rtol=1e-5)
     (found / COUNT).backward()
@@ -72,17 +72,17 @@ def test_under_autocast_only_the_products_are_rounded() -> None:
 
 
 def test_gradients_pass_a_numerical_check() -> None:
-    hidden, weight, answers = problem(dtype=torch.float64)
-    whole = nn.functional.cross_entropy(hidden @ weight.T, answers, reduction="sum")
-    summed_cross_entropy(hidden, weight, answers).mul(3.0).backward()
+    hidden, weight, targets = problem(dtype=torch.float64)
+    whole = nn.functional.cross_entropy(hidden @ weight.T, targets, reduction="sum")
+    summed_cross_entropy(hidden, weight, targets).mul(3.0).backward()
     expected_hidden, expected_weight = torch.autograd.grad(3.0 * whole, (hidden, weight))
     torch.testing.assert_close(hidden.grad, expected_hidden, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(weight.grad, expected_weight, atol=1e-5, rtol=1e-4)
 
 
 def test_a_head_that_is_more_than_its_weights_is_called() -> None:
-    hidden, weight, answers = problem()
+    hidden, weight, targets = problem()
     head = nn.Sequential(nn.Linear(WIDTH, VOCABULARY, bias=False))
     head[0].weight = nn.Parameter(weight.detach().clone())
-    plain = module_cross_entropy(head[0], hidden, answers)
-    torch.testing.assert_close(module_cross_entropy(head, hidden, answers), plain)
+    plain = module_cross_entropy(head[0], hidden, targets)
+    torch.testing.assert_close(module_cross_entropy(head, hidden, targets), plain)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from eartune.speech_model import SpeechModel
-from eartune.training.batching.batches import Batch, answers, encoder_inputs
+from eartune.training.batching.batches import Batch, encoder_inputs, target_inputs
 from eartune.training.device import Precision, autocast
 from eartune.training.encoder_cache import EncoderCache
 from eartune.training.spec_augment import SpecAugment
@@ -35,17 +35,17 @@ class Forward:
             norm.eval()
 
     def training_loss(self, batches: Sequence[Batch]) -> torch.Tensor:
-        """Sum the loss over the answers of batches, as it is trained, in one graph."""
+        """Sum the loss over the targets of batches, as it is trained, in one graph."""
         # one context for all: autocast casts each weight once in it
         with autocast(self.device, self.precision):
-            inputs = [self._encoder_inputs(batch) | answers(batch, self.device) for batch in batches]
+            inputs = [self._encoder_inputs(batch) | target_inputs(batch, self.device) for batch in batches]
             return self.speech.summed_loss(inputs, label_smoothing=self.label_smoothing)
 
     @torch.no_grad()
     def plain_loss(self, batch: Batch) -> torch.Tensor:
-        """Sum the loss over the answers of a batch, as it is measured."""
+        """Sum the loss over the targets of a batch, as it is measured."""
         with autocast(self.device, self.precision):
-            return self.speech.summed_loss([self._features(batch) | answers(batch, self.device)])
+            return self.speech.summed_loss([self._features(batch) | target_inputs(batch, self.device)])
 
     def _encoder_inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
         if batch.keys:

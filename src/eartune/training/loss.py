@@ -1,6 +1,6 @@
 """Cross-entropy of a linear head, without the table of all its logits.
 
-N answers, V vocabulary, D width of the hidden states.
+N targets, V vocabulary, D width of the hidden states.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ CHUNK_ELEMENTS = 2**25
 
 
 def summed_cross_entropy(
-    hidden_ND: torch.Tensor, weight_VD: torch.Tensor, answers_N: torch.Tensor, *, label_smoothing: float = 0.0
+    hidden_ND: torch.Tensor, weight_VD: torch.Tensor, targets_N: torch.Tensor, *, label_smoothing: float = 0.0
 ) -> torch.Tensor:
-    """Sum cross-entropy(hidden @ weight.T, answers) over the answers, in float32, a few rows of logits at a time.
+    """Sum cross-entropy(hidden @ weight.T, targets) over the targets, in float32, a few rows of logits at a time.
 
     Gradients are computed with the values, while the logits are there (as Liger-Kernel does, arXiv 2410.10989).
     Under autocast the products are computed in its type.
@@ -25,7 +25,7 @@ def summed_cross_entropy(
     device = hidden_ND.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_ND.dtype
     summed: torch.Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
-        hidden_ND.to(dtype), weight_VD, answers_N, label_smoothing, torch.is_grad_enabled()
+        hidden_ND.to(dtype), weight_VD, targets_N, label_smoothing, torch.is_grad_enabled()
     )
     return summed
 
@@ -36,7 +36,7 @@ class _HeadLoss(torch.autograd.Function):
         ctx: Any,
         hidden_ND: torch.Tensor,
         weight_VD: torch.Tensor,
-        answers_N: torch.Tensor,
+        targets_N: torch.Tensor,
         smoothing: float,
         with_grad: bool,
     ) -> torch.Tensor:
@@ -49,15 +49,15 @@ class _HeadLoss(torch.autograd.Function):
             factor_VD = weight_VD.to(hidden_ND.dtype)
             for first in range(0, len(hidden_ND), num_rows):
                 rows = slice(first, first + num_rows)
-                hidden, answers = hidden_ND[rows], answers_N[rows, None]
+                hidden, targets = hidden_ND[rows], targets_N[rows, None]
                 logits = (hidden @ factor_VD.T).float()
                 log_total = logits.logsumexp(dim=1, keepdim=True)
-                summed += (log_total - (1 - smoothing) * logits.gather(1, answers)).sum()
+                summed += (log_total - (1 - smoothing) * logits.gather(1, targets)).sum()
                 if smoothing:
                     summed -= smoothing * logits.mean(dim=1).sum()
                 if not (with_hidden or with_weight):
                     continue
-                grad_logits = _grad_logits(logits, log_total, answers, smoothing).to(hidden.dtype)
+                grad_logits = _grad_logits(logits, log_total, targets, smoothing).to(hidden.dtype)
                 if grad_hidden_ND is not None:
                     grad_hidden_ND[rows] = grad_logits @ factor_VD
                 if grad_weight_VD is not None:
@@ -73,20 +73,20 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def _grad_logits(
-    logits: torch.Tensor, log_total: torch.Tensor, answers: torch.Tensor, smoothing: float
+    logits: torch.Tensor, log_total: torch.Tensor, targets: torch.Tensor, smoothing: float
 ) -> torch.Tensor:
     """Turn logits into their gradients, in place."""
     grad = logits.sub_(log_total).exp_()
     if smoothing:
         grad -= smoothing / logits.shape[1]
-    return grad.scatter_add_(1, answers, torch.full_like(answers, smoothing - 1, dtype=grad.dtype))
+    return grad.scatter_add_(1, targets, torch.full_like(targets, smoothing - 1, dtype=grad.dtype))
 
 
 def module_cross_entropy(
-    head: nn.Module, hidden_ND: torch.Tensor, answers_N: torch.Tensor, *, label_smoothing: float = 0.0
+    head: nn.Module, hidden_ND: torch.Tensor, targets_N: torch.Tensor, *, label_smoothing: float = 0.0
 ) -> torch.Tensor:
     """Do the same for a head of any kind, such as one that carries an adapter: with all its logits."""
     if type(head) is nn.Linear and getattr(head, "bias", None) is None:
-        return summed_cross_entropy(hidden_ND, head.weight, answers_N, label_smoothing=label_smoothing)
+        return summed_cross_entropy(hidden_ND, head.weight, targets_N, label_smoothing=label_smoothing)
     logits_NV = head(hidden_ND).float()
-    return nn.functional.cross_entropy(logits_NV, answers_N, reduction="sum", label_smoothing=label_smoothing)
+    return nn.functional.cross_entropy(logits_NV, targets_N, reduction="sum", label_smoothing=label_smoothing)

@@ -138,10 +138,10 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         return optimizer
 
     def _accumulated(self, divided: Sequence[list[Batch]]) -> torch.Tensor:
-        num_answers = sum(batch.num_answers for batches in divided for batch in batches)
+        num_target_tokens = sum(batch.num_target_tokens for batches in divided for batch in batches)
         averaged = torch.zeros((), device=self.args.device)
         for batches in divided:
-            loss = self.forward.training_loss(batches) / num_answers
+            loss = self.forward.training_loss(batches) / num_target_tokens
             self.accelerator.backward(loss)
             averaged += loss.detach()
         self.divergence.note_loss(averaged)

@@ -96,7 +96,7 @@ class Validation:
                     raise Stopped
                 batch = dataset[rows]
                 summed += float(self.forward.plain_loss(batch))
-                count += batch.num_answers
+                count += batch.num_target_tokens
         finally:
             speech.network.train(was_training)
         if not count:

@@ -22,7 +22,7 @@ from eartune.runtimes.runtime import CannotRun
 from eartune.speech_model import SpeechModel
 from eartune.verbs.evaluate import SCORES
 from eartune.verbs.listen import open_in_runtime
-from eartune.verbs.merge import Answers, write_model_origin
+from eartune.verbs.merge import ReferenceLogits, write_model_origin
 from eartune.verbs.open_model import Located, open_located
 from eartune.verbs.places import Place, aside
 from eartune.verbs.sample import hear_long_itself
@@ -85,7 +85,7 @@ class Work:
     """The one that it hears where a clip names none: the one it was tuned for, or its only one."""
     language_code: str | None
     """What other programs are told for it."""
-    answers: Answers
+    reference: ReferenceLogits
     original: Path | None
     judge: Judge | None
     replace: bool
@@ -141,7 +141,7 @@ def _prove(target: Target, artefact: Path, work: Work) -> float | None:
         return None
     is_folder = target.file_name is None
     kind: Literal["folder", "nemo"] = "folder" if is_folder else "nemo"
-    difference = work.answers.prove(BaseModel(str(artefact), kind, artefact, sha256=""))
+    difference = work.reference.prove(BaseModel(str(artefact), kind, artefact, sha256=""))
     if is_folder:
         write_model_origin(artefact, work.located, difference)
     return difference

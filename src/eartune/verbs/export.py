@@ -75,7 +75,7 @@ def export(
         refuse_taken(place, archive, replace=replace)
     if located.checkpoint:
         report.line(f"exporting {located.checkpoint}/ of {located.spec}")
-    speech, answers = open_merged(located)
+    speech, reference = open_merged(located)
     judge = None
     if judged:
         sample, utterances = choose_sample(located, speech, data, count=num_utterances, report=report)
@@ -85,7 +85,7 @@ def export(
     unnamed = Utterance(audio=Path(), text="", duration_s=0.0, language=None)
     language = located.language or speech.language_of(unnamed)
     code = exports.language_code(speech, language) if exports.language_code else language
-    work = Work(located, speech, language, code, answers, archive, judge, replace, card_notes or CardNotes(), report)
+    work = Work(located, speech, language, code, reference, archive, judge, replace, card_notes or CardNotes(), report)
     for target, place in zip(targets, places, strict=True):
         try:
             written.append(write_artefact(target, place, work))

@@ -59,8 +59,8 @@ def merge(
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a located model answers to a fixed batch, in float32, before it is merged and written."""
+class ReferenceLogits:
+    """The logits of a located model for a fixed batch, in float32, before it is merged and written."""
 
     located: Located
     probe: Mapping[str, torch.Tensor]
@@ -85,15 +85,15 @@ class Answers:
         return difference
 
 
-def open_merged(located: Located) -> tuple[SpeechModel, Answers]:
+def open_merged(located: Located) -> tuple[SpeechModel, ReferenceLogits]:
     """Load what was located, with an adapter merged, and what it answered before that."""
     speech = open_located(located)
     probe = speech.probe_inputs()
-    answers = Answers(located, probe, logits(speech.network, probe, dtype=torch.float32))
+    reference = ReferenceLogits(located, probe, logits(speech.network, probe, dtype=torch.float32))
     if located.is_adapter:
         speech.network = _merged(speech, located)
         require_finite(network_weights(speech.network), where=f"{located.folder}", advice=FAILED_ADVICE)
-    return speech, answers
+    return speech, reference
 
 
 def _merged(speech: SpeechModel, located: Located) -> nn.Module:
@@ -107,12 +107,12 @@ def _merged(speech: SpeechModel, located: Located) -> nn.Module:
 def write_folder(located: Located, out: Path, *, replace: bool) -> float:
     """Write a located model as a plain folder, adapters merged; return how far its logits are from the model's.
 
-    Raises InputError, before anything is loaded, where `out` is taken, and EartuneError as `Answers.prove`.
+    Raises InputError, before anything is loaded, where `out` is taken, and EartuneError as `ReferenceLogits.prove`.
     """
     with new_directory(out, replace=replace) as aside:
-        speech, answers = open_merged(located)
+        speech, reference = open_merged(located)
         speech.save(aside)
-        difference = answers.prove(BaseModel(str(aside), "folder", aside, sha256=""))
+        difference = reference.prove(BaseModel(str(aside), "folder", aside, sha256=""))
         write_model_origin(aside, located, difference)
     return difference
 

@@ -13,7 +13,7 @@ from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import parakeet_of
 from eartune.manifest import Utterance
 from eartune.speech_model import IGNORED
-from eartune.training.batching.batches import Batch, SpeechDataset, answers, encoder_inputs
+from eartune.training.batching.batches import Batch, SpeechDataset, encoder_inputs, target_inputs
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Placed, Window
 
@@ -37,7 +37,7 @@ def batch_of(speech: ParakeetModel, folder: Path, texts: Sequence[str], duration
 
 
 def loss_of(speech: ParakeetModel, batch: Batch) -> torch.Tensor:
-    return speech.summed_loss([encoder_inputs(batch, speech, CPU) | answers(batch, CPU)])
+    return speech.summed_loss([encoder_inputs(batch, speech, CPU) | target_inputs(batch, CPU)])
 
 
 def test_a_batch_of_empty_texts_trains_blanks(speech: ParakeetModel, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_batch_of_empty_texts_trains_blanks(speech: ParakeetModel, tmp_path: P
     loss.backward()
     network = parakeet_of(speech.network)
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
-    assert batch.num_answers == 2
+    assert batch.num_target_tokens == 2
     encoded = network.encoder(**encoder_inputs(batch, speech, CPU))
     if hasattr(network, "ctc_head"):
         # no other path than blanks
@@ -61,7 +61,7 @@ def test_beside_other_texts_it_is_one_answer(speech: ParakeetModel, tmp_path: Pa
     both = batch_of(speech, tmp_path, ["", "the oil"])
     alone = [batch_of(speech, tmp_path, [text]) for text in ("", "the oil")]
     num_tokens = int((both.labels != IGNORED).sum())
-    assert both.num_answers == num_tokens + 1
+    assert both.num_target_tokens == num_tokens + 1
     with torch.no_grad():
         expected = sum(float(loss_of(speech, batch)) for batch in alone)
         assert float(loss_of(speech, both)) == pytest.approx(expected, rel=1e-4)

@@ -93,7 +93,7 @@ def test_models_of_published_settings_are_read_trained_and_written(shared_dir: P
     tokens = speech.labeler.tokens(["a  b "])[0]
     read = [7, *tokens] if speech.prompts else tokens
     batch = speech.probe_features() | {"decoder_input_ids": torch.tensor([read, read])}
-    speech.summed_loss([batch | {"answers_per_row": torch.tensor([len(tokens)] * 2)}]).backward()
+    speech.summed_loss([batch | {"target_lengths": torch.tensor([len(tokens)] * 2)}]).backward()
     write_nemo(speech, path, tmp_path / "new.nemo")
     written = read_archive(tmp_path / "new.nemo")
     for member in archive.members.keys() - {"model_weights.ckpt"}:

@@ -21,7 +21,7 @@ from eartune.families.parakeet.vocabulary import added_since, extend, lacking
 from eartune.manifest import Utterance, read_manifest
 from eartune.nemo.archive import read_archive
 from eartune.nemo.tokenizer import MODEL_FILE
-from eartune.training.batching.batches import SpeechDataset, answers, encoder_inputs
+from eartune.training.batching.batches import SpeechDataset, encoder_inputs, target_inputs
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Placed, Window
 from tests.families.parakeet.test_weights import KINDS
@@ -96,7 +96,7 @@ def test_the_loss_of_old_texts_grows_by_no_more_than_new_tokens_take(
     batch = SpeechDataset(utterances, before)[MicroBatch(window, 3.2)]
     assert torch.equal(batch.labels, SpeechDataset(utterances, after)[MicroBatch(window, 3.2)].labels)
     inputs = encoder_inputs(batch, before, CPU)
-    old, new = (float(s.summed_loss([inputs | answers(batch, CPU)])) for s in (before, after))
+    old, new = (float(s.summed_loss([inputs | target_inputs(batch, CPU)])) for s in (before, after))
     network, blank = after.network, after.network.config.vocab_size - 1
     encoded = network.encoder(**inputs)
     frames_B = encoded.attention_mask.sum(dim=1)
@@ -111,14 +111,14 @@ def test_the_loss_of_old_texts_grows_by_no_more_than_new_tokens_take(
         assert new - old == pytest.approx(expected, rel=1e-3)
         assert expected > 0
         return
-    labels_BU = nn.functional.pad(answers(batch, CPU)["decoder_input_ids"], (1, 0), value=blank)
+    labels_BU = nn.functional.pad(target_inputs(batch, CPU)["decoder_input_ids"], (1, 0), value=blank)
     predicted_BUH, states_BTH = network.decoder(labels_BU), network.encoder_projector(encoded.last_hidden_state)
     logits = network.joint(decoder_hidden_states=predicted_BUH[:, None], encoder_hidden_states=states_BTH[:, :, None])[
         ..., : blank + 1
     ]
     most = (-torch.log1p(-logits.softmax(-1)[..., blank - len(NEW) : blank].sum(-1))).max()
     # a path leaves no more nodes than there are frames and tokens
-    bound = float(most) * float((frames_B + answers(batch, CPU)["answers_per_row"]).sum())
+    bound = float(most) * float((frames_B + target_inputs(batch, CPU)["target_lengths"]).sum())
     if kind == "hybrid":
         assert lost_BT is not None
         weight = network.config.aux_ctc_loss_weight

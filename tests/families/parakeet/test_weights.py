@@ -158,7 +158,7 @@ def test_an_rnnt_is_trained_with_its_fast_emit(tmp_path: Path, name: str, kwargs
     fast = from_nemo(read_archive(write_tiny_nemo(tmp_path / "fast.nemo", "rnnt", loss=loss)))
     batch = probe(plain)
     batch |= {"attention_mask": torch.ones(batch["input_features"].shape[:2], dtype=torch.bool)}
-    batch |= {"answers_per_row": torch.full((len(batch["input_features"]),), batch["decoder_input_ids"].shape[1])}
+    batch |= {"target_lengths": torch.full((len(batch["input_features"]),), batch["decoder_input_ids"].shape[1])}
     torch.testing.assert_close(summed_loss(fast, [batch]), 1.5 * summed_loss(plain, [batch]))
 
 

@@ -85,7 +85,7 @@ def test_loss_and_gradients_are_those_of_nemo(ours: ParakeetModel, theirs: Any) 
     if hasattr(network.config, "aux_ctc_loss_weight"):
         network.config.aux_ctc_loss_weight = 0.0
     inputs_BU = torch.cat([torch.tensor(numbers)[:, None], targets_BU], dim=1) if ours.prompts else targets_BU
-    batch = ours.features(waveforms_BS, samples_B) | {"decoder_input_ids": inputs_BU, "answers_per_row": tokens_B}
+    batch = ours.features(waveforms_BS, samples_B) | {"decoder_input_ids": inputs_BU, "target_lengths": tokens_B}
     # dropout off, as in NeMo's evaluation
     found = summed_loss(network.eval(), [batch])
     found.backward()

@@ -11,7 +11,7 @@ import torch
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance, read_manifest
 from eartune.speech_model import IGNORED, SpeechModel
-from eartune.training.batching.batches import Batch, SpeechDataset, answers, in_order, passes
+from eartune.training.batching.batches import Batch, SpeechDataset, in_order, passes, target_inputs
 from eartune.training.batching.loader import StepLoader
 from eartune.training.batching.plan import Limits, MicroBatch, Step
 from eartune.training.batching.windows import Placed, Window
@@ -49,7 +49,7 @@ def test_padding_by_hand(dataset: SpeechDataset, speech: SpeechModel) -> None:
     assert tokens(speech, batch.labels[0]) == ["<|en|>", "-", "-", "Ġone", "<|endoftext|>", "-"]
     assert tokens(speech, batch.labels[1])[3:] == ["Ġtwo", "Ġwords", "<|endoftext|>"]
     assert batch.decoder_input_ids[0, -1] == speech.pad_token_id()
-    assert (batch.num_answers, batch.speech_s, batch.width_s) == (7, 3.0, 4.0)
+    assert (batch.num_target_tokens, batch.speech_s, batch.width_s) == (7, 3.0, 4.0)
 
 
 def test_clips_lie_where_the_plan_put_them(dataset: SpeechDataset, speech: SpeechModel) -> None:
@@ -67,7 +67,7 @@ def test_halves_hold_all_rows(dataset: SpeechDataset) -> None:
     batch = dataset[MicroBatch((row((0, 0.0)), row((1, 0.0)), row((0, 0.0))), 4.0)]
     first, second = batch.halves()
     assert (len(first.labels), len(second.labels)) == (1, 2)
-    assert first.num_answers + second.num_answers == batch.num_answers
+    assert first.num_target_tokens + second.num_target_tokens == batch.num_target_tokens
     assert first.speech_s + second.speech_s == pytest.approx(batch.speech_s)
     assert torch.equal(torch.cat([first.waveforms, second.waveforms]), batch.waveforms)
 
@@ -89,9 +89,9 @@ def test_passes_are_filled_in_order_up_to_a_limit(dataset: SpeechDataset) -> Non
 
 def test_answers_are_what_has_to_be_answered(dataset: SpeechDataset) -> None:
     batch = dataset[MicroBatch((row((0, 0.0)), row((1, 0.0))), 4.0)]
-    found = answers(batch, torch.device("cpu"))
-    assert found["answer_rows"].tolist() == [0, 3, 4, 6, 9, 10, 11]
-    assert torch.equal(batch.labels.flatten()[found["answer_rows"]], found["answers"])
+    found = target_inputs(batch, torch.device("cpu"))
+    assert found["target_positions"].tolist() == [0, 3, 4, 6, 9, 10, 11]
+    assert torch.equal(batch.labels.flatten()[found["target_positions"]], found["targets"])
 
 
 def test_utterances_in_order_see_what_the_longest_of_their_batch_needs() -> None:

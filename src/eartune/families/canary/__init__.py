@@ -6,8 +6,8 @@ weights     .nemo archives <-> networks
 network     what the family's networks need to train as in NeMo
 prompt      a manifest's row -> the prompt
 times       texts with the times of their words
-labels      transcripts as the decoder reads and answers them
-loss        cross-entropy of the answers
+labels      transcripts as decoder inputs and targets
+loss        cross-entropy over the targets
 decode      clips -> texts
 onnx        folders for onnx-asr and sherpa-onnx
 """

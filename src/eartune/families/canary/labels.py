@@ -1,4 +1,4 @@
-"""Transcripts as Canary's decoder reads and answers them: prompt, text, end of text; only the answer carries loss."""
+"""Transcripts as Canary's decoder inputs and targets: prompt, text, end of text; only the target carries loss."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class EncodedTranscripts:
         return self.languages[index]
 
     def labels(self, spoken: Sequence[Spoken], *, timestamps: bool) -> Labels:
-        """Pair what the decoder reads with what it answers; a window holds one clip, and its times are not asked."""
+        """Pair decoder inputs with targets; a window holds one clip, and its times are not asked."""
         assert len(spoken) == 1
         assert not timestamps
         prompt, text = self.prompts[spoken[0].index], self.texts[spoken[0].index]

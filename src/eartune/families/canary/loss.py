@@ -1,6 +1,6 @@
-"""Canary's loss: the decoder's states where something has to be answered, and the head over those only.
+"""Canary's loss: the decoder's states where there is a target, and the head over those only.
 
-B batch, P positions of 80 ms, U tokens, N answers, D model width.
+B batch, P positions of 80 ms, U tokens, N targets, D model width.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ def canary_of(network: Network) -> CanaryForConditionalGeneration:
     return network if isinstance(network, CanaryForConditionalGeneration) else network.get_base_model()
 
 
-def answer_loss(
+def target_loss(
     network: CanaryForConditionalGeneration, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float
 ) -> torch.Tensor:
-    """Sum the cross-entropy over the answers of batches, as described in SpeechModel.summed_loss."""
-    hidden = [_answer_states(network, batch) for batch in batches]
-    answers_N = torch.cat([batch["answers"] for batch in batches])
-    return module_cross_entropy(network.proj_out, torch.cat(hidden), answers_N, label_smoothing=label_smoothing)
+    """Sum the cross-entropy over the targets of batches, as described in SpeechModel.summed_loss."""
+    hidden = [_target_states(network, batch) for batch in batches]
+    targets_N = torch.cat([batch["targets"] for batch in batches])
+    return module_cross_entropy(network.proj_out, torch.cat(hidden), targets_N, label_smoothing=label_smoothing)
 
 
-def _answer_states(network: CanaryForConditionalGeneration, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Return the decoder's last states [N, D] where something has to be answered."""
+def _target_states(network: CanaryForConditionalGeneration, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the decoder's last states [N, D] where there is a target."""
     hidden_BUD = network.model(
         input_features=batch["input_features"],
         attention_mask=batch["attention_mask"],
         decoder_input_ids=batch["decoder_input_ids"],
         use_cache=False,
     ).last_hidden_state
-    chosen_ND: torch.Tensor = hidden_BUD.flatten(0, 1).index_select(0, batch["answer_rows"])
+    chosen_ND: torch.Tensor = hidden_BUD.flatten(0, 1).index_select(0, batch["target_positions"])
     return chosen_ND

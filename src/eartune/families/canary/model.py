@@ -16,7 +16,7 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import raise_findings
 from eartune.families.canary.decode import decode
 from eartune.families.canary.labels import EncodedTranscripts, Labeler
-from eartune.families.canary.loss import answer_loss, canary_of
+from eartune.families.canary.loss import canary_of, target_loss
 from eartune.families.canary.processor import build_processor
 from eartune.families.canary.prompt import Prompts
 from eartune.families.canary.times import without_times
@@ -91,7 +91,7 @@ class CanaryModel(NemoSpeech):
     def summed_loss(
         self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
     ) -> torch.Tensor:
-        return answer_loss(canary_of(self.network), batches, label_smoothing=label_smoothing)
+        return target_loss(canary_of(self.network), batches, label_smoothing=label_smoothing)
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         return [self.labeler.prompt_finding(utterance) for utterance in utterances]

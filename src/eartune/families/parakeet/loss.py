@@ -30,7 +30,7 @@ def summed_loss(network: Network, batches: Sequence[Mapping[str, torch.Tensor]])
 
 
 def _batch_loss(network: Network, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    targets_BU, tokens_B = batch["decoder_input_ids"], batch["answers_per_row"]
+    targets_BU, tokens_B = batch["decoder_input_ids"], batch["target_lengths"]
     prompts_B = None
     if (numbers := getattr(network.config, "prompt_dictionary", None)) is not None:
         # as labels.py puts it before the text

@@ -15,7 +15,7 @@ labels          transcripts -> decoder inputs and targets
 sentences       times of sentences within a clip
 symbols         special tokens and marks of noises in transcripts
 remarks         what is odd about utterances that are trained all the same
-loss            the decoder's states -> the loss of its answers
+loss            the decoder's states -> the loss of its targets
 decode          clips and long recordings -> text
 no_speech       clips in which nobody speaks, and texts that repeat themselves
 greedy          encoder states -> tokens, rows leaving as they end

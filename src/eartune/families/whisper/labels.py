@@ -1,4 +1,4 @@
-"""Transcripts as Whisper's decoder reads and answers them: prompt, text, end of text."""
+"""Transcripts as Whisper's decoder inputs and targets: prompt, text, end of text."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Whisper's loss: the decoder's states where something has to be answered, and the head over those only.
+"""Whisper's loss: the decoder's states where there is a target, and the head over those only.
 
-B batch, P positions, U tokens, X all tokens of a batch, N answers, D model width.
+B batch, P positions, U tokens, X all tokens of a batch, N targets, D model width.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def whisper_of(network: Network) -> WhisperForConditionalGeneration:
     return network if isinstance(network, WhisperForConditionalGeneration) else network.get_base_model()
 
 
-def answer_loss(
+def target_loss(
     network: WhisperForConditionalGeneration, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float
 ) -> torch.Tensor:
-    """Sum the cross-entropy over the answers of batches, as described in SpeechModel.summed_loss.
+    """Sum the cross-entropy over the targets of batches, as described in SpeechModel.summed_loss.
 
     Tokens are embedded and the head is applied for all batches at once: each has a gradient as large as itself.
     """
@@ -31,17 +31,17 @@ def answer_loss(
     embedded = network.model.decoder.embed_tokens(torch.cat([part.flatten() for part in tokens]))
     inputs = embedded.split([part.numel() for part in tokens])
     hidden = [
-        _answer_states(network, batch, inputs_XD.view(*part_BU.shape, -1))
+        _target_states(network, batch, inputs_XD.view(*part_BU.shape, -1))
         for batch, inputs_XD, part_BU in zip(batches, inputs, tokens, strict=True)
     ]
-    answers_N = torch.cat([batch["answers"] for batch in batches])
-    return module_cross_entropy(network.proj_out, torch.cat(hidden), answers_N, label_smoothing=label_smoothing)
+    targets_N = torch.cat([batch["targets"] for batch in batches])
+    return module_cross_entropy(network.proj_out, torch.cat(hidden), targets_N, label_smoothing=label_smoothing)
 
 
-def _answer_states(
+def _target_states(
     network: WhisperForConditionalGeneration, batch: Mapping[str, torch.Tensor], inputs_BUD: torch.Tensor
 ) -> torch.Tensor:
-    """Return the decoder's last states [N, D] where something has to be answered."""
+    """Return the decoder's last states [N, D] where there is a target."""
     states_BPD = batch.get("encoder_states")
     hidden_BUD = network.model(
         input_features=batch.get("input_features"),
@@ -52,5 +52,5 @@ def _answer_states(
         past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
         use_cache=False,
     ).last_hidden_state
-    chosen_ND: torch.Tensor = hidden_BUD.flatten(0, 1).index_select(0, batch["answer_rows"])
+    chosen_ND: torch.Tensor = hidden_BUD.flatten(0, 1).index_select(0, batch["target_positions"])
     return chosen_ND

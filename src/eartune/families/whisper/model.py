@@ -12,7 +12,7 @@ from eartune.families.whisper.companions import complete_for_older_tools
 from eartune.families.whisper.decode import transcribe_clips, transcribe_recording, window_s
 from eartune.families.whisper.features import WINDOW_S, LogMel
 from eartune.families.whisper.labels import EncodedTranscripts, Labeler
-from eartune.families.whisper.loss import answer_loss, whisper_of
+from eartune.families.whisper.loss import target_loss, whisper_of
 from eartune.families.whisper.remarks import remarks, require_words
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.language_tokens import NO_STAND_INS, StandIns
@@ -108,7 +108,7 @@ class WhisperModel:
     def summed_loss(
         self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
     ) -> torch.Tensor:
-        return answer_loss(whisper_of(self.network), batches, label_smoothing=label_smoothing)
+        return target_loss(whisper_of(self.network), batches, label_smoothing=label_smoothing)
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         return self.labeler.decoding_findings(utterances)

@@ -20,7 +20,7 @@ from eartune.training.adaptation.fast_lora import keep_frozen_weights
 from eartune.training.adaptation.listing import count_norms, count_parameters, list_trained
 from eartune.training.adaptation.targets import resolve_targets
 from eartune.training.adaptation.unfreezing import Unfrozen, select_unfrozen, with_modules
-from eartune.training.batching.batches import SpeechDataset, answers, encoder_inputs, in_order
+from eartune.training.batching.batches import SpeechDataset, encoder_inputs, in_order, target_inputs
 from eartune.training.device import Precision, compute_dtype
 
 # how many batches an initialisation that looks at data gets to see
@@ -127,9 +127,9 @@ def _sample_batches(
     device = next(speech.network.parameters()).device
     for rows in in_order(chosen, batch_size=batch_size, width_s=partial(speech.shown_s, window="padded")):
         batch = dataset[rows]
-        yield encoder_inputs(batch, speech, device) | answers(batch, device)
+        yield encoder_inputs(batch, speech, device) | target_inputs(batch, device)
 
 
 def _loss(speech: SpeechModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Average the loss over the answers of a batch."""
-    return speech.summed_loss([batch]) / len(batch["answers"])
+    """Average the loss over the targets of a batch."""
+    return speech.summed_loss([batch]) / len(batch["targets"])

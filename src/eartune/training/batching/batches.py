@@ -1,6 +1,6 @@
 """Utterances as batches of waveforms and labels. Audio is decoded in the loader's workers, features are not computed.
 
-B batch, S samples, U tokens, N answers.
+B batch, S samples, U tokens, N targets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from eartune.training.batching.windows import Clip, Window, alone
 @dataclass(frozen=True)
 class Batch:
     """One forward pass, on the CPU. waveforms [B, S] float32, zeros where there is no speech, and the `samples` [B] up
-    to the end of the last; decoder_input_ids [B, U]; labels [B, U], IGNORED where there is nothing to answer; the
+    to the end of the last; decoder_input_ids [B, U]; labels [B, U], IGNORED where there is no target; the
     encoder sees `width_s` of each row.
 
     Where the encoder's states are kept, `keys` name those of each row; there are no waveforms if all are known."""
@@ -48,8 +48,8 @@ class Batch:
         return len(self.labels) * self.width_s
 
     @property
-    def num_answers(self) -> int:
-        """How many answers the loss is averaged over; a row without any, which answers that nothing is said, is one."""
+    def num_target_tokens(self) -> int:
+        """The number of target tokens the loss is averaged over; a row without any counts as one."""
         return int((self.labels != IGNORED).sum(dim=1).clamp(min=1).sum())
 
     def pin_memory(self) -> Batch:
@@ -193,14 +193,14 @@ def on_device(tensor: torch.Tensor | None, device: torch.device) -> torch.Tensor
     return tensor.to(device, non_blocking=True)
 
 
-def answers(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
+def target_inputs(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
     """Return the decoder's side of SpeechModel.summed_loss, counted on the CPU: nothing waits for a GPU."""
     labels = batch.labels.flatten()
     rows_N = (labels != IGNORED).nonzero().flatten()
     found = {
         "decoder_input_ids": batch.decoder_input_ids,
-        "answer_rows": rows_N,
-        "answers": labels[rows_N],
-        "answers_per_row": (batch.labels != IGNORED).sum(dim=1),
+        "target_positions": rows_N,
+        "targets": labels[rows_N],
+        "target_lengths": (batch.labels != IGNORED).sum(dim=1),
     }
     return {name: tensor.to(device, non_blocking=True) for name, tensor in found.items()}
