@@ -32,8 +32,8 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """An utterance (by its number) and where it lies in a window, in seconds."""
+class PlacedUtterance:
+    """An utterance, by its index, and where it lies in a window, in seconds."""
 
     index: int
     start_s: float
@@ -49,7 +49,7 @@ class Transcripts(Protocol):
     def language(self, index: int) -> str | None:
         """Return the language; only utterances of one language share a window."""
 
-    def labels(self, spoken: Sequence[Spoken], *, timestamps: bool) -> Labels:
+    def labels(self, spoken: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
         """Join the transcripts of one window, with or without their times."""
 
 

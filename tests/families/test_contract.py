@@ -10,10 +10,10 @@ import torch
 from eartune.config.train_config import FAMILIES
 from eartune.families.registry import family
 from eartune.manifest import Utterance, read_manifest
-from eartune.speech_model import IGNORED, DecodeOptions, SpeechModel, Spoken
+from eartune.speech_model import IGNORED, DecodeOptions, PlacedUtterance, SpeechModel
 from eartune.training.batching.batches import Batch, SpeechDataset, encoder_inputs, target_inputs, to_inputs
 from eartune.training.batching.plan import MicroBatch
-from eartune.training.batching.windows import Placed, Window
+from eartune.training.batching.windows import Window
 from eartune.training.forward import Forward
 from tests.tiny import clips_in
 
@@ -49,7 +49,7 @@ def test_good_speech_has_no_findings(speech: SpeechModel, utterances: tuple[Utte
 def test_labels_pair_inputs_with_answers(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
     transcripts = speech.transcripts(utterances)
     for index, utterance in enumerate(utterances):
-        labels = transcripts.labels([Spoken(index, 0.0, utterance.duration_s)], timestamps=False)
+        labels = transcripts.labels([PlacedUtterance(index, 0.0, utterance.duration_s)], timestamps=False)
         assert len(labels.decoder_input_ids) == len(labels.targets)
         assert any(target != IGNORED for target in labels.targets)
         assert transcripts.language(index) == "en"
@@ -73,7 +73,10 @@ def test_a_translation_is_written_in_the_target_language(tiny_model: Path, tiny_
 def batch_of(
     speech: SpeechModel, utterances: tuple[Utterance, ...], rows: list[int], *, width_s: float = 30.0
 ) -> Batch:
-    windows = tuple(Window((Placed(row, 0.0),), utterances[row].duration_s, width_s) for row in rows)
+    windows = tuple(
+        Window((PlacedUtterance(row, 0.0, utterances[row].duration_s),), utterances[row].duration_s, width_s)
+        for row in rows
+    )
     return SpeechDataset(utterances, speech)[MicroBatch(windows, width_s)]
 
 

@@ -9,10 +9,10 @@ import torch
 
 from eartune.families.registry import family, family_of
 from eartune.manifest import read_manifest
-from eartune.speech_model import DecodeOptions, SpeechModel
+from eartune.speech_model import DecodeOptions, PlacedUtterance, SpeechModel
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.plan import MicroBatch
-from eartune.training.batching.windows import Placed, Window
+from eartune.training.batching.windows import Window
 from eartune.training.forward import Forward
 from tests.tiny import clips_in
 from tests.tiny_nemo import MODELS
@@ -29,7 +29,10 @@ def speech(request: pytest.FixtureRequest, tiny_nemo: dict[str, Path]) -> Speech
 
 def loss_and_gradients(speech: SpeechModel, device: str, tiny_speech: Path) -> tuple[float, dict[str, torch.Tensor]]:
     utterances = read_manifest([tiny_speech]).utterances
-    windows = tuple(Window((Placed(row, 0.0),), utterances[row].duration_s, 2.0) for row in range(4))
+    windows = tuple(
+        Window((PlacedUtterance(row, 0.0, utterances[row].duration_s),), utterances[row].duration_s, 2.0)
+        for row in range(4)
+    )
     batch = SpeechDataset(utterances, speech)[MicroBatch(windows, 2.0)]
     speech.network.to(device).eval()
     # cuDNN's LSTM has a backward in training mode only, where there is dropout

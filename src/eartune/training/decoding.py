@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from eartune.errors import raise_findings
 from eartune.manifest import Utterance
 from eartune.reporting import Task
-from eartune.speech_model import DecodeOptions, SpeechModel, Waveform
+from eartune.speech_model import DecodeOptions, PlacedUtterance, SpeechModel, Waveform
 from eartune.training.batching.batches import load_waveform
 from eartune.training.batching.plan import Limits, micro_batches
-from eartune.training.batching.windows import Placed, Window
+from eartune.training.batching.windows import Window
 from eartune.training.compiling import uncompiled
 from eartune.training.device import Precision, autocast, casting_weights_once
 
@@ -86,7 +86,7 @@ def like_lengths(
     for index in sorted(range(len(utterances)), key=lambda index: -utterances[index].duration_s):
         duration_s = utterances[index].duration_s
         need_s = speech.shown_s(duration_s, options.window) + answer_s
-        rows.append(Window((Placed(index, 0.0),), speech_s=duration_s, need_s=need_s))
+        rows.append(Window((PlacedUtterance(index, 0.0, duration_s),), speech_s=duration_s, need_s=need_s))
     limits = Limits(
         seen_s=batch_size * (speech.max_duration_s + answer_s), overhead_s=OVERHEAD_S.get(device.type, MOST_OVERHEAD_S)
     )

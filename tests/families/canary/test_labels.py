@@ -11,7 +11,7 @@ from eartune.families.canary.load import find, load
 from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.prompt import Prompts, slot_defaults
 from eartune.manifest import Utterance
-from eartune.speech_model import IGNORED, DecodeOptions, Spoken
+from eartune.speech_model import IGNORED, DecodeOptions, PlacedUtterance
 from tests.tiny_nemo import train_sentencepiece
 
 
@@ -56,7 +56,7 @@ def test_a_run_that_translates_writes_english() -> None:
 
 
 def test_only_the_answer_carries_loss(speech: CanaryModel) -> None:
-    labels = speech.transcripts([row()]).labels([Spoken(0, 0.0, 2.0)], timestamps=False)
+    labels = speech.transcripts([row()]).labels([PlacedUtterance(0, 0.0, 2.0)], timestamps=False)
     ids = speech.tokenizer.get_vocab()
     prompt = [
         "▁", "<|startofcontext|>", "<|startoftranscript|>", "<|emo:undefined|>", "<|en|>", "<|en|>", "<|pnc|>",
@@ -70,7 +70,7 @@ def test_only_the_answer_carries_loss(speech: CanaryModel) -> None:
 
 def test_an_empty_text_is_answered_by_the_end(speech: CanaryModel) -> None:
     """NeMo's tokenizer writes the mark of a word's beginning before the end, as before any text."""
-    labels = speech.transcripts([row("")]).labels([Spoken(0, 0.0, 2.0)], timestamps=False)
+    labels = speech.transcripts([row("")]).labels([PlacedUtterance(0, 0.0, 2.0)], timestamps=False)
     theirs = sentencepiece.SentencePieceProcessor(model_proto=train_sentencepiece(canary=True))
     assert [target for target in labels.targets if target != IGNORED] == theirs.encode("<|endoftext|>")
     assert theirs.id_to_piece(theirs.encode("<|endoftext|>")) == ["▁", "<|endoftext|>"]

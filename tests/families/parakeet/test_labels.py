@@ -12,7 +12,7 @@ from eartune.families.parakeet.heads import Heads
 from eartune.families.parakeet.load import find, load
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.manifest import Segment, Utterance
-from eartune.speech_model import DecodeOptions, Spoken
+from eartune.speech_model import DecodeOptions, PlacedUtterance
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def row(text: str, duration_s: float = 2.0, **also: Any) -> Utterance:
 
 
 def test_labels_are_the_texts_tokens(speech: ParakeetModel) -> None:
-    labels = speech.transcripts([row("check the oil")]).labels([Spoken(0, 0.0, 2.0)], timestamps=False)
+    labels = speech.transcripts([row("check the oil")]).labels([PlacedUtterance(0, 0.0, 2.0)], timestamps=False)
     assert labels.targets == labels.decoder_input_ids
     assert speech.tokenizer.decode(labels.targets) == "check the oil"
 

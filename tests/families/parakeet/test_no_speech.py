@@ -12,10 +12,10 @@ from eartune.families.parakeet.load import find, load
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import parakeet_of
 from eartune.manifest import Utterance
-from eartune.speech_model import IGNORED
+from eartune.speech_model import IGNORED, PlacedUtterance
 from eartune.training.batching.batches import Batch, SpeechDataset, encoder_inputs, target_inputs
 from eartune.training.batching.plan import MicroBatch
-from eartune.training.batching.windows import Placed, Window
+from eartune.training.batching.windows import Window
 
 CPU = torch.device("cpu")
 
@@ -32,7 +32,7 @@ def batch_of(speech: ParakeetModel, folder: Path, texts: Sequence[str], duration
     audio = folder / "noise.wav"
     soundfile.write(audio, noise.astype(np.float32), 16_000)
     rows = [Utterance(audio, text, duration_s, "en") for text in texts]
-    windows = tuple(Window((Placed(number, 0.0),), duration_s, 1.6) for number in range(len(rows)))
+    windows = tuple(Window((PlacedUtterance(number, 0.0, duration_s),), duration_s, 1.6) for number in range(len(rows)))
     return SpeechDataset(rows, speech)[MicroBatch(windows, 1.6)]
 
 

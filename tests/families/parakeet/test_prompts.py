@@ -14,7 +14,7 @@ from eartune.families.parakeet.load import find, load
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.prompts import Prompts, now_and_then_auto
 from eartune.manifest import Utterance, read_manifest
-from eartune.speech_model import IGNORED, Spoken
+from eartune.speech_model import IGNORED, PlacedUtterance
 from tests.tiny import write_speech
 from tests.tiny_nemo import PROMPTS, write_tiny_nemo
 
@@ -68,7 +68,7 @@ def test_the_prompt_stands_before_the_text_and_the_tag_behind_it(speech: Parakee
     texts = ["check the oil", "check the oil", "", "check the oil <de-DE>"]
     rows = [row(text=text, language=language) for text, language in zip(texts, ("en", "fr", "en", "en"), strict=True)]
     encoded = speech.transcripts(rows)
-    labels = [encoded.labels([Spoken(index, 0.0, 1.0)], timestamps=False) for index in range(4)]
+    labels = [encoded.labels([PlacedUtterance(index, 0.0, 1.0)], timestamps=False) for index in range(4)]
     vocabulary = speech.tokenizer.get_vocab()
     # French has no tag among the tokens
     assert labels[0].decoder_input_ids == [0, *tokens, vocabulary["<en-US>"]]

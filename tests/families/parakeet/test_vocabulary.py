@@ -21,9 +21,10 @@ from eartune.families.parakeet.vocabulary import added_since, extend, lacking
 from eartune.manifest import Utterance, read_manifest
 from eartune.nemo.archive import read_archive
 from eartune.nemo.tokenizer import MODEL_FILE
+from eartune.speech_model import PlacedUtterance
 from eartune.training.batching.batches import SpeechDataset, encoder_inputs, target_inputs
 from eartune.training.batching.plan import MicroBatch
-from eartune.training.batching.windows import Placed, Window
+from eartune.training.batching.windows import Window
 from tests.families.parakeet.test_weights import KINDS
 
 NEW = "жщэ"
@@ -92,7 +93,9 @@ def test_the_loss_of_old_texts_grows_by_no_more_than_new_tokens_take(
     """In each node of a path, each old token's probability falls by the factor 1 - m, if new tokens take m there."""
     utterances = read_manifest([tiny_speech]).utterances[:3]
     before, after = open_tiny(tiny_nemo[kind]), open_tiny(tiny_nemo[kind], NEW)
-    window = tuple(Window((Placed(row, 0.0),), u.duration_s, 3.2) for row, u in enumerate(utterances))
+    window = tuple(
+        Window((PlacedUtterance(row, 0.0, u.duration_s),), u.duration_s, 3.2) for row, u in enumerate(utterances)
+    )
     batch = SpeechDataset(utterances, before)[MicroBatch(window, 3.2)]
     assert torch.equal(batch.labels, SpeechDataset(utterances, after)[MicroBatch(window, 3.2)].labels)
     inputs = encoder_inputs(batch, before, CPU)

@@ -12,7 +12,7 @@ from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.manifest import Segment, Utterance
-from eartune.speech_model import IGNORED, Labels, Spoken
+from eartune.speech_model import IGNORED, Labels, PlacedUtterance
 
 
 def utterance(text: str, *, language: str | None = "en", duration_s: float = 2.0) -> Utterance:
@@ -33,7 +33,7 @@ def labels_of(model: WhisperModel, *spoken: Utterance, timestamps: bool = False)
     """Label utterances that follow each other in one window, half a second apart."""
     placed, end_s = [], 0.0
     for index, row in enumerate(spoken):
-        placed.append(Spoken(index, end_s, end_s + row.duration_s))
+        placed.append(PlacedUtterance(index, end_s, end_s + row.duration_s))
         end_s += row.duration_s + 0.5
     return model.transcripts(spoken).labels(placed, timestamps=timestamps)
 
@@ -177,7 +177,7 @@ def test_sentences_count_two_timestamps_each(multilingual: WhisperModel) -> None
     rows = [timed((0, 1, "Hello"), (1, 2, "you")), timed((0, 1, "Hello"), (1, 2, ""), (2, 3, "there"))]
     texts = multilingual.transcripts(rows)
     assert [texts.num_tokens(index) for index in range(2)] == [6, 6]
-    labels = texts.labels([Spoken(0, 0, 5), Spoken(1, 6, 11)], timestamps=True)
+    labels = texts.labels([PlacedUtterance(0, 0, 5), PlacedUtterance(1, 6, 11)], timestamps=True)
     assert len(labels.decoder_input_ids) == 3 + 6 + 6
 
 
@@ -230,7 +230,7 @@ def test_no_speech_is_answered_in_place_of_the_language(
 def test_no_speech_beside_speech_is_a_pause(multilingual: WhisperModel, timestamps: bool) -> None:
     rows = [utterance("Hello"), utterance(""), utterance("you")]
     texts = multilingual.transcripts(rows)
-    first, pause, last = Spoken(0, 0.0, 2.0), Spoken(1, 2.5, 4.5), Spoken(2, 5.0, 7.0)
+    first, pause, last = PlacedUtterance(0, 0.0, 2.0), PlacedUtterance(1, 2.5, 4.5), PlacedUtterance(2, 5.0, 7.0)
     with_pause = texts.labels([first, pause, last], timestamps=timestamps)
     assert with_pause == texts.labels([first, last], timestamps=timestamps)
 
@@ -273,7 +273,7 @@ def test_a_translation_is_written_as_english(tiny_model: Path) -> None:
     model = load(find(str(tiny_model)), task="translate")
     rows = [utterance("Good morning.", language="ja"), utterance("おはよう", language="ja")]
     assert tokens(model, labels_of(model, rows[0]).targets)[3] == "ĠGood"
-    assert [model.encoder.text_language(row) for row in rows] == ["en", "en"]
+    assert [model.labeler.text_language(row) for row in rows] == ["en", "en"]
     assert model.remarks(rows) == [
         "1 row is not in Latin letters and is trained as a translation into English: for transcripts set "
         "--task transcribe, the first: m.jsonl:1"

@@ -12,7 +12,7 @@ import pytest
 from eartune.families.canary.load import find, load
 from eartune.families.canary.model import CanaryModel
 from eartune.manifest import read_manifest
-from eartune.speech_model import IGNORED, Spoken
+from eartune.speech_model import IGNORED, PlacedUtterance
 from tests.nemo.judge.tuning import archive_of, clips_of
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
@@ -80,7 +80,7 @@ def test_every_combination_of_slots_is_written_as_nemo_writes_it(
         # in training NeMo reads all but the last token, and answers all but the first; of these the prompt is masked
         end = theirs.tokenizer.eos_id
         whole = [*prompt, *answer, end]
-        labels = encoded.labels([Spoken(number, 0.0, 1.0)], timestamps=False)
+        labels = encoded.labels([PlacedUtterance(number, 0.0, 1.0)], timestamps=False)
         assert labels.decoder_input_ids == whole[:-1]
         assert labels.targets == [IGNORED] * (len(prompt) - 1) + whole[len(prompt) :]
     assert len(asked) >= 256

@@ -10,11 +10,14 @@ import torch
 
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance, read_manifest
-from eartune.speech_model import IGNORED, SpeechModel
+from eartune.speech_model import IGNORED, PlacedUtterance, SpeechModel
 from eartune.training.batching.batches import Batch, SpeechDataset, in_order, passes, target_inputs
 from eartune.training.batching.loader import StepLoader
 from eartune.training.batching.plan import Limits, MicroBatch, Step
-from eartune.training.batching.windows import Placed, Window
+from eartune.training.batching.windows import Window
+
+# of the two clips
+DURATIONS_S = (1.0, 2.0)
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +29,15 @@ def speech(tiny_model: Path) -> SpeechModel:
 def dataset(speech: SpeechModel, tmp_path: Path) -> SpeechDataset:
     """Two clips of constant samples: 0.5 for 1 s, 0.25 for 2 s."""
     utterances = []
-    for name, level, seconds, text in (("a", 0.5, 1, "one"), ("b", 0.25, 2, "two words")):
-        soundfile.write(tmp_path / f"{name}.wav", np.full(16_000 * seconds, level), 16_000, subtype="FLOAT")
-        utterances.append(Utterance(tmp_path / f"{name}.wav", text, float(seconds), language="en"))
+    for name, level, seconds, text in zip("ab", (0.5, 0.25), DURATIONS_S, ("one", "two words"), strict=True):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(round(16_000 * seconds), level), 16_000, subtype="FLOAT")
+        utterances.append(Utterance(tmp_path / f"{name}.wav", text, seconds, language="en"))
     return SpeechDataset(utterances, speech)
 
 
 def row(*placed: tuple[int, float], timestamps: bool = False) -> Window:
-    return Window(tuple(Placed(*clip) for clip in placed), 1.0, 4.0, timestamps)
+    found = (PlacedUtterance(index, start_s, start_s + DURATIONS_S[index]) for index, start_s in placed)
+    return Window(tuple(found), 1.0, 4.0, timestamps)
 
 
 def tokens(speech: SpeechModel, ids: torch.Tensor) -> list[str]:

@@ -12,7 +12,7 @@ from eartune.config.resolve import override
 from eartune.families.whisper.load import find, load
 from eartune.speech_model import SpeechModel
 from eartune.training.batching.epochs import Epochs, plan_epochs
-from eartune.training.batching.windows import Clip
+from eartune.training.batching.windows import UnplacedUtterance
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def speech(tiny_model: Path) -> SpeechModel:
 def planned(speech: SpeechModel, count: int, **options: Any) -> Epochs:
     given = {"base_model": "m", "train": "t.jsonl", **options}
     config = resolve_config(overrides=[override(name, value) for name, value in given.items()])
-    clips = [Clip(index, 3.0, 10, "en") for index in range(count)]
+    clips = [UnplacedUtterance(index, 3.0, 10, "en") for index in range(count)]
     return plan_epochs(config, clips, speech, torch.device("cpu"))
 
 

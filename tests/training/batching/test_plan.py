@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eartune.speech_model import PlacedUtterance
 from eartune.training.batching.plan import Limits, MicroBatch, Step, WindowRules, micro_batches, plan_epoch
-from eartune.training.batching.windows import Clip, Placed, Window
+from eartune.training.batching.windows import UnplacedUtterance, Window
 
 RULES = WindowRules(
     kind="padded", window_s=30.0, max_tokens=444, timestamp_step_s=0.02, max_gap_s=0.6, timestamps=0.5, alone=0.0,
@@ -18,12 +19,14 @@ RULES = WindowRules(
 )  # fmt: skip
 
 
-def clips(count: int, *, low: float = 1.0, high: float = 6.0) -> list[Clip]:
+def clips(count: int, *, low: float = 1.0, high: float = 6.0) -> list[UnplacedUtterance]:
     durations = np.random.default_rng(0).uniform(low, high, size=count)
-    return [Clip(index, float(duration), 12, "en") for index, duration in enumerate(durations)]
+    return [UnplacedUtterance(index, float(duration), 12, "en") for index, duration in enumerate(durations)]
 
 
-def plan(speech: list[Clip], num_steps: int, *, by_count: bool = True, epoch: int = 0, **rules: Any) -> list[Step]:
+def plan(
+    speech: list[UnplacedUtterance], num_steps: int, *, by_count: bool = True, epoch: int = 0, **rules: Any
+) -> list[Step]:
     limits = rules.pop("limits", Limits())
     return plan_epoch(
         speech, replace(RULES, **rules), num_steps=num_steps, by_count=by_count, limits=limits, seed=(7, epoch)
@@ -135,7 +138,7 @@ def test_a_share_of_packed_training_is_alone() -> None:
 
 
 def width(seconds: float, *, speech_s: float = 1.0) -> Window:
-    return Window((Placed(0, 0.0),), speech_s, seconds)
+    return Window((PlacedUtterance(0, 0.0, speech_s),), speech_s, seconds)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +185,7 @@ def test_no_division_into_runs_of_widths_is_cheaper(widths: list[float], overhea
 
 @pytest.mark.parametrize(("duration_s", "expected"), [(0.1, 1.6), (1.28, 2.56), (3.3, 4.8), (28.6, 30.0), (30.0, 30.0)])
 def test_widths_come_in_steps(duration_s: float, expected: float) -> None:
-    ((batch,),) = plan([Clip(0, duration_s, 5, "en")], 1, kind="short", jitter_s=0.0)
+    ((batch,),) = plan([UnplacedUtterance(0, duration_s, 5, "en")], 1, kind="short", jitter_s=0.0)
     assert batch.width_s == pytest.approx(expected, abs=0.02)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eartune.training.batching.windows import MAX_FIRST_TIME_S, Clip, Packing, pack
+from eartune.training.batching.windows import MAX_FIRST_TIME_S, Packing, UnplacedUtterance, pack
 
 STEP_S = 0.02
 
@@ -14,8 +14,8 @@ def packing(*, max_tokens: int = 444, max_gap_s: float = 0.0, share: float = 1.0
     return Packing(30.0, max_tokens, STEP_S, max_gap_s, share)
 
 
-def clips(*durations: float, tokens: int = 10, language: str = "en") -> list[Clip]:
-    return [Clip(index, duration, tokens, language) for index, duration in enumerate(durations)]
+def clips(*durations: float, tokens: int = 10, language: str = "en") -> list[UnplacedUtterance]:
+    return [UnplacedUtterance(index, duration, tokens, language) for index, duration in enumerate(durations)]
 
 
 def test_clips_follow_each_other_on_the_grid_of_timestamps() -> None:
@@ -37,7 +37,7 @@ def test_tokens_limit_a_window_as_seconds_do() -> None:
 
 
 def test_languages_do_not_share_a_window() -> None:
-    mixed = [*clips(2.0, 2.0), Clip(2, 2.0, 5, "ru"), Clip(3, 2.0, 5, None)]
+    mixed = [*clips(2.0, 2.0), UnplacedUtterance(2, 2.0, 5, "ru"), UnplacedUtterance(3, 2.0, 5, None)]
     windows = pack(mixed, packing(), np.random.default_rng(0))
     assert sorted([clip.index for clip in window.clips] for window in windows) == [[0, 1], [2], [3]]
 

@@ -17,7 +17,7 @@ from eartune.manifest.remarks import notes_in_brackets
 from eartune.nemo.coverage import Alphabet, unknown_finding
 from eartune.nemo.remarks import no_speech_remarks, remark
 from eartune.nemo.symbols import symbol_problem
-from eartune.speech_model import IGNORED, Labels, Spoken
+from eartune.speech_model import IGNORED, Labels, PlacedUtterance
 
 _SPEAKER = re.compile(r"<\|(?:spkchange|spk\d+)\|>")
 
@@ -37,7 +37,7 @@ class EncodedTranscripts:
     def language(self, index: int) -> str | None:
         return self.languages[index]
 
-    def labels(self, spoken: Sequence[Spoken], *, timestamps: bool) -> Labels:
+    def labels(self, spoken: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
         """Pair decoder inputs with targets; a window holds one clip, and its times are not asked."""
         assert len(spoken) == 1
         assert not timestamps

@@ -18,7 +18,7 @@ from eartune.nemo.remarks import no_speech_remarks, remark
 from eartune.nemo.slots import read_language, read_task, task_named, value_of
 from eartune.nemo.speech import MAX_DURATION_S
 from eartune.nemo.symbols import symbol_problem
-from eartune.speech_model import IGNORED, Labels, Spoken
+from eartune.speech_model import IGNORED, Labels, PlacedUtterance
 
 ADVICE_ON_LACKING = "; extend_vocabulary adds tokens for those of the training texts (--extend-vocabulary)"
 
@@ -38,7 +38,7 @@ class EncodedTranscripts:
     def language(self, index: int) -> str | None:
         return self.languages[index]
 
-    def labels(self, spoken: Sequence[Spoken], *, timestamps: bool) -> Labels:
+    def labels(self, spoken: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
         """Give the tokens of one clip, which a prediction network reads behind a blank; its times are not asked.
 
         A prompt stands before them, and is no answer.

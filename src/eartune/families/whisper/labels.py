@@ -15,7 +15,7 @@ from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.language_tokens import NO_STAND_INS, StandIns, no_token
 from eartune.manifest import Utterance
 from eartune.manifest.translation import translation_of
-from eartune.speech_model import IGNORED, Labels, Spoken
+from eartune.speech_model import IGNORED, Labels, PlacedUtterance
 
 # Whisper writes a space before each word, the first included, except where a script has no spaces.
 NO_LEADING_SPACE = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
@@ -55,7 +55,7 @@ class EncodedTranscripts:
     def language(self, index: int) -> str | None:
         return self.languages[index]
 
-    def labels(self, spoken: Sequence[Spoken], *, timestamps: bool) -> Labels:
+    def labels(self, spoken: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
         """Join what is spoken in one window, all in one language, in the order of time.
 
         The language token carries loss, so that language detection learns too; task and <|notimestamps|> are the
@@ -75,7 +75,7 @@ class EncodedTranscripts:
         given = [*first, *[IGNORED] * (len(prompt) - 1 - len(first))]
         return Labels(decoder_input_ids=[*prompt, *answer[:-1]], targets=[*given, *answer])
 
-    def _timed(self, spoken: Sequence[Spoken]) -> list[int]:
+    def _timed(self, spoken: Sequence[PlacedUtterance]) -> list[int]:
         """Return the sentences of a window, each between its timestamps, which never run backwards."""
         answer: list[int] = []
         last = self.no_timestamps + 1

@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 from eartune.audio import SAMPLE_RATE_HZ, decode
 from eartune.errors import InputError
 from eartune.manifest import Utterance
-from eartune.speech_model import IGNORED, SpeechModel, Spoken, Transcripts, Waveform
+from eartune.speech_model import IGNORED, SpeechModel, Transcripts, Waveform
 from eartune.training.batching.plan import Limits, MicroBatch
-from eartune.training.batching.windows import Clip, Window, alone
+from eartune.training.batching.windows import UnplacedUtterance, Window, alone
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class SpeechDataset(Dataset[Batch]):
         return len(self.utterances)
 
     def __getitem__(self, planned: MicroBatch) -> Batch:
-        labels = [self.transcripts.labels(self._spoken(w), timestamps=w.timestamps) for w in planned.windows]
+        labels = [self.transcripts.labels(w.clips, timestamps=w.timestamps) for w in planned.windows]
         num_tokens = max(len(row.targets) for row in labels)
         inputs_BU = torch.full((len(labels), num_tokens), self.pad_token_id, dtype=torch.long)
         targets_BU = torch.full((len(labels), num_tokens), IGNORED, dtype=torch.long)
@@ -98,11 +98,11 @@ class SpeechDataset(Dataset[Batch]):
             waveforms_BS, samples_B = self._waveforms(planned.windows, round(planned.width_s * SAMPLE_RATE_HZ))
         return Batch(waveforms_BS, samples_B, inputs_BU, targets_BU, planned.width_s, speech_s, planned.keys)
 
-    def clips(self) -> list[Clip]:
+    def clips(self) -> list[UnplacedUtterance]:
         """Describe the utterances for a plan."""
         texts = self.transcripts
         return [
-            Clip(
+            UnplacedUtterance(
                 index,
                 utterance.duration_s,
                 texts.num_tokens(index),
@@ -110,12 +110,6 @@ class SpeechDataset(Dataset[Batch]):
                 is_timed=bool(utterance.segments),
             )
             for index, utterance in enumerate(self.utterances)
-        ]
-
-    def _spoken(self, window: Window) -> list[Spoken]:
-        return [
-            Spoken(clip.index, clip.start_s, clip.start_s + self.utterances[clip.index].duration_s)
-            for clip in window.clips
         ]
 
     def _waveforms(self, windows: Sequence[Window], most_samples: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -149,7 +143,9 @@ def in_order(
     for start in range(0, len(utterances), batch_size):
         rows = utterances[start : start + batch_size]
         seen_s = width_s(max(utterance.duration_s for utterance in rows))
-        clips = [Clip(index, utterance.duration_s, 0, None) for index, utterance in enumerate(rows, start=start)]
+        clips = [
+            UnplacedUtterance(index, utterance.duration_s, 0, None) for index, utterance in enumerate(rows, start=start)
+        ]
         yield MicroBatch(tuple(alone(clip, need_s=seen_s) for clip in clips), seen_s)
 
 

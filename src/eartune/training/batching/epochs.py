@@ -13,7 +13,7 @@ from eartune.config.family import OWN_LENGTH
 from eartune.config.window import WindowSection
 from eartune.speech_model import SpeechModel
 from eartune.training.batching.plan import Limits, Step, WindowRules, plan_epoch
-from eartune.training.batching.windows import Clip
+from eartune.training.batching.windows import UnplacedUtterance
 
 # What a batch costs beside its content, in seconds of window seen meanwhile: measured with
 # whisper-tiny on a CPU; on a GPU from launch counts (thousands of kernels of some microseconds).
@@ -24,7 +24,7 @@ OVERHEAD_S = {"cpu": 4.0, "cuda": 128.0, "mps": 64.0}
 class Epochs:
     """The plans of a run. The same speech is in a step whatever `limits` allow."""
 
-    clips: tuple[Clip, ...]
+    clips: tuple[UnplacedUtterance, ...]
     rules: WindowRules
     num_steps: int
     by_count: bool
@@ -46,7 +46,9 @@ class Epochs:
         return replace(self, limits=replace(self.limits, seen_s=min(self.limits.seen_s, seconds)))
 
 
-def plan_epochs(config: TrainConfig, clips: Sequence[Clip], speech: SpeechModel, device: torch.device) -> Epochs:
+def plan_epochs(
+    config: TrainConfig, clips: Sequence[UnplacedUtterance], speech: SpeechModel, device: torch.device
+) -> Epochs:
     """Work out the steps of an epoch from `batch_seconds`, or from utterances per batch and accumulation."""
     window, optimizer = config.window, config.optimizer
     cached = config.model.cache_encoder is not False

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from eartune.training.batching.windows import Clip, Packing, Window, alone, pack, widened_s
+from eartune.training.batching.windows import Packing, UnplacedUtterance, Window, alone, pack, widened_s
 
 # the share of clips without speech that have a packed window to themselves
 SILENT_ALONE = 0.5
@@ -72,7 +72,13 @@ Step = list[MicroBatch]
 
 
 def plan_epoch(
-    clips: Sequence[Clip], rules: WindowRules, *, num_steps: int, by_count: bool, limits: Limits, seed: tuple[int, int]
+    clips: Sequence[UnplacedUtterance],
+    rules: WindowRules,
+    *,
+    num_steps: int,
+    by_count: bool,
+    limits: Limits,
+    seed: tuple[int, int],
 ) -> list[Step]:
     """Plan an epoch of exactly `num_steps` steps (at most one per clip), each clip once.
 
@@ -88,7 +94,9 @@ def plan_epoch(
     return [micro_batches(_windows(step, rules, number in full, random), limits) for number, step in enumerate(steps)]
 
 
-def _windows(clips: list[Clip], rules: WindowRules, full: bool, random: np.random.Generator) -> list[Window]:
+def _windows(
+    clips: list[UnplacedUtterance], rules: WindowRules, full: bool, random: np.random.Generator
+) -> list[Window]:
     if rules.kind == "padded":
         return [_single(clip, rules.window_s, rules, random) for clip in clips]
     if rules.kind == "short" and not full:
@@ -103,18 +111,18 @@ def _windows(clips: list[Clip], rules: WindowRules, full: bool, random: np.rando
     return single + pack(together, packing, random)
 
 
-def _single(clip: Clip, need_s: float, rules: WindowRules, random: np.random.Generator) -> Window:
+def _single(clip: UnplacedUtterance, need_s: float, rules: WindowRules, random: np.random.Generator) -> Window:
     """Give a clip a window of its own; without times of sentences there is nothing that its timestamps could teach."""
     return alone(clip, need_s=need_s, timestamps=clip.is_timed and bool(random.random() < rules.timestamps))
 
 
-def _need_s(clip: Clip, rules: WindowRules, random: np.random.Generator) -> float:
+def _need_s(clip: UnplacedUtterance, rules: WindowRules, random: np.random.Generator) -> float:
     drawn = np.random.default_rng(clip.index) if rules.steady else random
     seconds = clip.duration_s + rules.margin_s + drawn.uniform(0, rules.jitter_s)
     return widened_s(seconds, step_s=rules.width_step_s, most_s=rules.window_s)
 
 
-def _shares(clips: list[Clip], num_steps: int, weights: list[float]) -> list[list[Clip]]:
+def _shares(clips: list[UnplacedUtterance], num_steps: int, weights: list[float]) -> list[list[UnplacedUtterance]]:
     """Cut the clips into steps of like weight, each with at least one clip."""
     total, done, first = sum(weights), 0.0, 0
     steps = []

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from eartune.speech_model import PlacedUtterance
+
 # windows that are filled at the same time: with more, the last gap is met better
 OPEN_WINDOWS = 64
 
@@ -16,8 +18,8 @@ MAX_FIRST_TIME_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """An utterance as packing sees it; `num_tokens` is the most it takes of a window's tokens, 0 where nobody speaks.
+class UnplacedUtterance:
+    """An utterance to be laid into a window; `num_tokens` is the most it takes of its tokens, 0 where nobody speaks.
 
     `is_timed` tells whether the times of the sentences within it are known.
     """
@@ -30,18 +32,10 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """An utterance in a window, and where it begins."""
-
-    index: int
-    start_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Window:
     """`speech_s` is what its clips have together, `need_s` what the encoder has to see at least."""
 
-    clips: tuple[Placed, ...]
+    clips: tuple[PlacedUtterance, ...]
     speech_s: float
     need_s: float
     timestamps: bool = False
@@ -63,11 +57,11 @@ def widened_s(seconds: float, *, step_s: float, most_s: float) -> float:
     return min(most_s, round(math.ceil(seconds / step_s - 1e-6) * step_s, 6))
 
 
-def alone(clip: Clip, *, need_s: float, timestamps: bool = False) -> Window:
-    return Window((Placed(clip.index, 0.0),), clip.duration_s, need_s, timestamps)
+def alone(clip: UnplacedUtterance, *, need_s: float, timestamps: bool = False) -> Window:
+    return Window((PlacedUtterance(clip.index, 0.0, clip.duration_s),), clip.duration_s, need_s, timestamps)
 
 
-def pack(clips: Iterable[Clip], packing: Packing, random: np.random.Generator) -> list[Window]:
+def pack(clips: Iterable[UnplacedUtterance], packing: Packing, random: np.random.Generator) -> list[Window]:
     """Lay clips behind each other into as few windows as best fit finds, in the order given.
 
     Clips begin on the grid of timestamps, with a random gap before each; none is split, and languages do not mix.
@@ -97,20 +91,21 @@ def pack(clips: Iterable[Clip], packing: Packing, random: np.random.Generator) -
 class _Filling:
     """A window that is being filled."""
 
-    clips: list[Placed] = field(default_factory=list)
+    clips: list[PlacedUtterance] = field(default_factory=list)
     end_s: float = 0.0
     speech_s: float = 0.0
     num_tokens: int = 0
 
-    def takes(self, clip: Clip, gap_s: float, packing: Packing) -> bool:
+    def takes(self, clip: UnplacedUtterance, gap_s: float, packing: Packing) -> bool:
         return (
             self.end_s + gap_s + clip.duration_s <= packing.window_s
             and self.num_tokens + clip.num_tokens <= packing.max_tokens
         )
 
-    def add(self, clip: Clip, gap_s: float, packing: Packing) -> None:
+    def add(self, clip: UnplacedUtterance, gap_s: float, packing: Packing) -> None:
         start_s = self.end_s + gap_s
-        self.clips.append(Placed(clip.index, round(start_s, 6)))
+        begins_s = round(start_s, 6)
+        self.clips.append(PlacedUtterance(clip.index, begins_s, begins_s + clip.duration_s))
         self.speech_s += clip.duration_s
         self.num_tokens += clip.num_tokens
         self.end_s = math.ceil((start_s + clip.duration_s) / packing.step_s - 1e-6) * packing.step_s
