@@ -1,4 +1,4 @@
-"""Where a base model comes from: a hub id, a local Hugging Face folder, an OpenAI .pt file or a .nemo file.
+"""Base models and where they come from: a hub id, a local Hugging Face folder, an OpenAI .pt file or a .nemo file.
 
 Finding it is the same for all families; reading it is the family's part.
 """

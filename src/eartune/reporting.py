@@ -1,4 +1,4 @@
-"""What a long piece of work tells while it runs: lines and progress, on a terminal, in a log, or nowhere.
+"""Progress reports of long work: lines and progress bars, on a terminal, in a log, or nowhere.
 
 Everything goes to the standard error stream, so that results on standard output can be piped.
 """

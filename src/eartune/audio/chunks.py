@@ -1,4 +1,4 @@
-"""Where the samples of WAV, RF64, W64, AIFF, CAF, AU and NIST files lie, and how many there are, whatever is promised.
+"""Sample positions and counts in WAV, RF64, W64, AIFF, CAF, AU and NIST files, whatever their headers promise.
 
 Sources of the layouts: RFC 2361 and EBU Tech 3306 (RF64), Sony's W64, Apple's AIFF-C and CAF, NeXT's .snd, NIST SPHERE.
 """

@@ -1,4 +1,4 @@
-"""What a file says about its length, and what is wrong with that: one look at the header of an ordinary file."""
+"""Durations from headers, and the faults that a look at one shows: ordinary files only."""
 
 from __future__ import annotations
 

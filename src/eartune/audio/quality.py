@@ -1,4 +1,4 @@
-"""How loud samples are, and what is certainly wrong with them: scale, numbers, channels that cancel."""
+"""Loudness of samples, and certain faults: scale, values that are not numbers, channels that cancel."""
 
 from __future__ import annotations
 

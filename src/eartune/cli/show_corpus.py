@@ -1,4 +1,4 @@
-"""What `eartune prepare` made, on a terminal."""
+"""Terminal output of `eartune prepare`."""
 
 from __future__ import annotations
 

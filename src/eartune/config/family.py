@@ -1,4 +1,4 @@
-"""What a family decides of the configuration, and which options say nothing to it."""
+"""Configuration rules of a family, and options that do not apply to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an option is: a typed field of a section, its docstring as help text, its other names and short flags."""
+"""Options: typed fields of a section with their docstrings as help text, aliases and short flags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an exported model still says what the model says.
+"""Checks that an exported model still gives the text of the model.
 
 parity      clips: error rates of both, and between the two
 long_clip   a long recording: times, loops, and what was left out

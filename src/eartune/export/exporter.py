@@ -1,4 +1,4 @@
-"""What a family offers to export to, and what a user asks for."""
+"""Export formats of a family, and the formats that a user asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an exported artefact, in its own runtime, hears what the model hears: clips, and one long recording."""
+"""Acceptance of an exported artefact: its transcripts beside those of the model, for clips and long form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an exported artefact is run, for its model card: what is written here is run by the tests.
+"""Code snippets for model cards that run an exported artefact; tests run each of them.
 
 {file} is the artefact within its folder, {language} the language.
 """

@@ -1,4 +1,4 @@
-"""Whether two transcripts say the same, whatever their case, punctuation and spaces."""
+"""Comparison of two transcripts regardless of case, punctuation and spaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the recording lies that a row names."""
+"""Search for the recording that a row names."""
 
 from __future__ import annotations
 

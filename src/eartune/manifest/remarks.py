@@ -1,4 +1,4 @@
-"""What is odd about rows that are used all the same: a sentence for each kind, with a count and the first place."""
+"""Remarks on odd rows that are used all the same: a sentence for each kind, with a count and the first place."""
 
 from __future__ import annotations
 

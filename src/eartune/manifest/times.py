@@ -1,4 +1,4 @@
-"""Which stretch of its recording a row means: start, end, offset and duration, under any name and in any unit."""
+"""The stretch of a recording that a row names: start, end, offset and duration, under any name and in any unit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a manifest holds."""
+"""Records of a manifest: utterances and their segments."""
 
 from __future__ import annotations
 

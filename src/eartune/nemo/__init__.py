@@ -1,1 +1,1 @@
-"""What the families of NVIDIA's NeMo share: its archives, the FastConformer encoder, features and tokenizers."""
+"""Shared parts of the families of NVIDIA's NeMo: archives, the FastConformer encoder, features and tokenizers."""

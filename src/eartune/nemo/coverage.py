@@ -1,4 +1,4 @@
-"""How a tokenizer fits the texts that a model is to learn: measured before training, refused where it does not."""
+"""Tokenizer coverage of the training texts: measured before training, refused where it is too low."""
 
 from __future__ import annotations
 

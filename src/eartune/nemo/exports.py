@@ -1,4 +1,4 @@
-"""What the families of NeMo's models are exported to."""
+"""Export formats of the families of NeMo's models."""
 
 from __future__ import annotations
 

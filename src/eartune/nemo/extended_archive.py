@@ -1,4 +1,4 @@
-"""What of a .nemo file changes with tokens for more characters: its tokenizer's files, and its configuration.
+"""Members of a .nemo file that change with tokens for more characters: tokenizer files and configuration.
 
 Of the configuration only numbers and lists of tokens are written anew; every other character stays.
 """

@@ -1,4 +1,4 @@
-"""What stands beside the graphs of NeMo's models for onnx-asr and sherpa-onnx, and how graphs are compared with torch.
+"""Files beside the graphs of NeMo's models for onnx-asr and sherpa-onnx, and the comparison of graphs with torch.
 
 onnx-asr reads config.json and vocab.txt, sherpa-onnx tokens.txt and the metadata of the encoder's graph.
 B batch, M mel bins, T frames.

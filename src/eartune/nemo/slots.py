@@ -1,4 +1,4 @@
-"""What a row asks of a model of NeMo, as people spell it: languages, switches, emotion and task.
+"""Prompt slots of a row for models of NeMo, in the spellings people use: languages, switches, emotion and task.
 
 NeMo: collections/common/prompts/canary2.py.
 """

@@ -1,4 +1,4 @@
-"""What Canary and Parakeet have in common as speech models: FastConformer's features, windows and files."""
+"""Shared base of the Canary and Parakeet models: FastConformer's features, windows and files."""
 
 from __future__ import annotations
 

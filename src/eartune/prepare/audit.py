@@ -1,4 +1,4 @@
-"""What a corpus holds, and what looks wrong in it."""
+"""Audit of a corpus: its contents, and what looks wrong."""
 
 from __future__ import annotations
 

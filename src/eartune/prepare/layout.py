@@ -1,4 +1,4 @@
-"""What the names of a corpus' folders say: the split at whatever level it lies, and the speaker."""
+"""Splits and speakers from the names of a corpus' folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scan of a folder does not use, by name and number: nothing of a corpus goes missing unseen."""
+"""Files that a scan of a folder does not use, by name and number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program heard in a clip, token by token, and a long recording made of such clips."""
+"""Segments from the tokens of a clip, and long recordings decoded as such clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which program runs a file or folder, by what is in it; programs are imported only when they are asked for."""
+"""The runtime of a file or folder, chosen by its contents; programs are imported only when they are needed."""
 
 from __future__ import annotations
 

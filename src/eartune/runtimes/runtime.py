@@ -1,4 +1,4 @@
-"""What is asked of a program that runs an exported model, whichever it is.
+"""The protocol of a runtime: a program that runs an exported model.
 
 S samples of 16 kHz mono.
 """

@@ -1,4 +1,4 @@
-"""How a worker's process answers: in lines of JSON, one when it is ready and one for each request.
+"""The request loop of a worker's process: lines of JSON, one when it is ready and one for each request.
 
 A request is a line of JSON and the samples of a recording as float32 (`samples` of them).
 """

@@ -1,4 +1,4 @@
-"""How sure an error rate is: bootstrap over utterances, for one model and for two on the same utterances.
+"""Confidence intervals of error rates: bootstrap over utterances, for one model and for two on the same utterances.
 
 Source: Bisani and Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation".
 """

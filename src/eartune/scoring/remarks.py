@@ -1,4 +1,4 @@
-"""What error rates do not show of a corpus: marks that normalisers drop, clips without words, mixed units."""
+"""Remarks on references and hypotheses that error rates hide: dropped marks, clips without words, mixed units."""
 
 from __future__ import annotations
 

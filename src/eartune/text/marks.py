@@ -1,4 +1,4 @@
-"""What the normalisers drop unseen: special symbols of tokenizers, and text in brackets."""
+"""Marks that normalisers drop: special symbols of tokenizers, and text in brackets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is one word: text between spaces, or one character of a script that is written without spaces between words."""
+"""Word units: text between spaces, or one character of a script that is written without spaces between words."""
 
 from __future__ import annotations
 

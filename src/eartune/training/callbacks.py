@@ -1,4 +1,4 @@
-"""What happens beside training: metrics files, progress, and interruption."""
+"""Trainer callbacks: metrics files, progress, and interruption."""
 
 from __future__ import annotations
 

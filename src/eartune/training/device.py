@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which arithmetic."""
+"""Device and precision of a computation."""
 
 from __future__ import annotations
 

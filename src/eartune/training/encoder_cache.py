@@ -1,4 +1,4 @@
-"""What a frozen encoder says about each clip, kept after it was computed once.
+"""Cached outputs of a frozen encoder, each computed once.
 
 A state is found by the content of its clip, the encoder's weights and the width of its window, so that nothing stale is
 ever read. P positions of 20 ms, D model width.

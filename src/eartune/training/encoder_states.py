@@ -1,4 +1,4 @@
-"""Where the states of a frozen encoder are kept: in memory, or in files. P positions of 20 ms, D model width."""
+"""Stores for the states of a frozen encoder: memory, or files. P positions of 20 ms, D model width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much fits into memory: measured before a run, and what to do when a pass did not fit after all."""
+"""Memory limits of a batch: measured before a run, and reduced when a pass did not fit."""
 
 from __future__ import annotations
 

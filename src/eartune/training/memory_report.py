@@ -1,4 +1,4 @@
-"""What memory a run takes while it lasts: lines to read, and figures beside the loss."""
+"""Memory reports during a run: lines to read, and figures beside the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who hears the speech: a model in eartune, or an exported artefact in its own runtime."""
+"""Transcription by a model in eartune, or by an exported artefact in its own runtime."""
 
 from __future__ import annotations
 

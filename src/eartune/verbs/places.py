@@ -1,4 +1,4 @@
-"""Where exports go, and how they get there whole."""
+"""Export paths, and the staging that puts whole exports there."""
 
 from __future__ import annotations
 

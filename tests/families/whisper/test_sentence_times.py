@@ -39,7 +39,7 @@ def trained(model: WhisperModel, rows: Sequence[Utterance], rules: WindowRules) 
     dataset = SpeechDataset(rows, model)
     found = []
     for window in windows(dataset, rules):
-        labels = dataset.transcripts.labels(dataset._spoken(window), timestamps=window.timestamps)
+        labels = dataset.transcripts.labels(window.clips, timestamps=window.timestamps)
         found.append(model.tokenizer.decode(labels.decoder_input_ids, decode_with_timestamps=True))
     return found
 

@@ -1,4 +1,4 @@
-"""What a Canary is exported to."""
+"""Export formats of Canary."""
 
 from __future__ import annotations
 

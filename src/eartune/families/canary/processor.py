@@ -1,4 +1,4 @@
-"""What transformers needs beside a Canary's weights to run it: special tokens, and prompts as a chat template."""
+"""The transformers processor of a Canary: special tokens, and prompts as a chat template."""
 
 from __future__ import annotations
 

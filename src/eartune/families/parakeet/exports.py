@@ -1,4 +1,4 @@
-"""What a Parakeet is exported to."""
+"""Export formats of Parakeet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Parakeet's heads can align: how many tokens CTC, RNN-T and TDT fit into a clip's encoder frames.
+"""Alignment limits of a Parakeet's heads: how many tokens CTC, RNN-T and TDT fit into a clip's encoder frames.
 
 T frames of 80 ms, U tokens.
 """

@@ -1,4 +1,4 @@
-"""What transformers needs beside a Parakeet's weights to run it: a processor that knows the blank and the decoder."""
+"""The transformers processor of a Parakeet, which knows the blank and the decoder type."""
 
 from __future__ import annotations
 

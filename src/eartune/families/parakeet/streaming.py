@@ -1,4 +1,4 @@
-"""Models that stream: how far the encoder sees ahead, and an encoder's run with all that it is told.
+"""Models that stream: the lookahead of the encoder, and its run with lookahead and prompts.
 
 NeMo: collections/asr/modules/conformer_encoder.py. B clips, T encoder positions of 80 ms, D hidden size.
 """

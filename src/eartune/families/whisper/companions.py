@@ -1,4 +1,4 @@
-"""What readers of transformers 4's files look for beside a Whisper's weights, and transformers 5 does not write."""
+"""Tokenizer files that readers of transformers 4's folders look for, and transformers 5 does not write."""
 
 from __future__ import annotations
 

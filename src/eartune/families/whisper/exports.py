@@ -1,4 +1,4 @@
-"""What a Whisper is exported to."""
+"""Export formats of Whisper."""
 
 from __future__ import annotations
 

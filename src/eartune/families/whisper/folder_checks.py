@@ -1,4 +1,4 @@
-"""Whether the files of a Whisper's folder belong together: tokenizer, weights, generation and feature settings."""
+"""Consistency checks of a Whisper's folder: tokenizer, weights, generation and feature settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is odd about utterances that a Whisper is trained on all the same, in one sentence of each kind."""
+"""Remarks on odd utterances that a Whisper is trained on all the same, one sentence for each kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What programs outside transformers take for granted of a Whisper network, and not every network has.
+"""Assumptions that programs outside transformers make about a Whisper network.
 
 They know OpenAI's tokens by number and its layers by their sizes; what differs would be heard as other words.
 """

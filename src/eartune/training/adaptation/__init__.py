@@ -1,4 +1,4 @@
-"""What of a network is trained, and how it is kept.
+"""Selection of the trained parameters of a network, and their files.
 
 targets         names of modules, checked against the network
 adapters        LoRA and its relatives: attach, initialise

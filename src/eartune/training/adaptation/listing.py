@@ -1,4 +1,4 @@
-"""What is trained, for the eye: weights counted by block, and the first modules and parameters by name."""
+"""Listing of trained parameters: counts by block, and the first modules and parameters by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a network is trained: adapters put into it, parts of it, both, or all, with or without the encoder."""
+"""Selection of the trained parameters: adapters, parts of the network, both, or all, with or without the encoder."""
 
 from __future__ import annotations
 
