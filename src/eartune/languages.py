@@ -249,8 +249,10 @@ def prompt_name(language: str | None, known: Collection[str]) -> str:
     if language is None:
         return AUTO
     bare = language.split("-")[0]
-    regional = (name for name in known if name.startswith(f"{bare}-"))
-    return next((name for name in (language, bare) if name in known), next(regional, AUTO))
+    for name in (language, bare):
+        if name in known:
+            return name
+    return next((name for name in known if name.startswith(f"{bare}-")), AUTO)
 
 
 def unknown_language(name: str) -> str:

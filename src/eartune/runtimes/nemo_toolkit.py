@@ -11,13 +11,7 @@ import torch
 from eartune.errors import InputError
 from eartune.languages import LANGUAGE_TAG, prompt_name
 from eartune.manifest import Segment
-from eartune.runtimes.runtime import (
-    NEMO_WINDOW_S,
-    LongTranscript,
-    Opened,
-    Task,
-    opening,
-)
+from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, Opened, Task, opening
 from eartune.runtimes.torch_threads import torch_threads
 from eartune.speech_model import Waveform
 

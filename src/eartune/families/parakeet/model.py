@@ -106,8 +106,9 @@ class ParakeetModel(NemoSpeech):
         found = super().describe_texts(utterances)
         if self.prompts is None:
             return found
-        told = Counter(filter(None, (self.prompts.told(self.labeler.prompt_of(each)) for each in utterances)))
-        rows = ", ".join(f"{name} {count}" for name, count in told.most_common())
+        told = Counter(self.labeler.prompt_of(utterance) for utterance in utterances)
+        named = ((self.prompts.told(number), count) for number, count in told.most_common())
+        rows = ", ".join(f"{name} {count}" for name, count in named if name is not None)
         return f"{found}; rows by the language that the model is told: {rows}"
 
     def language_of(self, utterance: Utterance) -> str | None:

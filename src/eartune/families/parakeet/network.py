@@ -24,43 +24,29 @@ from eartune.speech_model import Network
 WITH_TOKENS = ("decoder.embedding", "joint.head", "ctc_head", "aux_ctc_head")
 
 
-class ParakeetForRNNTWithCTC(ParakeetForRNNT):  # type: ignore[misc]  # transformers describes no types
-    """An RNN-T whose encoder also feeds a CTC head; forward is that of the RNN-T."""
+class _WithCTC:
+    """An auxiliary CTC head on the encoder of a transducer; forward stays that of the transducer."""
 
     def __init__(self, config: Any) -> None:
-        super().__init__(config)
+        super().__init__(config)  # type: ignore[call-arg]  # the transducer's class comes next
         self.aux_ctc_head = _ctc_head(config)
-        self.post_init()
+        self.post_init()  # type: ignore[attr-defined]
 
     def ctc_logits(self, states_BTD: torch.Tensor) -> torch.Tensor:
         """Return the CTC head's logits [B, T, V + 1] of the encoder's states; the blank is the last."""
         return self.aux_ctc_head(states_BTD)  # type: ignore[no-any-return]
 
 
-class ParakeetForTDTWithCTC(ParakeetForTDT):  # type: ignore[misc]
-    """A TDT whose encoder also feeds a CTC head; forward is that of the TDT."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.aux_ctc_head = _ctc_head(config)
-        self.post_init()
-
-    def ctc_logits(self, states_BTD: torch.Tensor) -> torch.Tensor:
-        """Return the CTC head's logits [B, T, V + 1] of the encoder's states; the blank is the last."""
-        return self.aux_ctc_head(states_BTD)  # type: ignore[no-any-return]
+class ParakeetForRNNTWithCTC(_WithCTC, ParakeetForRNNT):  # type: ignore[misc]  # transformers describes no types
+    """An RNN-T whose encoder also feeds a CTC head."""
 
 
-class NemotronAsrStreamingForRNNTWithCTC(NemotronAsrStreamingForRNNT):  # type: ignore[misc]
-    """An RNN-T that streams, whose encoder also feeds a CTC head; forward is that of the RNN-T."""
+class ParakeetForTDTWithCTC(_WithCTC, ParakeetForTDT):  # type: ignore[misc]
+    """A TDT whose encoder also feeds a CTC head."""
 
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.aux_ctc_head = _ctc_head(config)
-        self.post_init()
 
-    def ctc_logits(self, states_BTD: torch.Tensor) -> torch.Tensor:
-        """Return the CTC head's logits [B, T, V + 1] of the encoder's states; the blank is the last."""
-        return self.aux_ctc_head(states_BTD)  # type: ignore[no-any-return]
+class NemotronAsrStreamingForRNNTWithCTC(_WithCTC, NemotronAsrStreamingForRNNT):  # type: ignore[misc]
+    """An RNN-T that streams, whose encoder also feeds a CTC head."""
 
 
 PARAKEETS = (ParakeetForCTC, ParakeetForRNNT, NemotronAsrStreamingForRNNT, Nemotron3_5AsrForRNNT)
