@@ -57,7 +57,7 @@ def _foreign_remarks(rows: Sequence[Utterance], prompts: Prompts) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Labeler:
+class LabelEncoder:
     """Encodes transcripts for one model."""
 
     tokenizer: PreTrainedTokenizerBase

@@ -15,7 +15,7 @@ from transformers import (
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import raise_findings
 from eartune.families.canary.decode import decode
-from eartune.families.canary.labels import EncodedTranscripts, Labeler
+from eartune.families.canary.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.canary.loss import canary_of, target_loss
 from eartune.families.canary.processor import build_processor
 from eartune.families.canary.prompt import Prompts
@@ -66,7 +66,7 @@ class CanaryModel(NemoSpeech):
         self.max_window_tokens = network.config.decoder_config.max_position_embeddings
         symbols = frozenset(token for token in tokenizer.get_vocab() if token.startswith("<|") and token.endswith("|>"))
         prompts = Prompts(getattr(network.config, "prompt_defaults", {}), task, language, symbols)
-        self.labeler = Labeler(tokenizer, prompts, self.max_window_tokens, MAX_DURATION_S)
+        self.labeler = LabelEncoder(tokenizer, prompts, self.max_window_tokens, MAX_DURATION_S)
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
         return self.labeler.findings(utterances)

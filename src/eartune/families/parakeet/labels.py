@@ -66,7 +66,7 @@ def translation_problem(utterance: Utterance) -> str | None:
 
 
 @dataclass(frozen=True)
-class Labeler:
+class LabelEncoder:
     """Encodes transcripts for one model; `num_frames` tells how many frames of 80 ms its encoder makes of a clip."""
 
     tokenizer: PreTrainedTokenizerBase

@@ -19,7 +19,7 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer
 from eartune.families.parakeet.heads import heads_of
-from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, Labeler, translation_problem
+from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder, translation_problem
 from eartune.families.parakeet.loss import summed_loss
 from eartune.families.parakeet.network import parakeet_of
 from eartune.families.parakeet.processor import build_processor
@@ -85,7 +85,7 @@ class ParakeetModel(NemoSpeech):
         self.prompts: Prompts | None = prompts_of(network, tokenizer.get_vocab())
         # what a model with prompts writes beside the words
         self._tags = tag_tokens(tokenizer.get_vocab()) if self.prompts else frozenset()
-        self.labeler = Labeler(tokenizer, self.num_frames, language, heads_of(network), self.prompts)
+        self.labeler = LabelEncoder(tokenizer, self.num_frames, language, heads_of(network), self.prompts)
 
     def num_frames(self, duration_s: float) -> int:
         """Return how many frames of 80 ms the encoder makes of a clip."""

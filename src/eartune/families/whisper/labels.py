@@ -97,7 +97,7 @@ class EncodedTranscripts:
 
 
 @dataclass(frozen=True)
-class Labeler:
+class LabelEncoder:
     """Encodes transcripts for one model; `languages` is empty for an English-only model."""
 
     tokenizer: WhisperTokenizer

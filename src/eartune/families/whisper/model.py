@@ -11,7 +11,7 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 from eartune.families.whisper.companions import complete_for_older_tools
 from eartune.families.whisper.decode import transcribe_clips, transcribe_recording, window_s
 from eartune.families.whisper.features import WINDOW_S, LogMel
-from eartune.families.whisper.labels import EncodedTranscripts, Labeler
+from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.whisper.loss import target_loss, whisper_of
 from eartune.families.whisper.remarks import remarks, require_words
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
@@ -57,7 +57,7 @@ class WhisperModel:
         languages = network.generation_config.lang_to_id if multilingual else {}
         # the longest prompt has three tokens and <|notimestamps|>
         self.max_window_tokens = network.config.max_target_positions - 4
-        self.labeler = Labeler(
+        self.labeler = LabelEncoder(
             tokenizer,
             languages=frozenset(token.strip("<|>") for token in languages),
             task=task,

@@ -6,13 +6,13 @@ import unicodedata
 from collections.abc import Sequence
 
 from eartune.errors import InputError
-from eartune.families.whisper.labels import Labeler
+from eartune.families.whisper.labels import LabelEncoder
 from eartune.families.whisper.symbols import mark_in
 from eartune.manifest import Utterance
 from eartune.manifest.remarks import times_asked_for
 
 
-def remarks(labeler: Labeler, utterances: Sequence[Utterance]) -> list[str]:
+def remarks(labeler: LabelEncoder, utterances: Sequence[Utterance]) -> list[str]:
     """Say what is odd, with counts and the first source of each."""
     silent = [utterance for utterance in utterances if not utterance.text.strip()]
     marked = [utterance for utterance in utterances if mark_in(utterance.text)]
@@ -43,7 +43,7 @@ def require_words(utterances: Sequence[Utterance]) -> None:
         )
 
 
-def _stand_ins(labeler: Labeler, utterances: Sequence[Utterance]) -> list[str]:
+def _stand_ins(labeler: LabelEncoder, utterances: Sequence[Utterance]) -> list[str]:
     by_language: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         language = labeler.language_of(utterance)
