@@ -15,9 +15,9 @@ from eartune.audio import decode
 from eartune.errors import EartuneError
 from eartune.export.gate import Gate, Said, Sample, check
 from eartune.families.registry import exports_of
+from eartune.model import DecodeOptions, Waveform
 from eartune.nemo.architecture import known_config
 from eartune.runtimes.registry import open_runtime
-from eartune.speech_model import DecodeOptions, Waveform
 from eartune.verbs.open_model import locate, open_located
 from tests.lively_nemo import lively_model, varied_clips
 from tests.tiny import clips_in
@@ -26,9 +26,9 @@ from tests.tiny import clips_in
 class Case:
     """A model with its .nemo file, clips, and what the model says of them."""
 
-    def __init__(self, speech: Any, archive: Path, clips: Sequence[Waveform]) -> None:
-        self.speech, self.archive = speech, archive
-        words = self.speech.transcribe_batch(clips, clips_in(*["en"] * 3), DecodeOptions(max_length=224))
+    def __init__(self, model: Any, archive: Path, clips: Sequence[Waveform]) -> None:
+        self.model, self.archive = model, archive
+        words = self.model.transcribe_batch(clips, clips_in(*["en"] * 3), DecodeOptions(max_length=224))
         assert all(words)
         self.sample = Sample(tuple(clips), tuple(words), ("en",) * 3, ("en",) * 3, {})
         self.said = Said(tuple(words), (), None)
@@ -47,16 +47,16 @@ class Case:
         clips = [decode(path) for path in sorted((folder / "audio" / name).glob("*.wav"))[:3]]
         return cls(open_located(located), folder / f"{name}.nemo", clips)
 
-    def write(self, form: str, folder: Path, speech: Any = None) -> Path:
-        exporter = exports_of(self.speech.family).formats[form]
+    def write(self, form: str, folder: Path, model: Any = None) -> Path:
+        exporter = exports_of(self.model.family).formats[form]
         folder.mkdir()
         artefact = folder / (exporter.file_name or "")
-        exporter.write(speech or self.speech, artefact, "float32", self.archive)
+        exporter.write(model or self.model, artefact, "float32", self.archive)
         return artefact
 
     def judge(self, artefact: Path) -> Gate:
         def opener(path: Path) -> Any:
-            return open_runtime(path, family=self.speech.family, read_nemo_config=known_config)
+            return open_runtime(path, family=self.model.family, read_nemo_config=known_config)
 
         return check(artefact, opener, sample=self.sample, said=self.said, quantization="float32")
 
@@ -68,18 +68,18 @@ class Case:
 
     def changed(self, name: str) -> Any:
         """Return the model with a transposed matrix, or with the answers of its head shifted by one token."""
-        speech = copy.copy(self.speech)
-        speech.network = copy.deepcopy(self.speech.network)
+        model = copy.copy(self.model)
+        model.network = copy.deepcopy(self.model.network)
         with torch.no_grad():
             if name == "transposed":
-                layers = [m for m in speech.network.modules() if isinstance(m, nn.Linear) and m.weight.std() > 0]
+                layers = [m for m in model.network.modules() if isinstance(m, nn.Linear) and m.weight.std() > 0]
                 square = [m.weight for m in layers if m.weight.shape[0] == m.weight.shape[1]]
                 for weight in square:
                     weight.copy_(weight.clone().T)
             else:
-                for tensor in _head(speech.network).parameters():
+                for tensor in _head(model.network).parameters():
                     tensor.copy_(tensor.clone().roll(1, 0))
-        return speech
+        return model
 
 
 def _head(network: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from eartune.families.registry import family
-from eartune.speech_model import Waveform
+from eartune.model import Waveform
 from tests.tiny_nemo import CHANNELS, HIDDEN, write_tiny_nemo
 
 # how strongly a head speaks, and how much a transducer says nothing
@@ -35,16 +35,16 @@ def lively_model(
     settings = {"preprocessor__features": num_mels, "encoder__feat_in": num_mels, **changes}
     path = write_tiny_nemo(folder / f"{kind}.nemo", kind, weights=weights, **settings)
     door = family("canary" if kind == "canary" else "parakeet")
-    speech: Any = door.load(door.find(str(path)), language="en")
-    enliven(speech, BLANK_BIAS.get(kind, 0.0))
-    return speech
+    model: Any = door.load(door.find(str(path)), language="en")
+    enliven(model, BLANK_BIAS.get(kind, 0.0))
+    return model
 
 
 @torch.no_grad()
-def enliven(speech: Any, blank_bias: float) -> None:
+def enliven(model: Any, blank_bias: float) -> None:
     """Have a model read how the encoder's states of a clip differ from those of others, and speak loudly of it."""
-    network, generator = speech.network, torch.Generator().manual_seed(2)
-    encoded = speech.encode(speech.features_of(varied_clips()))
+    network, generator = model.network, torch.Generator().manual_seed(2)
+    encoded = model.encode(model.features_of(varied_clips()))
     states_ND = encoded.flatten(0, 1)
     mean_D = states_ND.mean(dim=0)
     values, vectors = torch.linalg.eigh(torch.cov(states_ND.T))
@@ -72,14 +72,14 @@ def enliven(speech: Any, blank_bias: float) -> None:
     if blank is not None:
         head.bias[blank] += blank_bias
     # what programs write in ways of their own: the unknown token, symbols, and marks that are no letters
-    for piece, token in speech.tokenizer.get_vocab().items():
+    for piece, token in model.tokenizer.get_vocab().items():
         if not piece.strip("▁").isalpha():
             head.bias[token] = NEVER
         elif piece.startswith("▁") and blank is not None:
             head.bias[token] += WORD_BIAS
     if blank is None:
-        head.bias[len(speech.tokenizer.get_vocab()) :] = NEVER
-        head.bias[speech.labeler.end] = 0.0
+        head.bias[len(model.tokenizer.get_vocab()) :] = NEVER
+        head.bias[model.labeler.end] = 0.0
 
 
 def varied_clips(count: int = 4) -> list[Waveform]:

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from transformers import ParakeetCTCConfig, ParakeetForCTC, ParakeetForRNNT, ParakeetRNNTConfig
 
-from eartune.speech_model import Blocks
+from eartune.model import Blocks
 
 ENCODER = {
     "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers.audio_utils import mel_filter_bank
 
-from eartune.speech_model import Waveform
+from eartune.model import Waveform
 
 LENGTH, SHIFT, FFT, PREEMPHASIS = 400, 160, 512, 0.97
 

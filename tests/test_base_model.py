@@ -124,10 +124,10 @@ def test_a_folder_with_pickled_weights_and_an_old_generation_config_loads(tiny_m
     """As old fine-tuned models are on the hub: pytorch_model.bin, forced_decoder_ids, no language table."""
     import torch  # noqa: PLC0415
 
-    speech = load(find(str(tiny_model)))
-    speech.save(tmp_path / "old")
+    model = load(find(str(tiny_model)))
+    model.save(tmp_path / "old")
     (tmp_path / "old" / "model.safetensors").unlink()
-    torch.save(speech.network.state_dict(), tmp_path / "old" / "pytorch_model.bin")
+    torch.save(model.network.state_dict(), tmp_path / "old" / "pytorch_model.bin")
     (tmp_path / "old" / "generation_config.json").write_text(
         json.dumps({"max_length": 448, "forced_decoder_ids": [[1, 50259], [2, 50359]], "eos_token_id": 50257})
     )

@@ -17,7 +17,7 @@ LAYERS = [
     {"training", "prepare", "export"},
     {"runtimes"},
     {"long_form"},
-    {"speech_model"},
+    {"model"},
     {"run_dir", "base_model", "speech_checks"},
     {"config", "manifest", "scoring"},
     {"declared_weights"},

@@ -13,7 +13,7 @@ from eartune.config.resolve import override
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.openai import generation_config
 from eartune.manifest import read_manifest, write_manifest
-from eartune.speech_model import DecodeOptions
+from eartune.model import DecodeOptions
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.merge import merge
 from eartune.verbs.train import train
@@ -41,9 +41,9 @@ def test_texts_equal_those_of_transformers(whisper_tiny: Path, shared_dir: Path)
         features = extractor(decode(path), sampling_rate=16_000, return_tensors="pt").input_features
         tokens = network.generate(features, language=language, task="transcribe")
         expected.append(tokenizer.batch_decode(tokens, skip_special_tokens=True)[0].strip())
-    speech = load(find(str(whisper_tiny)))
+    model = load(find(str(whisper_tiny)))
     options = DecodeOptions(max_length=448)
-    found = speech.transcribe_batch(
+    found = model.transcribe_batch(
         [decode(path) for path, _ in clips], clips_in(*[language for _, language in clips]), options
     )
     assert found == expected

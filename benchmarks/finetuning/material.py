@@ -58,16 +58,16 @@ def choose_clips(
 
 
 def write_in_plan_order(
-    kind: str, model: Path, utterances: Sequence[Utterance], folder: Path, *, batch_size: int
+    kind: str, base_model: Path, utterances: Sequence[Utterance], folder: Path, *, batch_size: int
 ) -> dict[str, Path]:
     """Write a manifest for eartune, and one for NeMo whose every `batch_size` rows are a step of eartune's."""
     folder.mkdir()
     given = write_manifest(folder / "train.jsonl", utterances)
-    config = training_config(kind, model, given, folder / "unused", batch_size=batch_size)
+    config = training_config(kind, base_model, given, folder / "unused", batch_size=batch_size)
     door = family(config.family)
-    speech = door.load(door.find(str(model)))
+    model = door.load(door.find(str(base_model)))
     read = read_manifest([given]).utterances
-    epochs = plan_epochs(config, SpeechDataset(read, speech).clips(), speech, torch.device("cpu"))
+    epochs = plan_epochs(config, SpeechDataset(read, model).clips(), model, torch.device("cpu"))
     steps = [[clip.index for batch in step for w in batch.windows for clip in w.clips] for step in epochs.plan(0)]
     assert all(len(step) == batch_size for step in steps)
     ordered = write_manifest(folder / "train-in-order.jsonl", [read[index] for step in steps for index in step])

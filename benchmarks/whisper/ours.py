@@ -16,8 +16,8 @@ from eartune.config import resolve_config
 from eartune.config.resolve import override
 from eartune.families.registry import family
 from eartune.manifest import read_manifest
+from eartune.model import DecodeOptions, WindowKind
 from eartune.reporting import Silent
-from eartune.speech_model import DecodeOptions, WindowKind
 from eartune.training.decoding import decode_utterances
 from eartune.training.device import best_device
 from eartune.training.trainer import SpeechTrainer
@@ -63,9 +63,9 @@ def train(name: str, setting: Setting, benchmark: Benchmark) -> None:
 
 def evaluate(name: str, setting: Setting, benchmark: Benchmark) -> None:
     door = family("whisper")
-    speech = door.load(door.find(str(setting.model)), language=setting.language)
-    speech.network.to(best_device())
-    weights = hash_of_weights(speech.network)
+    model = door.load(door.find(str(setting.model)), language=setting.language)
+    model.network.to(best_device())
+    weights = hash_of_weights(model.network)
     utterances = read_manifest([setting.test]).utterances
     window: WindowKind = "short" if name in ("short", "frozen_cached", "lora") else "padded"
     options = DecodeOptions(max_length=setting.max_tokens, window=window)
@@ -75,7 +75,7 @@ def evaluate(name: str, setting: Setting, benchmark: Benchmark) -> None:
         clock = Clock()
         with Silent().task("decoding", len(asked)) as task, torch.no_grad():
             texts = decode_utterances(
-                speech, asked, batch_size=16, options=options, precision=setting.precision, task=task
+                model, asked, batch_size=16, options=options, precision=setting.precision, task=task
             )
         times = clock.read()
         benchmark.done(**times, clips=len(asked), audio_seconds=sum(u.duration_s for u in asked), texts=texts)

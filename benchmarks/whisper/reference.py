@@ -104,7 +104,7 @@ class PaddedSpeech:
 
 
 def trainer(
-    name: str, setting: Setting, processor: WhisperProcessor, speech: Any, *, callbacks: list[TrainerCallback]
+    name: str, setting: Setting, processor: WhisperProcessor, model: Any, *, callbacks: list[TrainerCallback]
 ) -> Seq2SeqTrainer:
     network = WhisperForConditionalGeneration.from_pretrained(setting.model, dtype=torch.float32)
     network.generation_config.language = setting.language
@@ -115,12 +115,12 @@ def trainer(
         lora = LoraConfig(r=32, lora_alpha=64, target_modules=["q_proj", "v_proj"], lora_dropout=0.05, bias="none")
         network = get_peft_model(network, lora)
     if name != "guide":
-        speech.set_format("torch")
+        model.set_format("torch")
     return Seq2SeqTrainer(
         model=network,
         args=arguments(name, setting),
-        train_dataset=speech["train"],
-        eval_dataset=speech["test"],
+        train_dataset=model["train"],
+        eval_dataset=model["test"],
         data_collator=PaddedSpeech(processor, start_token_id),
         processing_class=processor.feature_extractor,
         callbacks=callbacks,

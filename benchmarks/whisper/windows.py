@@ -22,7 +22,7 @@ from eartune.config import resolve_config
 from eartune.config.resolve import override
 from eartune.files import write_json_atomic
 from eartune.manifest import Utterance, read_manifest
-from eartune.speech_model import SpeechModel, Waveform
+from eartune.model import SpeechModel, Waveform
 from eartune.training.batching.batches import load_waveform
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.open_model import locate, open_located
@@ -97,15 +97,15 @@ def run(asked: argparse.Namespace, window: str, seed: int) -> dict[str, Any]:
     return measure(str(trained.path), asked, facts)
 
 
-def measure(model: str, asked: argparse.Namespace, facts: dict[str, Any]) -> dict[str, Any]:
+def measure(base_model: str, asked: argparse.Namespace, facts: dict[str, Any]) -> dict[str, Any]:
     test = asked.data / "test.jsonl"
     scored = evaluate(
-        model, data=[test], out=asked.out / "scores", against_base=False, language=asked.language, skip_bad=True
+        base_model, data=[test], out=asked.out / "scores", against_base=False, language=asked.language, skip_bad=True
     )
     words = scored.tuned.scores.words
     utterances = read_manifest([test], default_language=asked.language, skip_bad=True).utterances
-    speech = open_located(locate(model, language=asked.language))
-    times = times_of(speech, recordings(utterances), asked.language)
+    model = open_located(locate(base_model, language=asked.language))
+    times = times_of(model, recordings(utterances), asked.language)
     return {**facts, "wer": words.rate, "words": words.to_json(), "times": asdict(times)}
 
 
@@ -126,12 +126,12 @@ def recordings(utterances: Sequence[Utterance]) -> Iterator[Recording]:
         end_s = spans[-1][1] + GAP_S
 
 
-def times_of(speech: SpeechModel, made: Iterator[Recording], language: str) -> Times:
+def times_of(model: SpeechModel, made: Iterator[Recording], language: str) -> Times:
     distances: list[float] = []
     num_segments = num_clips = 0
     spoken = Utterance(audio=Path("joined.wav"), text="", duration_s=LONGEST_S, language=language)
     for recording in made:
-        segments = speech.transcribe_long(recording.waveform, spoken)
+        segments = model.transcribe_long(recording.waveform, spoken)
         edges = [edge for segment in segments for edge in (segment.start_s, segment.end_s)]
         distances += join_distances(recording.spans, edges)
         num_segments, num_clips = num_segments + len(segments), num_clips + len(recording.spans)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from eartune.audio import SAMPLE_RATE_HZ
-from eartune.speech_model import Waveform
+from eartune.model import Waveform
 
 # long recordings are cut into clips of at most this length
 CLIP_S = 30.0

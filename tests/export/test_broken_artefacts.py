@@ -18,9 +18,9 @@ from eartune.families.registry import exports_of
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.manifest import Segment, Utterance
+from eartune.model import DecodeOptions
 from eartune.runtimes.registry import open_runtime
 from eartune.runtimes.runtime import LongTranscript, Opened
-from eartune.speech_model import DecodeOptions
 from tests.tiny import clips_in
 
 pytestmark = pytest.mark.runtimes
@@ -31,9 +31,9 @@ FORMATS = {"ggml": "f16", "ctranslate2": "float32", "openai": "float32", "onnx":
 
 @pytest.fixture(scope="module")
 def model(real_tiny_en: Path) -> WhisperModel:
-    speech = load(find(str(real_tiny_en)))
-    speech.network.eval()
-    return speech
+    model = load(find(str(real_tiny_en)))
+    model.network.eval()
+    return model
 
 
 @pytest.fixture(scope="module")

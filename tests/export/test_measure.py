@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from eartune.export.measure import measured
+from eartune.model import Waveform
 from eartune.runtimes.runtime import Opened
-from eartune.speech_model import Waveform
 
 HELD_BYTES = 200_000_000
 HOLD = f"import sys; held = b'x' * {HELD_BYTES}; print(len(held), flush=True); sys.stdin.read()"

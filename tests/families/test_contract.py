@@ -10,7 +10,7 @@ import torch
 from eartune.config.train_config import FAMILIES
 from eartune.families.registry import family
 from eartune.manifest import Utterance, read_manifest
-from eartune.speech_model import IGNORED, DecodeOptions, PlacedUtterance, SpeechModel
+from eartune.model import IGNORED, DecodeOptions, PlacedUtterance, SpeechModel
 from eartune.training.batching.batches import Batch, SpeechDataset, encoder_inputs, target_inputs, to_inputs
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
@@ -28,7 +28,7 @@ ATTENDING = ("whisper", "canary")
 
 
 @pytest.fixture(params=[(name, kind) for name in FAMILIES for kind in KINDS[name]], ids=lambda pair: "-".join(pair))
-def speech(request: pytest.FixtureRequest) -> SpeechModel:
+def model(request: pytest.FixtureRequest) -> SpeechModel:
     name, kind = request.param
     door = family(name)
     path = request.getfixturevalue("tiny_model") if kind == "whisper" else request.getfixturevalue("tiny_nemo")[kind]
@@ -40,14 +40,14 @@ def utterances(tiny_speech: Path) -> tuple[Utterance, ...]:
     return read_manifest([tiny_speech]).utterances
 
 
-def test_good_speech_has_no_findings(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
-    assert speech.findings(utterances) == [None] * len(utterances)
-    too_long = Utterance(audio=Path("x.wav"), text="x", duration_s=speech.max_duration_s + 1, language="en")
-    assert speech.findings([too_long])[0]
+def test_good_speech_has_no_findings(model: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
+    assert model.findings(utterances) == [None] * len(utterances)
+    too_long = Utterance(audio=Path("x.wav"), text="x", duration_s=model.max_duration_s + 1, language="en")
+    assert model.findings([too_long])[0]
 
 
-def test_labels_pair_inputs_with_answers(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
-    transcripts = speech.transcripts(utterances)
+def test_labels_pair_inputs_with_answers(model: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
+    transcripts = model.transcripts(utterances)
     for index, utterance in enumerate(utterances):
         labels = transcripts.labels([PlacedUtterance(index, 0.0, utterance.duration_s)], timestamps=False)
         assert len(labels.decoder_input_ids) == len(labels.targets)
@@ -55,9 +55,9 @@ def test_labels_pair_inputs_with_answers(speech: SpeechModel, utterances: tuple[
         assert transcripts.language(index) == "en"
 
 
-def test_a_transcript_is_written_in_the_language_spoken(speech: SpeechModel) -> None:
+def test_a_transcript_is_written_in_the_language_spoken(model: SpeechModel) -> None:
     spoken = Utterance(audio=Path("x.wav"), text="x", duration_s=1.0, language="de")
-    assert speech.text_language(spoken) == speech.language_of(spoken) == "de"
+    assert model.text_language(spoken) == model.language_of(spoken) == "de"
 
 
 def test_a_translation_is_written_in_the_target_language(tiny_model: Path, tiny_nemo: dict[str, Path]) -> None:
@@ -70,103 +70,101 @@ def test_a_translation_is_written_in_the_target_language(tiny_model: Path, tiny_
     assert translating.text_language(into_french) == "fr"
 
 
-def batch_of(
-    speech: SpeechModel, utterances: tuple[Utterance, ...], rows: list[int], *, width_s: float = 30.0
-) -> Batch:
+def batch_of(model: SpeechModel, utterances: tuple[Utterance, ...], rows: list[int], *, width_s: float = 30.0) -> Batch:
     windows = tuple(
         Window((PlacedUtterance(row, 0.0, utterances[row].duration_s),), utterances[row].duration_s, width_s)
         for row in rows
     )
-    return SpeechDataset(utterances, speech)[MicroBatch(windows, width_s)]
+    return SpeechDataset(utterances, model)[MicroBatch(windows, width_s)]
 
 
-def loss_of(speech: SpeechModel, batch: Batch) -> torch.Tensor:
+def loss_of(model: SpeechModel, batch: Batch) -> torch.Tensor:
     cpu = torch.device("cpu")
-    return speech.summed_loss([encoder_inputs(batch, speech, cpu) | target_inputs(batch, cpu)])
+    return model.summed_loss([encoder_inputs(batch, model, cpu) | target_inputs(batch, cpu)])
 
 
 @pytest.mark.parametrize("width_s", [30.0, 3.2])
-def test_a_batch_trains(speech: SpeechModel, utterances: tuple[Utterance, ...], width_s: float) -> None:
-    loss = loss_of(speech, batch_of(speech, utterances, [0, 1, 2], width_s=width_s))
+def test_a_batch_trains(model: SpeechModel, utterances: tuple[Utterance, ...], width_s: float) -> None:
+    loss = loss_of(model, batch_of(model, utterances, [0, 1, 2], width_s=width_s))
     loss.backward()
     assert torch.isfinite(loss)
-    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in speech.network.parameters())
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.network.parameters())
 
 
-def test_padding_of_a_batch_does_not_change_the_loss(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
+def test_padding_of_a_batch_does_not_change_the_loss(model: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
     """The loss of two clips together is that of each alone."""
     with torch.no_grad():
-        first, second, both = (float(loss_of(speech, batch_of(speech, utterances, r))) for r in ([0], [5], [0, 5]))
+        first, second, both = (float(loss_of(model, batch_of(model, utterances, r))) for r in ([0], [5], [0, 5]))
     assert both == pytest.approx(first + second, rel=1e-4)
 
 
-def test_the_loss_is_that_of_the_whole_networks_logits(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
-    if speech.family not in ATTENDING:
+def test_the_loss_is_that_of_the_whole_networks_logits(model: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
+    if model.family not in ATTENDING:
         pytest.skip("its loss is not that of single tokens: see tests/families/parakeet")
-    batch = batch_of(speech, utterances, [0, 3])
-    inputs = to_inputs(batch, speech, torch.device("cpu"))
+    batch = batch_of(model, utterances, [0, 3])
+    inputs = to_inputs(batch, model, torch.device("cpu"))
     labels = inputs.pop("labels")
     with torch.no_grad():
-        logits = speech.network(**inputs).logits.flatten(0, 1)
+        logits = model.network(**inputs).logits.flatten(0, 1)
         expected = torch.nn.functional.cross_entropy(logits, labels.flatten(), reduction="sum")
-        torch.testing.assert_close(loss_of(speech, batch), expected, atol=0, rtol=1e-5)
+        torch.testing.assert_close(loss_of(model, batch), expected, atol=0, rtol=1e-5)
 
 
 def test_batches_together_have_the_loss_and_gradients_of_each(
-    speech: SpeechModel, utterances: tuple[Utterance, ...]
+    model: SpeechModel, utterances: tuple[Utterance, ...]
 ) -> None:
-    batches = [batch_of(speech, utterances, rows, width_s=w) for rows, w in (([0, 1], 30.0), ([2, 3, 4], 3.2))]
-    sum((loss_of(speech, batch) for batch in batches), torch.zeros(())).backward()
-    expected = {name: p.grad.clone() for name, p in speech.network.named_parameters() if p.grad is not None}
+    batches = [batch_of(model, utterances, rows, width_s=w) for rows, w in (([0, 1], 30.0), ([2, 3, 4], 3.2))]
+    sum((loss_of(model, batch) for batch in batches), torch.zeros(())).backward()
+    expected = {name: p.grad.clone() for name, p in model.network.named_parameters() if p.grad is not None}
     with torch.no_grad():
-        apart = sum(float(loss_of(speech, batch)) for batch in batches)
-    speech.network.zero_grad()
-    together = Forward(speech, torch.device("cpu"), "fp32").training_loss(batches)
+        apart = sum(float(loss_of(model, batch)) for batch in batches)
+    model.network.zero_grad()
+    together = Forward(model, torch.device("cpu"), "fp32").training_loss(batches)
     together.backward()
     assert float(together) == pytest.approx(apart, rel=1e-5)
-    found = {name: p.grad for name, p in speech.network.named_parameters() if p.grad is not None}
+    found = {name: p.grad for name, p in model.network.named_parameters() if p.grad is not None}
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-3)
 
 
-def test_states_of_the_encoder_stand_for_features(speech: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
-    if speech.family != "whisper":
+def test_states_of_the_encoder_stand_for_features(model: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
+    if model.family != "whisper":
         pytest.skip("only Whisper's states are kept")
-    batch = batch_of(speech, utterances, [0, 3], width_s=3.2)
+    batch = batch_of(model, utterances, [0, 3], width_s=3.2)
     with torch.no_grad():
-        states = speech.encode(encoder_inputs(batch, speech, torch.device("cpu")))
-        found = speech.summed_loss([{"encoder_states": states, **target_inputs(batch, torch.device("cpu"))}])
-        torch.testing.assert_close(found, loss_of(speech, batch), atol=0, rtol=1e-6)
+        states = model.encode(encoder_inputs(batch, model, torch.device("cpu")))
+        found = model.summed_loss([{"encoder_states": states, **target_inputs(batch, torch.device("cpu"))}])
+        torch.testing.assert_close(found, loss_of(model, batch), atol=0, rtol=1e-6)
 
 
-def test_decoding_gives_one_text_per_clip(speech: SpeechModel) -> None:
+def test_decoding_gives_one_text_per_clip(model: SpeechModel) -> None:
     clips = [np.zeros(16_000, dtype=np.float32), 0.1 * np.ones(8_000, dtype=np.float32)]
-    texts = speech.transcribe_batch(clips, clips_in("en", None), DecodeOptions(max_length=8))
+    texts = model.transcribe_batch(clips, clips_in("en", None), DecodeOptions(max_length=8))
     assert [type(text) for text in texts] == [str, str]
 
 
-def test_blocks_name_what_is_there(speech: SpeechModel) -> None:
-    names = [name for name, _ in speech.network.named_modules()]
-    blocks = speech.blocks
+def test_blocks_name_what_is_there(model: SpeechModel) -> None:
+    names = [name for name, _ in model.network.named_modules()]
+    blocks = model.blocks
     assert {blocks.encoder, *blocks.head} <= set(names)
     assert blocks.decoder is None or blocks.decoder in names
     # layers are numbered from the input to the output
     for layers in filter(None, (blocks.encoder_layers, blocks.decoder_layers)):
-        stack = [name for name, _ in speech.network.get_submodule(layers).named_children()]
+        stack = [name for name, _ in model.network.get_submodule(layers).named_children()]
         assert stack == [str(number) for number in range(len(stack))]
         assert stack
-    for target in speech.blocks.default_targets:
+    for target in model.blocks.default_targets:
         assert any(f".{name}".endswith(f".{target}") for name in names)
-    assert set(speech.blocks.forbidden_targets) <= set(names)
+    assert set(model.blocks.forbidden_targets) <= set(names)
 
 
-def test_a_saved_model_answers_the_same(speech: SpeechModel, tmp_path: Path) -> None:
-    speech.network.eval()
+def test_a_saved_model_answers_the_same(model: SpeechModel, tmp_path: Path) -> None:
+    model.network.eval()
     with torch.no_grad():
-        expected = speech.network(**speech.probe_inputs()).logits
-    speech.save(tmp_path)
-    door = family(speech.family)
+        expected = model.network(**model.probe_inputs()).logits
+    model.save(tmp_path)
+    door = family(model.family)
     again = door.load(door.find(str(tmp_path)), language="en")
     again.network.eval()
     with torch.no_grad():
@@ -174,6 +172,6 @@ def test_a_saved_model_answers_the_same(speech: SpeechModel, tmp_path: Path) -> 
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     clip = [0.1 * np.ones(16_000, dtype=np.float32)]
     options = DecodeOptions(max_length=8)
-    assert again.transcribe_batch(clip, clips_in("en"), options) == speech.transcribe_batch(
+    assert again.transcribe_batch(clip, clips_in("en"), options) == model.transcribe_batch(
         clip, clips_in("en"), options
     )

@@ -17,11 +17,11 @@ from eartune.families.whisper.ggml import write_ggml
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai_export import write_openai
+from eartune.model import Waveform
 from eartune.runtimes.faster_whisper import FasterWhisper
 from eartune.runtimes.openai_whisper import OpenAIWhisper
 from eartune.runtimes.runtime import Runtime, ShowsLogits
 from eartune.runtimes.whisper_cpp import WhisperCpp
-from eartune.speech_model import Waveform
 
 pytest.importorskip("faster_whisper")
 
@@ -38,8 +38,8 @@ class Case:
     """A model, as eartune has it and as transformers loads it, and a clip."""
 
     def __init__(self, model: Path, folder: Path, clip: Waveform) -> None:
-        self.speech: WhisperModel = load(find(str(model)))
-        self.speech.save(folder)
+        self.model: WhisperModel = load(find(str(model)))
+        self.model.save(folder)
         self.network = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
         self.clip = clip
 
@@ -75,7 +75,7 @@ EXPORTS: dict[str, tuple[Callable[..., Showing], Callable[[WhisperModel, Path], 
 @pytest.mark.parametrize("export", EXPORTS)
 def test_logits_of_an_english_only_model_are_those_of_transformers(export: str, english: Case, tmp_path: Path) -> None:
     opener, write, most = EXPORTS[export]
-    write(english.speech, tmp_path / "exported.pt")
+    write(english.model, tmp_path / "exported.pt")
     # <|startoftranscript|><|notimestamps|>
     expected = english.theirs([50257, 50362])
     with opener(tmp_path / "exported.pt") as runtime:
@@ -93,7 +93,7 @@ def test_logits_of_an_english_only_model_are_those_of_transformers(export: str, 
 )
 def test_logits_follow_language_and_task(export: str, multilingual: Case, tmp_path: Path) -> None:
     opener, write, most = EXPORTS[export]
-    write(multilingual.speech, tmp_path / "exported.pt")
+    write(multilingual.model, tmp_path / "exported.pt")
     prompts = {("ru", "translate"): (RUSSIAN, TRANSLATE), (None, "transcribe"): (ENGLISH, TRANSCRIBE)}
     for (language, task), (language_id, task_id) in prompts.items():
         expected = multilingual.theirs([START, language_id, task_id, 50363])
@@ -102,7 +102,7 @@ def test_logits_follow_language_and_task(export: str, multilingual: Case, tmp_pa
 
 
 def test_eartunes_own_are_those_of_transformers(english: Case) -> None:
-    assert np.abs(first_logits(english.speech, english.clip, None) - english.theirs([50257, 50362])).max() < 2e-3
+    assert np.abs(first_logits(english.model, english.clip, None) - english.theirs([50257, 50362])).max() < 2e-3
 
 
 @pytest.mark.real_speech
@@ -117,6 +117,6 @@ def test_eartunes_own_follow_language_and_task(multilingual: Case, shared_dir: P
 @pytest.mark.parametrize("export", ["faster-whisper float32", "openai-whisper float32"])
 def test_an_english_only_model_does_not_translate(export: str, english: Case, tmp_path: Path) -> None:
     opener, write, _ = EXPORTS[export]
-    write(english.speech, tmp_path / "exported.pt")
+    write(english.model, tmp_path / "exported.pt")
     with pytest.raises(InputError, match="task 'translate': the model is English-only; leave it at transcribe"):
         opener(tmp_path / "exported.pt", task="translate")

@@ -19,10 +19,10 @@ from eartune.families.parakeet.greedy import decode_ctc, decode_transducer
 from eartune.families.parakeet.onnx import write_onnx as write_parakeet
 from eartune.families.parakeet.segments import text_of
 from eartune.families.registry import family
+from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.onnx_asr import OnnxAsr
 from eartune.runtimes.runtime import HearsLong, Runtime
 from eartune.runtimes.sherpa_onnx import SherpaOnnx
-from eartune.speech_model import DecodeOptions, Waveform
 from tests.broken_onnx import cut_short, leave_out_token, set_config, set_metadata, shift_tokens, transpose_weights
 from tests.lively_nemo import lively_model, varied_clips
 from tests.sherpa_features import sherpa_features
@@ -36,9 +36,9 @@ KINDS = ("ctc", "rnnt", "tdt", "canary")
 MOST_TOKENS = {"rnnt": 10, "tdt": 5}
 
 
-def write(speech: Any, folder: Path, quantization: Any = "float32") -> Path:
+def write(model: Any, folder: Path, quantization: Any = "float32") -> Path:
     folder.mkdir()
-    (write_canary if speech.family == "canary" else write_parakeet)(speech, folder, quantization=quantization)
+    (write_canary if model.family == "canary" else write_parakeet)(model, folder, quantization=quantization)
     return folder
 
 
@@ -62,9 +62,9 @@ def similar(one: str, other: str) -> float:
     return sum(a == b for a, b in zip(one, other, strict=False)) / max(len(one), len(other), 1)
 
 
-def words_on_its_features(speech: Any, kind: str, clip: Waveform) -> str:
+def words_on_its_features(model: Any, kind: str, clip: Waveform) -> str:
     """eartune's words on sherpa-onnx's features, and as many positions as it looks at."""
-    network = speech.network
+    network = model.network
     features_BTM = torch.from_numpy(sherpa_features(clip, num_mels=80, kind=kind))[None]
     with torch.no_grad():
         mask_BT = torch.ones(features_BTM.shape[:2], dtype=torch.bool)
@@ -76,17 +76,17 @@ def words_on_its_features(speech: Any, kind: str, clip: Waveform) -> str:
             network.max_symbols_per_step = MOST_TOKENS[kind]
             num_positions = torch.tensor([states_BPD.shape[1]])
             (decoded,) = decode_transducer(network, network.encoder_projector(states_BPD), num_positions)
-    return text_of(speech.tokenizer, decoded.tokens)
+    return text_of(model.tokenizer, decoded.tokens)
 
 
 @pytest.mark.parametrize("kind", ["ctc", "rnnt", "tdt"])
 def test_sherpa_onnx_differs_by_its_features_only(kind: str, folders: dict[str, Path], tmp_path: Path) -> None:
     """A random model says other words of other features; on the same ones it says the same."""
     clips = varied_clips(8)
-    speech = lively_model(tmp_path, kind)
+    model = lively_model(tmp_path, kind)
     found = words("sherpa-onnx", folders[kind], clips)
-    expected = [words_on_its_features(speech, kind, clip) for clip in clips]
-    own = [speech.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips]
+    expected = [words_on_its_features(model, kind, clip) for clip in clips]
+    own = [model.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips]
     assert sum(map(bool, found)) > 6
     agreeing = np.mean([similar(*pair) for pair in zip(found, expected, strict=True)])
     assert agreeing > 0.9
@@ -102,10 +102,10 @@ def test_a_trained_model_says_eartunes_words(
 ) -> None:
     door = family(kind.split("-")[0])
     models = shared_dir / "models" / "nemo-tiny"
-    speech: Any = door.load(door.find(str(models / f"{kind}.nemo")), language="en")
+    model: Any = door.load(door.find(str(models / f"{kind}.nemo")), language="en")
     clips = [soundfile.read(path, dtype="float32")[0] for path in sorted((models / "audio" / kind).rglob("*.wav"))[:6]]
-    expected = speech.transcribe_batch(clips, clips_in(*["en"] * len(clips)), DecodeOptions(max_length=60))
-    found = words(program, write(speech, tmp_path / "onnx", quantization), clips)
+    expected = model.transcribe_batch(clips, clips_in(*["en"] * len(clips)), DecodeOptions(max_length=60))
+    found = words(program, write(model, tmp_path / "onnx", quantization), clips)
     assert all(found)
     if (program, kind) == ("sherpa-onnx", "parakeet-ctc"):
         # it does not look at the last position, and these words end there

@@ -17,10 +17,10 @@ from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.onnx import write_onnx
 from eartune.manifest import read_manifest
+from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.onnx_whisper import FILES, OnnxWhisper
 from eartune.runtimes.runtime import MAX_TOKENS, HearsLong, ShowsLogits
 from eartune.scoring import score
-from eartune.speech_model import DecodeOptions, Waveform
 from tests.tiny import LARGE_V3_VOCABULARY, clips_in, write_openai_checkpoint
 
 pytestmark = pytest.mark.runtimes
@@ -35,11 +35,11 @@ NOISE = (0.1 * np.random.default_rng(0).standard_normal(32_000)).astype(np.float
 class Written:
     """A model, its folder, clips with what is said in them, and eartune's own words."""
 
-    def __init__(self, speech: WhisperModel, folder: Path, clips: list[tuple[Path, str]], language: str | None) -> None:
-        self.speech, self.folder, self.language = speech, folder, language
+    def __init__(self, model: WhisperModel, folder: Path, clips: list[tuple[Path, str]], language: str | None) -> None:
+        self.model, self.folder, self.language = model, folder, language
         self.waveforms: list[Waveform] = [decode(path) for path, _ in clips]
         self.references = [text for _, text in clips]
-        self.words = [words(speech, wave, language) for wave in self.waveforms]
+        self.words = [words(model, wave, language) for wave in self.waveforms]
 
     def parity(self, folder: Path, quantization: str, *, count: int | None = None) -> Parity:
         languages = [self.language] * len(self.waveforms[:count])
@@ -54,8 +54,8 @@ class Written:
             )
 
 
-def words(speech: WhisperModel, waveform: Waveform, language: str | None) -> str:
-    return speech.transcribe_batch([waveform], clips_in(language), OPTIONS)[0]
+def words(model: WhisperModel, waveform: Waveform, language: str | None) -> str:
+    return model.transcribe_batch([waveform], clips_in(language), OPTIONS)[0]
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,8 @@ def test_random_models_of_every_kind_write_eartunes_words(num_vocabulary: int, n
 
 def test_the_first_logits_are_torchs(english: Written) -> None:
     waveform = english.waveforms[0]
-    network = english.speech.network
-    features = english.speech.features(torch.from_numpy(waveform)[None], torch.tensor([len(waveform)]))
+    network = english.model.network
+    features = english.model.features(torch.from_numpy(waveform)[None], torch.tensor([len(waveform)]))
     with torch.no_grad():
         # <|startoftranscript|><|notimestamps|> of English-only models
         expected = network(**features, decoder_input_ids=torch.tensor([[50257, 50362]])).logits[0, -1]
@@ -139,7 +139,7 @@ def test_a_multilingual_model_writes_eartunes_words(multilingual: Written) -> No
 def test_smaller_folders_keep_the_words(
     quantization: str, smaller: float, multilingual: Written, tmp_path: Path
 ) -> None:
-    write_onnx(multilingual.speech, tmp_path, quantization=quantization)
+    write_onnx(multilingual.model, tmp_path, quantization=quantization)
     full, small = (
         sum(path.stat().st_size for path in folder.glob("*.onnx")) for folder in (multilingual.folder, tmp_path)
     )
@@ -153,7 +153,7 @@ def test_a_language_is_detected_as_eartune_detects_it(multilingual: Written, sha
     russian = decode(shared_dir / "samples" / "ru_cv.wav")
     with OnnxWhisper(multilingual.folder) as runtime:
         detected = runtime.transcribe(russian, None)
-        assert detected == runtime.transcribe(russian, "ru") == words(multilingual.speech, russian, None)
+        assert detected == runtime.transcribe(russian, "ru") == words(multilingual.model, russian, None)
         assert detected != runtime.transcribe(russian, "en")
     translated = OnnxWhisper(multilingual.folder, task="translate").transcribe(russian, None)
     assert translated.isascii()

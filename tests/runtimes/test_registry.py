@@ -25,11 +25,11 @@ def exports(tiny_model: Path, tiny_nemo: dict[str, Path], tmp_path_factory: pyte
     """One export of each format; names say nothing."""
     pytest.importorskip("ctranslate2")
     folder = tmp_path_factory.mktemp("exports")
-    speech = load(find(str(tiny_model)))
-    write_ggml(speech, folder / "a", kind="f16")
-    write_ctranslate2(speech, folder / "b", quantization="float32")
-    write_openai(speech, folder / "c.pt")
-    speech.save(folder / "d")
+    model = load(find(str(tiny_model)))
+    write_ggml(model, folder / "a", kind="f16")
+    write_ctranslate2(model, folder / "b", quantization="float32")
+    write_openai(model, folder / "c.pt")
+    model.save(folder / "d")
     (folder / "e").write_bytes(tiny_nemo["canary"].read_bytes())
     return {"ggml": folder / "a", "ctranslate2": folder / "b", "openai": folder / "c.pt", "hf": folder / "d",
             "nemo": folder / "e"}  # fmt: skip

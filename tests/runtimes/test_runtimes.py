@@ -21,11 +21,11 @@ from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai_export import write_openai
 from eartune.manifest import read_manifest
+from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.faster_whisper import FILES, FasterWhisper
 from eartune.runtimes.openai_whisper import OpenAIWhisper
 from eartune.runtimes.runtime import MAX_TOKENS, HearsLong, Runtime
 from eartune.runtimes.whisper_cpp import WhisperCpp
-from eartune.speech_model import DecodeOptions, Waveform
 from tests.tiny import clips_in
 
 pytest.importorskip("faster_whisper")
@@ -40,14 +40,14 @@ class Hearing(Runtime, HearsLong, Protocol):
 class Spoken:
     """A model, clips with what is said in them, and eartune's own words."""
 
-    def __init__(self, speech: WhisperModel, clips: list[tuple[Path, str]], language: str | None) -> None:
-        self.speech = speech
+    def __init__(self, model: WhisperModel, clips: list[tuple[Path, str]], language: str | None) -> None:
+        self.model = model
         self.waveforms: list[Waveform] = [decode(path) for path, _ in clips]
         self.references = [text for _, text in clips]
         self.languages = [language] * len(clips)
         options = DecodeOptions(max_length=MAX_TOKENS)
         self.words = [
-            text for wave in self.waveforms for text in speech.transcribe_batch([wave], clips_in(language), options)
+            text for wave in self.waveforms for text in model.transcribe_batch([wave], clips_in(language), options)
         ]
 
     def parity(
@@ -72,20 +72,20 @@ def english(real_tiny_en: Path, demo_clips: list[tuple[Path, str]]) -> Spoken:
 @pytest.fixture(scope="module")
 def multilingual(shared_dir: Path) -> Spoken:
     rows = read_manifest([shared_dir / "data" / "prompts-en" / "test.jsonl"]).utterances[:5]
-    speech = load(find(str(shared_dir / "models" / "whisper-tiny")))
-    return Spoken(speech, [(row.audio, row.text) for row in rows], "en")
+    model = load(find(str(shared_dir / "models" / "whisper-tiny")))
+    return Spoken(model, [(row.audio, row.text) for row in rows], "en")
 
 
 @pytest.fixture(scope="module")
 def folder(english: Spoken, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("faster") / "tiny.en"
-    write_ctranslate2(english.speech, out, quantization="float32")
+    write_ctranslate2(english.model, out, quantization="float32")
     return out
 
 
 @pytest.mark.real_speech
 def test_faster_whisper_writes_eartunes_words(multilingual: Spoken, tmp_path: Path) -> None:
-    write_ctranslate2(multilingual.speech, tmp_path / "tiny", quantization="float32")
+    write_ctranslate2(multilingual.model, tmp_path / "tiny", quantization="float32")
     found = multilingual.parity(FasterWhisper, tmp_path / "tiny", "float32")
     assert found.passes
     assert found.num_differing == 0, found.differing
@@ -93,7 +93,7 @@ def test_faster_whisper_writes_eartunes_words(multilingual: Spoken, tmp_path: Pa
 
 @pytest.mark.real_speech
 def test_openai_whisper_writes_eartunes_words(multilingual: Spoken, tmp_path: Path) -> None:
-    write_openai(multilingual.speech, tmp_path / "tiny.pt", dtype="float32")
+    write_openai(multilingual.model, tmp_path / "tiny.pt", dtype="float32")
     found = multilingual.parity(OpenAIWhisper, tmp_path / "tiny.pt", "float32")
     assert found.passes
     assert found.num_differing == 0, found.differing
@@ -108,7 +108,7 @@ def test_whisper_cpp_passes_the_parity_of_float_files(english: Spoken, ggml: Pat
 
 
 def test_an_english_only_model_writes_the_same_words_in_both(english: Spoken, folder: Path, tmp_path: Path) -> None:
-    write_openai(english.speech, tmp_path / "tiny.en.pt")
+    write_openai(english.model, tmp_path / "tiny.en.pt")
     for opener, artefact, quantization in (
         (FasterWhisper, folder, "float32"),
         (OpenAIWhisper, tmp_path / "tiny.en.pt", "float16"),
@@ -124,7 +124,7 @@ def test_an_english_only_model_writes_the_same_words_in_both(english: Spoken, fo
 
 
 def test_int8_is_a_quarter_of_the_size_and_keeps_most_words(english: Spoken, folder: Path, tmp_path: Path) -> None:
-    write_ctranslate2(english.speech, tmp_path / "int8", quantization="int8")
+    write_ctranslate2(english.model, tmp_path / "int8", quantization="int8")
     full, small = ((path / "model.bin").stat().st_size for path in (folder, tmp_path / "int8"))
     assert small < 0.3 * full
     assert english.parity(FasterWhisper, tmp_path / "int8", "int8").between.rate < 0.2
@@ -141,7 +141,7 @@ def shift_token_ids(weights: dict[str, torch.Tensor]) -> None:
 
 @pytest.mark.parametrize("damage", [transpose_a_tensor, shift_token_ids])
 def test_a_damaged_artefact_is_caught(damage: Callable[[dict], None], english: Spoken, tmp_path: Path) -> None:
-    write_openai(english.speech, tmp_path / "m.pt")
+    write_openai(english.model, tmp_path / "m.pt")
     checkpoint = torch.load(tmp_path / "m.pt", weights_only=True)
     damage(checkpoint["model_state_dict"])
     torch.save(checkpoint, tmp_path / "m.pt")
@@ -163,7 +163,7 @@ def test_a_wrong_number_of_mel_bins_is_caught(english: Spoken, folder: Path, tmp
     (broken / "preprocessor_config.json").write_text(json.dumps(settings | {"feature_size": 128}))
     with pytest.raises(InputError, match="128 mel bins, its network for 80"):
         FasterWhisper(broken)
-    write_openai(english.speech, tmp_path / "m.pt")
+    write_openai(english.model, tmp_path / "m.pt")
     checkpoint = torch.load(tmp_path / "m.pt", weights_only=True)
     checkpoint["dims"]["n_mels"] = 128
     torch.save(checkpoint, tmp_path / "m.pt")
@@ -182,7 +182,7 @@ def test_the_words_are_those_of_openais_own_decoding(real_tiny_en: Path, demo_cl
 @pytest.fixture(scope="module")
 def ggml(english: Spoken, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ggml") / "tiny.en.bin"
-    write_ggml(english.speech, path, kind="f16")
+    write_ggml(english.model, path, kind="f16")
     return path
 
 

@@ -12,9 +12,9 @@ from eartune.export.long_clip import check_long, join_clips
 from eartune.families.registry import family
 from eartune.families.whisper.first_logits import first_logits
 from eartune.families.whisper.load import find, load
+from eartune.model import DecodeOptions
 from eartune.runtimes.runtime import HearsLong, ShowsLogits
 from eartune.runtimes.transformers_folder import open_folder
-from eartune.speech_model import DecodeOptions
 from tests.tiny import clips_in
 from tests.tiny_nemo import STREAMING, write_tiny_nemo
 
@@ -34,11 +34,11 @@ def test_a_folder_of_nemos_model_says_the_same_words_in_transformers(
 ) -> None:
     models = shared_dir / "models" / "nemo-tiny"
     door = family("canary" if kind == "canary" else "parakeet")
-    speech = door.load(door.find(str(models / f"{kind}.nemo")))
-    speech.save(tmp_path / "model")
+    model = door.load(door.find(str(models / f"{kind}.nemo")))
+    model.save(tmp_path / "model")
     clips = [decode(path) for path in sorted((models / "audio" / kind).glob("*.wav"))[:4]]
     assert clips
-    expected = [speech.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips]
+    expected = [model.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips]
     assert all(expected)
     with open_folder(tmp_path / "model") as runtime:
         assert [runtime.transcribe(clip, "en") for clip in clips] == expected
@@ -53,14 +53,14 @@ def test_a_folder_of_nemos_model_says_the_same_words_in_transformers(
 @pytest.mark.parametrize("kind", STREAMING)
 def test_a_folder_that_streams_says_the_same_in_transformers(kind: str, tmp_path: Path) -> None:
     door = family("parakeet")
-    speech = door.load(door.find(str(write_tiny_nemo(tmp_path / "model.nemo", kind))))
-    speech.save(tmp_path / "model")
+    model = door.load(door.find(str(write_tiny_nemo(tmp_path / "model.nemo", kind))))
+    model.save(tmp_path / "model")
     generator = np.random.default_rng(0)
     clips = [0.1 * generator.standard_normal(size).astype(np.float32) for size in (16_000, 50_000)]
     said = set()
     with open_folder(tmp_path / "model") as runtime:
         for language in ("en", "ru", "fr", "sw", None):
-            expected = [speech.transcribe_batch([clip], clips_in(language), DecodeOptions())[0] for clip in clips]
+            expected = [model.transcribe_batch([clip], clips_in(language), DecodeOptions())[0] for clip in clips]
             heard = [runtime.transcribe(clip, language) for clip in clips]
             for mine, theirs in zip(expected, heard, strict=True):
                 # random weights write all the tokens that a frame may have, and transformers ends one earlier
@@ -75,11 +75,11 @@ def test_a_folder_that_streams_says_the_same_in_transformers(kind: str, tmp_path
 def test_a_parakeets_folder_is_all_that_a_pipeline_needs(kind: str, shared_dir: Path, tmp_path: Path) -> None:
     models = shared_dir / "models" / "nemo-tiny"
     door = family("parakeet")
-    speech = door.load(door.find(str(models / f"{kind}.nemo")))
-    speech.save(tmp_path / "model")
+    model = door.load(door.find(str(models / f"{kind}.nemo")))
+    model.save(tmp_path / "model")
     recognise = pipeline("automatic-speech-recognition", model=str(tmp_path / "model"))
     clips = [decode(path) for path in sorted((models / "audio" / kind).glob("*.wav"))[:4]]
-    expected = [speech.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips]
+    expected = [model.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips]
     assert [recognise(clip)["text"] for clip in clips] == expected
 
 
@@ -102,8 +102,8 @@ def test_segments_of_a_transducer_are_its_words(kind: str, shared_dir: Path, tmp
 @pytest.mark.real_speech
 def test_a_canary_is_asked_in_its_own_words(shared_dir: Path, tmp_path: Path) -> None:
     door = family("canary")
-    speech = door.load(door.find(str(shared_dir / "models" / "nemo-tiny" / "canary.nemo")))
-    speech.save(tmp_path / "model")
+    model = door.load(door.find(str(shared_dir / "models" / "nemo-tiny" / "canary.nemo")))
+    model.save(tmp_path / "model")
     with open_folder(tmp_path / "model") as runtime:
         found = runtime._processor.apply_transcription_request(
             np.zeros(16_000, dtype=np.float32), source_language="en", target_language="de", punctuation=False
@@ -129,14 +129,14 @@ def english(real_tiny_en: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_whispers_words_and_numbers_are_eartunes(
     english: Path, real_tiny_en: Path, demo_clips: list[tuple[Path, str]]
 ) -> None:
-    speech = load(find(str(real_tiny_en)))
+    model = load(find(str(real_tiny_en)))
     clips = [decode(path) for path, _ in demo_clips[:2]]
     with open_folder(english) as runtime:
         assert isinstance(runtime, ShowsLogits)
         for clip in clips:
-            expected = speech.transcribe_batch([clip], clips_in(None), DecodeOptions())[0]
+            expected = model.transcribe_batch([clip], clips_in(None), DecodeOptions())[0]
             assert runtime.transcribe(clip, None) == expected
-            assert np.abs(runtime.first_logits(clip, "en") - first_logits(speech, clip, "en")).max() < 2e-3
+            assert np.abs(runtime.first_logits(clip, "en") - first_logits(model, clip, "en")).max() < 2e-3
         with pytest.raises(InputError, match=r"a clip of 30\.1 s exceeds"):
             runtime.transcribe(np.zeros(481_600, dtype=np.float32), "en")
         with pytest.raises(InputError, match="language 'ru': the model is English-only"):

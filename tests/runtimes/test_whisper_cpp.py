@@ -11,20 +11,20 @@ from eartune.errors import EartuneError, InputError
 from eartune.families.whisper.ggml import GgmlKind, write_ggml
 from eartune.families.whisper.load import find, load
 from eartune.manifest import read_manifest
+from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.whisper_cpp import WhisperCpp
 from eartune.scoring import score
-from eartune.speech_model import DecodeOptions, Waveform
 from tests.families.whisper.ggml_reader import read_ggml
 from tests.tiny import clips_in
 
 pytestmark = pytest.mark.runtimes
 
 
-def disagreement(model: Path, ggml: Path, kind: GgmlKind, waveforms: list[Waveform]) -> float:
+def disagreement(path: Path, ggml: Path, kind: GgmlKind, waveforms: list[Waveform]) -> float:
     """Return the word error rate, without case and points, of whisper.cpp's words against eartune's own."""
-    speech = load(find(str(model)))
-    write_ggml(speech, ggml, kind=kind)
-    expected = speech.transcribe_batch(waveforms, clips_in(*["en"] * len(waveforms)), DecodeOptions())
+    model = load(find(str(path)))
+    write_ggml(model, ggml, kind=kind)
+    expected = model.transcribe_batch(waveforms, clips_in(*["en"] * len(waveforms)), DecodeOptions())
     with WhisperCpp(ggml) as runtime:
         found = [runtime.transcribe(waveform, "en") for waveform in waveforms]
     assert all(expected)

@@ -10,20 +10,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance, read_manifest
+from eartune.model import DecodeOptions, SpeechModel, Waveform
 from eartune.reporting import Silent
-from eartune.speech_model import DecodeOptions, SpeechModel, Waveform
 from eartune.training import decoding
 from eartune.training.decoding import decode_utterances
 from eartune.training.device import autocast, casting_weights_once
 
 
 @pytest.fixture
-def speech(tiny_model: Path) -> SpeechModel:
+def model(tiny_model: Path) -> SpeechModel:
     return load(find(str(tiny_model)), language="en")
 
 
 def batches(
-    speech: SpeechModel, durations_s: Sequence[float], options: DecodeOptions, monkeypatch: pytest.MonkeyPatch
+    model: SpeechModel, durations_s: Sequence[float], options: DecodeOptions, monkeypatch: pytest.MonkeyPatch
 ) -> list[list[float]]:
     """Return the lengths of the clips that are decoded together, of clips that are numbers of samples only."""
     found: list[list[float]] = []
@@ -33,35 +33,35 @@ def batches(
         found.append([float(waveform) for waveform in waveforms])
         return [f"{float(waveform):g}" for waveform in waveforms]
 
-    monkeypatch.setattr(speech, "transcribe_batch", transcribe_batch)
+    monkeypatch.setattr(model, "transcribe_batch", transcribe_batch)
     monkeypatch.setattr(decoding, "load_waveform", lambda utterance: utterance.duration_s)
     utterances = [Utterance(audio=Path("x.wav"), text="x", duration_s=duration_s) for duration_s in durations_s]
     with Silent().task("", len(utterances)) as task:
-        texts = decode_utterances(speech, utterances, batch_size=4, options=options, precision="fp32", task=task)
+        texts = decode_utterances(model, utterances, batch_size=4, options=options, precision="fp32", task=task)
     assert texts == [f"{duration_s:g}" for duration_s in durations_s], "in the order given"
     return found
 
 
-def test_whole_windows_fill_batches_evenly(speech: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_windows_fill_batches_evenly(model: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The longest first, and no batch larger than its size."""
-    found = batches(speech, [1, 9, 3, 4, 5, 8, 7, 6, 2], DecodeOptions(), monkeypatch)
+    found = batches(model, [1, 9, 3, 4, 5, 8, 7, 6, 2], DecodeOptions(), monkeypatch)
     assert found == [[9, 8, 7], [6, 5, 4], [3, 2, 1]]
 
 
-def test_short_windows_share_the_memory_of_whole_ones(speech: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_windows_share_the_memory_of_whole_ones(model: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four windows of 30 s and 225 tokens are 138 s; clips of 2 s take 3.52 s and their tokens 4.5 s."""
-    found = batches(speech, [2.0] * 40, DecodeOptions(window="short"), monkeypatch)
+    found = batches(model, [2.0] * 40, DecodeOptions(window="short"), monkeypatch)
     assert [len(batch) for batch in found] == [13, 14, 13]
 
 
-def test_one_long_clip_does_not_widen_many_short_ones(speech: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_long_clip_does_not_widen_many_short_ones(model: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
     options = DecodeOptions(max_length=10, window="short")
-    assert batches(speech, [2.0] * 15 + [28.0], options, monkeypatch) == [[28.0], [2.0] * 15]
-    assert batches(speech, [2.0] * 3 + [9.0], options, monkeypatch) == [[9.0, 2.0, 2.0, 2.0]]
+    assert batches(model, [2.0] * 15 + [28.0], options, monkeypatch) == [[28.0], [2.0] * 15]
+    assert batches(model, [2.0] * 3 + [9.0], options, monkeypatch) == [[9.0, 2.0, 2.0, 2.0]]
 
 
-def test_nothing_to_decode_is_no_batch(speech: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert batches(speech, [], DecodeOptions(), monkeypatch) == []
+def test_nothing_to_decode_is_no_batch(model: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert batches(model, [], DecodeOptions(), monkeypatch) == []
 
 
 class Casts(TorchDispatchMode):
@@ -78,20 +78,20 @@ class Casts(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_autocast_casts_each_weight_once(speech: SpeechModel, tiny_speech: Path, frozen: bool) -> None:
+def test_autocast_casts_each_weight_once(model: SpeechModel, tiny_speech: Path, frozen: bool) -> None:
     """It would cast a frozen model's weights anew for each token."""
-    speech.network.requires_grad_(not frozen)
-    wanted = {name: weight.requires_grad for name, weight in speech.network.named_parameters()}
+    model.network.requires_grad_(not frozen)
+    wanted = {name: weight.requires_grad for name, weight in model.network.named_parameters()}
     utterances = read_manifest([tiny_speech]).utterances
     options = DecodeOptions(max_length=10)
-    with Silent().task("", len(utterances)) as task, Casts(speech.network.proj_out.weight.numel()) as casts:
-        decode_utterances(speech, utterances, batch_size=3, options=options, precision="bf16", task=task)
+    with Silent().task("", len(utterances)) as task, Casts(model.network.proj_out.weight.numel()) as casts:
+        decode_utterances(model, utterances, batch_size=3, options=options, precision="bf16", task=task)
     assert casts.count == 1
-    assert {name: weight.requires_grad for name, weight in speech.network.named_parameters()} == wanted
+    assert {name: weight.requires_grad for name, weight in model.network.named_parameters()} == wanted
 
 
-def test_nothing_is_learnt_while_weights_are_cast_once(speech: SpeechModel) -> None:
-    probe = speech.probe_inputs()
-    with casting_weights_once(speech.network), autocast(torch.device("cpu"), "bf16"):
-        assert not speech.network(**probe).logits.requires_grad
-    assert speech.network(**probe).logits.requires_grad
+def test_nothing_is_learnt_while_weights_are_cast_once(model: SpeechModel) -> None:
+    probe = model.probe_inputs()
+    with casting_weights_once(model.network), autocast(torch.device("cpu"), "bf16"):
+        assert not model.network(**probe).logits.requires_grad
+    assert model.network(**probe).logits.requires_grad

@@ -12,8 +12,8 @@ import torch
 from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.families.whisper.load import find, load
+from eartune.model import DecodeOptions
 from eartune.reporting import Silent
-from eartune.speech_model import DecodeOptions
 from eartune.training.batching.batches import Batch
 from eartune.training.forward import Forward
 from eartune.training.trainer import SpeechTrainer
@@ -138,7 +138,7 @@ def test_decoding_on_the_gpu_gives_the_texts_of_the_cpu(real_tiny_en: Path, demo
     from eartune.audio import decode  # noqa: PLC0415
 
     clips = [decode(path) for path, _ in demo_clips[:8]]
-    speech = load(find(str(real_tiny_en)))
-    expected = speech.transcribe_batch(clips, clips_in(*[None] * 8), DecodeOptions())
-    speech.network.cuda()
-    assert speech.transcribe_batch(clips, clips_in(*[None] * 8), DecodeOptions()) == expected
+    model = load(find(str(real_tiny_en)))
+    expected = model.transcribe_batch(clips, clips_in(*[None] * 8), DecodeOptions())
+    model.network.cuda()
+    assert model.transcribe_batch(clips, clips_in(*[None] * 8), DecodeOptions()) == expected

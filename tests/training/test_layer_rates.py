@@ -10,7 +10,7 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from eartune.families.whisper.load import find, load
-from eartune.speech_model import Blocks
+from eartune.model import Blocks
 from eartune.training.layer_rates import depths, slow_down_lower_layers
 from tests.parakeet import CTC, RNNT, tiny_ctc, tiny_rnnt
 
@@ -20,7 +20,7 @@ def by_depth(network: nn.Module, blocks: Blocks) -> dict[str, int]:
 
 
 def test_whisper_falls_from_the_head_over_the_decoder_to_the_convolutions(tiny_model: Path) -> None:
-    speech = load(find(str(tiny_model)))
+    model = load(find(str(tiny_model)))
     expected = {
         "model.decoder.embed_tokens.weight": 0,  # the head's own weights
         "model.decoder.layer_norm.weight": 0,
@@ -32,10 +32,10 @@ def test_whisper_falls_from_the_head_over_the_decoder_to_the_convolutions(tiny_m
         "model.encoder.layers.0.fc1.weight": 3,
         "model.encoder.conv1.weight": 4,
     }
-    found = by_depth(speech.network, speech.blocks)
+    found = by_depth(model.network, model.blocks)
     assert {name: found[name] for name in expected} == expected
-    adapted = get_peft_model(speech.network, LoraConfig(target_modules=["fc1"], modules_to_save=["layers.1.fc2"]))
-    found = by_depth(adapted, speech.blocks)
+    adapted = get_peft_model(model.network, LoraConfig(target_modules=["fc1"], modules_to_save=["layers.1.fc2"]))
+    found = by_depth(adapted, model.blocks)
     assert found["model.decoder.layers.0.fc1.lora_A.default.weight"] == 1
     assert found["model.encoder.layers.0.fc1.lora_B.default.weight"] == 3
     assert found["model.decoder.layers.1.fc2.modules_to_save.default.weight"] == 0

@@ -16,8 +16,8 @@ from eartune.errors import EartuneError, InputError
 from eartune.families.whisper.decode import LONG_FORM
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Segment
+from eartune.model import DecodeOptions
 from eartune.scoring import score
-from eartune.speech_model import DecodeOptions
 from eartune.training.adaptation import adapter_files
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.merge import merge
@@ -62,10 +62,10 @@ def test_evaluation_measures_base_and_tuned_in_one_call(
 def test_hypotheses_stand_beside_their_own_utterance(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:
     """Decoding sorts by length; one clip at a time gives the same texts in the manifest's order."""
     found = evaluate(str(tiny_model), data=[tiny_speech], out=tmp_path, options=SHORT, batch_size=4, language="en")
-    speech = load(find(str(tiny_model)), language="en")
+    model = load(find(str(tiny_model)), language="en")
     for utterance, hypothesis in zip(found.utterances, found.tuned.hypotheses, strict=True):
         waveform, _ = soundfile.read(utterance.audio, dtype="float32")
-        assert speech.transcribe_batch([waveform], clips_in("en"), SHORT) == [hypothesis]
+        assert model.transcribe_batch([waveform], clips_in("en"), SHORT) == [hypothesis]
 
 
 @pytest.mark.parametrize("window", ["padded", "short"])
@@ -76,11 +76,11 @@ def test_evaluation_decodes_in_the_window_that_it_records(
     assert main([*words, *(["--window", window] if window == "short" else [])]) == 0
     recorded = json.loads((tmp_path / "scores.json").read_text())["window"]
     assert recorded.startswith({"padded": "padded to 30 s", "short": "short: the longest clip"}[window])
-    speech = load(find(str(tiny_model)), language="en")
+    model = load(find(str(tiny_model)), language="en")
     rows = [json.loads(line) for line in (tmp_path / "hypotheses.jsonl").read_text().splitlines()]
     waveforms = [soundfile.read(tmp_path / row["audio_filepath"], dtype="float32")[0] for row in rows]
     found = {
-        each: speech.transcribe_batch(waveforms, clips_in(*["en"] * len(rows)), DecodeOptions(window=each))
+        each: model.transcribe_batch(waveforms, clips_in(*["en"] * len(rows)), DecodeOptions(window=each))
         for each in ("padded", "short")
     }
     assert [row["pred_text"] for row in rows] == found[window]

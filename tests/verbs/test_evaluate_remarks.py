@@ -13,8 +13,8 @@ from rich.console import Console
 from eartune.cli import main
 from eartune.cli.show import show_evaluation
 from eartune.manifest import Utterance
+from eartune.model import DecodeOptions
 from eartune.reporting import Terminal
-from eartune.speech_model import DecodeOptions
 from eartune.verbs import listen as listening
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.listen import Artefact

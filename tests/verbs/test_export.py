@@ -31,9 +31,9 @@ def tuned(base: Path, speech: Path, out: Path, **options: Any) -> Path:
     return train(resolve_config(family, overrides=[override(name, value) for name, value in given.items()])).path
 
 
-def answers(model: Path) -> torch.Tensor:
-    speech = open_located(locate(str(model)))
-    return logits(speech.network, speech.probe_inputs(), dtype=torch.float32)
+def answers(path: Path) -> torch.Tensor:
+    model = open_located(locate(str(path)))
+    return logits(model.network, model.probe_inputs(), dtype=torch.float32)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

@@ -11,8 +11,8 @@ import pytest
 
 from eartune.errors import EartuneError, InputError
 from eartune.manifest import Segment, read_manifest
+from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.runtime import CannotRun, LongTranscript, Opened
-from eartune.speech_model import DecodeOptions, Waveform
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.export import export
 from eartune.verbs.open_model import locate

@@ -17,9 +17,9 @@ from eartune.config.resolve import override
 from eartune.errors import InputError
 from eartune.families.registry import vocabulary
 from eartune.manifest import Utterance, read_manifest
+from eartune.model import SpeechModel
 from eartune.nemo.archive import read_archive
 from eartune.run_dir import read_origin
-from eartune.speech_model import SpeechModel
 from eartune.training.adaptation.adapter_files import ADAPTER_WEIGHTS, logits
 from eartune.training.adaptation.adapter_files import merge as merge_adapter
 from eartune.verbs.evaluate import evaluate
@@ -61,8 +61,8 @@ def configure(model: Path, speech: Path, out: Path, *, family: str = "parakeet",
     return resolve_config(overrides=[override(name, value) for name, value in values.items()], family=family)
 
 
-def weights(speech: SpeechModel) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = speech.network.state_dict()
+def weights(model: SpeechModel) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = model.network.state_dict()
     return state
 
 
@@ -97,9 +97,9 @@ def test_a_run_with_adapters_is_found_again_by_every_later_verb(
     utterances = read_manifest([russian]).utterances
     hypotheses: dict[str, list[str]] = {}
     for path in (tmp_path / "merged", exported, tmp_path / "again.nemo"):
-        speech = open_located(locate(str(path)))
-        torch.testing.assert_close(logits(speech.network, probe, dtype=torch.float32), expected, atol=1e-4, rtol=0)
-        assert speech.findings(utterances) == [None] * len(utterances)
+        model = open_located(locate(str(path)))
+        torch.testing.assert_close(logits(model.network, probe, dtype=torch.float32), expected, atol=1e-4, rtol=0)
+        assert model.findings(utterances) == [None] * len(utterances)
         hypotheses[path.name] = [t.text for t in transcribe(str(path), [u.audio for u in utterances])]
     assert hypotheses["merged"] == hypotheses["exported.nemo"] == hypotheses["again.nemo"]
     ours, theirs = read_archive(exported), read_archive(tmp_path / "again.nemo")

@@ -78,7 +78,7 @@ def test_a_tuned_model_becomes_an_archive_that_answers_alike(
     assert written.largest_difference <= 1e-4
     tuned, base = (open_located(locate(str(path))) for path in (run.path, tiny_nemo[kind]))
     probe = tuned.probe_inputs()
-    untuned, found = (logits(speech.network, probe, dtype=torch.float32) for speech in (base, tuned))
+    untuned, found = (logits(model.network, probe, dtype=torch.float32) for model in (base, tuned))
     assert (found - untuned).abs().max() > 1e-3
     before, after = read_archive(tiny_nemo[kind]).weights(), read_archive(out).weights()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-import eartune.verbs.speech
+import eartune.verbs.dataset
 from eartune.errors import InputError
 from eartune.speech_checks import measure_utterances
 from eartune.verbs.evaluate import evaluate
@@ -66,7 +66,7 @@ def test_evaluate_leaves_it_out(tiny_model: Path, speech: Path, tmp_path: Path) 
 def test_a_recording_that_fails_in_the_loader_is_named_and_the_run_goes_on_once_it_is_mended(
     tiny_model: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eartune.verbs.speech, "measure_utterances", partial(measure_utterances, limit_s=0))
+    monkeypatch.setattr(eartune.verbs.dataset, "measure_utterances", partial(measure_utterances, limit_s=0))
     good = soundfile.read(speech.parent / "audio" / "2.wav")[0]
     bad = good.copy()
     bad[100] = np.nan

@@ -17,7 +17,7 @@ from eartune.config.resolve import override
 from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance
-from eartune.speech_model import DecodeOptions, SpeechModel
+from eartune.model import DecodeOptions, SpeechModel
 from eartune.training import validation
 from eartune.training.batching.batches import Batch
 from eartune.training.decoding import decode_utterances
@@ -186,9 +186,9 @@ def test_validation_decodes_in_the_window_of_the_configuration(
 ) -> None:
     windows = []
 
-    def decode(speech: SpeechModel, utterances: Sequence[Utterance], *, options: DecodeOptions, **_: Any) -> list[str]:
+    def decode(model: SpeechModel, utterances: Sequence[Utterance], *, options: DecodeOptions, **_: Any) -> list[str]:
         windows.append(options.window)
-        return decode_utterances(speech, utterances, options=options, **_)
+        return decode_utterances(model, utterances, options=options, **_)
 
     plain_loss, widths = Forward.plain_loss, set()
 

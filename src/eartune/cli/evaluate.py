@@ -45,8 +45,8 @@ def run(words: Sequence[str]) -> int:
     """Measure and show."""
     chosen = build_parser().parse_args(list(words))
     from eartune.cli.show import show_evaluation  # noqa: PLC0415  torch is imported only when there is work
+    from eartune.model import DecodeOptions  # noqa: PLC0415
     from eartune.reporting import Terminal  # noqa: PLC0415
-    from eartune.speech_model import DecodeOptions  # noqa: PLC0415
     from eartune.verbs.evaluate import evaluate  # noqa: PLC0415
 
     out = chosen.out or _default_out(chosen.model, chosen.data)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eartune.errors import InputError, nearest
-from eartune.speech_model import SpeechModel, Waveform
+from eartune.model import SpeechModel, Waveform
 
 # one name for what the formats call differently
 SAME = {"fp32": "float32", "f32": "float32", "fp16": "float16", "f16": "float16", "bf16": "bfloat16"}
@@ -97,9 +97,9 @@ def plan(
     return targets
 
 
-def save_folder(speech: SpeechModel, folder: Path, *_: object) -> None:
+def save_folder(model: SpeechModel, folder: Path, *_: object) -> None:
     """Write a model as a Hugging Face folder."""
-    speech.save(folder)
+    model.save(folder)
 
 
 def for_app(target: Target, app: str, file_name: str) -> Target:

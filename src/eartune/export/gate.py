@@ -16,8 +16,8 @@ from eartune.export.long_clip import LongClip, check_long, join_clips
 from eartune.export.measure import measured
 from eartune.export.parity import LOGIT_LIMITS, Parity, compare, logit_distance
 from eartune.manifest import Segment
+from eartune.model import Waveform
 from eartune.runtimes.runtime import HearsLong, Runtime, ShowsLogits, decoding
-from eartune.speech_model import Waveform
 
 # clips whose numbers are compared too, where a runtime shows them
 NUM_LOGITS = 3

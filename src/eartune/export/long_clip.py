@@ -11,7 +11,7 @@ import numpy as np
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.manifest import Segment
-from eartune.speech_model import Waveform
+from eartune.model import Waveform
 
 # what Whisper's segments miss a pause by; its times are steps of 20 ms, but they are guesses of a decoder
 TOLERANCE_S = 1.0

@@ -13,8 +13,8 @@ import psutil
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.export.parity import Cost
+from eartune.model import Waveform
 from eartune.runtimes.runtime import Runtime
-from eartune.speech_model import Waveform
 
 SAMPLE_EVERY_S = 0.02
 

@@ -13,7 +13,7 @@ from eartune.config.train_config import FAMILIES
 from eartune.errors import InputError, nearest
 from eartune.export.exporter import FamilyExports
 from eartune.manifest import Utterance
-from eartune.speech_model import SpeechModel
+from eartune.model import SpeechModel
 
 # what a model's type or hub id says -> its family
 _WORDS = {name: name for name in FAMILIES} | OTHER_NAMES
@@ -62,10 +62,10 @@ def exports_of(name: str) -> FamilyExports:
 class VocabularyDoor(Protocol):
     """What a family's module `vocabulary` offers, where its models can be given more tokens."""
 
-    def lacking(self, speech: SpeechModel, utterances: Sequence[Utterance]) -> str:
+    def lacking(self, model: SpeechModel, utterances: Sequence[Utterance]) -> str:
         """Return the characters of texts to learn that no token stands for, the most frequent first."""
 
-    def extend(self, speech: SpeechModel, characters: str) -> None:
+    def extend(self, model: SpeechModel, characters: str) -> None:
         """Give a model just loaded tokens for characters, in place."""
 
 

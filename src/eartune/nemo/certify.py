@@ -10,13 +10,13 @@ import torch
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import EartuneError, first_line
-from eartune.speech_model import SpeechModel
+from eartune.model import SpeechModel
 
 # largest difference allowed between an encoder's states here and in NeMo
 TOLERANCE = 1e-3
 
 
-def certify(path: Path, speech: SpeechModel) -> float | None:
+def certify(path: Path, model: SpeechModel) -> float | None:
     """Restore a file with NeMo, and return the largest difference of its encoder's states to the model's.
 
     None where NeMo is not installed. Raises EartuneError where NeMo refuses the file or encodes otherwise.
@@ -31,7 +31,7 @@ def certify(path: Path, speech: SpeechModel) -> float | None:
     except Exception as error:  # whatever NeMo raises, it does not load the file
         reason = first_line(error)
         raise EartuneError(f"{path}: NeMo does not restore it: {reason[:200]}") from None
-    difference = _difference(judge.eval(), speech)
+    difference = _difference(judge.eval(), model)
     if not difference <= TOLERANCE:
         raise EartuneError(
             f"{path}: NeMo encodes otherwise: states differ by {difference:.2g}, and {TOLERANCE:g} is allowed"
@@ -40,12 +40,12 @@ def certify(path: Path, speech: SpeechModel) -> float | None:
 
 
 @torch.no_grad()
-def _difference(judge: Any, speech: SpeechModel) -> float:
+def _difference(judge: Any, model: SpeechModel) -> float:
     samples_B = torch.tensor([2 * SAMPLE_RATE_HZ, 3 * SAMPLE_RATE_HZ // 2])
     waveforms_BS = 0.1 * torch.randn(2, int(samples_B.max()), generator=torch.Generator().manual_seed(0))
     waveforms_BS[1, samples_B[1] :] = 0
     features_BMT, frames_B = judge.preprocessor(input_signal=waveforms_BS, length=samples_B)
     theirs_BDP, positions_B = judge.encoder(audio_signal=features_BMT, length=frames_B)
-    ours_BPD = speech.encode(speech.features(waveforms_BS, samples_B))
+    ours_BPD = model.encode(model.features(waveforms_BS, samples_B))
     rows = zip(ours_BPD, theirs_BDP.transpose(1, 2), positions_B.tolist(), strict=True)
     return max(float((ours_PD[:length] - theirs_PD[:length]).abs().max()) for ours_PD, theirs_PD, length in rows)

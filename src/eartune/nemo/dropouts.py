@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from eartune.speech_model import Network
+from eartune.model import Network
 
 
 def attach_dropouts(network: Network) -> None:

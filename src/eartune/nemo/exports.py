@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from eartune.export.exporter import Exporter, FamilyExports, save_folder
+from eartune.model import SpeechModel
 from eartune.nemo.certify import certify
-from eartune.speech_model import SpeechModel
 
 
 def nemo_exports(
@@ -16,13 +16,13 @@ def nemo_exports(
 ) -> FamilyExports:
     """Return the formats, given what writes a family's .nemo and ONNX files."""
 
-    def nemo(speech: SpeechModel, out: Path, _: str, original: Path | None) -> float | None:
+    def nemo(model: SpeechModel, out: Path, _: str, original: Path | None) -> float | None:
         assert original is not None
-        write_nemo(speech, original, out)
-        return certify(out, speech)
+        write_nemo(model, original, out)
+        return certify(out, model)
 
-    def onnx(speech: SpeechModel, out: Path, quantization: str, _: Path | None) -> float:
-        return write_onnx(speech, out, quantization)
+    def onnx(model: SpeechModel, out: Path, quantization: str, _: Path | None) -> float:
+        return write_onnx(model, out, quantization)
 
     return FamilyExports(
         {

@@ -15,9 +15,9 @@ from transformers import NemotronAsrStreamingFeatureExtractor, PreTrainedTokeniz
 
 from eartune.declared_weights import require_declared
 from eartune.errors import InputError, first_line
+from eartune.model import Network
 from eartune.nemo.features import FeatureSettings, LogMel
 from eartune.nemo.tokenizer import folder_tokenizer
-from eartune.speech_model import Network
 from eartune.weights import network_weights, require_finite
 
 

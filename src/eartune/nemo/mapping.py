@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from eartune.errors import InputError
+from eartune.model import Network
 from eartune.nemo.archive import WEIGHTS, NemoArchive
 from eartune.nemo.encoder_weights import is_of_features
 from eartune.nemo.features import require_same_features
 from eartune.nemo.write_archive import NO_ROWS, grown
-from eartune.speech_model import Network
 from eartune.weights import is_finite, require_weights, type_name
 
 # NeMo's name -> transformers', or None for what is no weight of the network and stays as the archive has it

@@ -19,17 +19,17 @@ import torch
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.export.onnx_files import largest_difference
+from eartune.nemo.base import NemoModel
 from eartune.nemo.features import FeatureSettings
-from eartune.nemo.speech import NemoSpeech
 
 BLANK = "<blk>"
 # clips of noise to compare graphs with torch: a batch as it is traced, and another one
 PROBES_S = ((2.0, 1.5), (0.7, 1.0, 2.9))
 
 
-def require_known_features(speech: NemoSpeech, folder: Path) -> None:
+def require_known_features(model: NemoModel, folder: Path) -> None:
     """Raise InputError for features that neither program computes; both have their own code for them."""
-    settings = speech.log_mel.settings
+    settings = model.log_mel.settings
     usual = FeatureSettings(settings.feature_size)
     if settings != usual:
         differing = [name for name, value in asdict(usual).items() if asdict(settings)[name] != value]
@@ -40,12 +40,12 @@ def require_known_features(speech: NemoSpeech, folder: Path) -> None:
         )
 
 
-def write_vocabulary(speech: NemoSpeech, folder: Path, *, num_tokens: int, blank: bool) -> None:
+def write_vocabulary(model: NemoModel, folder: Path, *, num_tokens: int, blank: bool) -> None:
     """Write tokens.txt and vocab.txt, a token and its number in each line, the blank last.
 
     Raises InputError for tokens that such a file cannot hold.
     """
-    pieces: list[str | None] = speech.tokenizer.convert_ids_to_tokens(list(range(num_tokens)))
+    pieces: list[str | None] = model.tokenizer.convert_ids_to_tokens(list(range(num_tokens)))
     for number, piece in enumerate(pieces):
         # sherpa-onnx reads words between spaces of ASCII; onnx-asr lines
         if not piece or re.search(r"\s", piece, re.ASCII):
@@ -59,36 +59,36 @@ def write_vocabulary(speech: NemoSpeech, folder: Path, *, num_tokens: int, blank
         (folder / name).write_text(lines, encoding="utf-8", newline="\n")
 
 
-def write_config(speech: NemoSpeech, folder: Path, *, model_type: str, **more: int) -> None:
+def write_config(model: NemoModel, folder: Path, *, model_type: str, **more: int) -> None:
     """Write onnx-asr's config.json."""
     config = {
         "model_type": model_type,
-        "features_size": speech.log_mel.settings.feature_size,
-        "subsampling_factor": _subsampling_factor(speech),
+        "features_size": model.log_mel.settings.feature_size,
+        "subsampling_factor": _subsampling_factor(model),
     }
     (folder / "config.json").write_text(json.dumps(config | more, indent=2) + "\n", encoding="utf-8")
 
 
-def encoder_metadata(speech: NemoSpeech, *, model_type: str, vocab_size: int) -> dict[str, object]:
+def encoder_metadata(model: NemoModel, *, model_type: str, vocab_size: int) -> dict[str, object]:
     """Return what sherpa-onnx reads from the encoder's graph; `model_type` is the name of NeMo's class."""
     return {
         "model_type": model_type,
         "vocab_size": vocab_size,
-        "subsampling_factor": _subsampling_factor(speech),
+        "subsampling_factor": _subsampling_factor(model),
         # all that features.py reads
         "normalize_type": "per_feature",
-        "feat_dim": speech.log_mel.settings.feature_size,
+        "feat_dim": model.log_mel.settings.feature_size,
     }
 
 
-def probes(speech: NemoSpeech) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def probes(model: NemoModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield features [B, M, T] of clips of noise and their lengths [B], on the CPU, in float32."""
     generator = np.random.default_rng(0)
     for seconds in PROBES_S:
         clips: Sequence[npt.NDArray[np.float32]] = [
             0.1 * generator.standard_normal(round(each * SAMPLE_RATE_HZ)).astype(np.float32) for each in seconds
         ]
-        found = speech.features_of(clips)
+        found = model.features_of(clips)
         yield found["input_features"].cpu().float().transpose(1, 2).contiguous(), found["attention_mask"].sum(1).cpu()
 
 
@@ -107,5 +107,5 @@ def difference_within(found_BPV: npt.NDArray[np.float32], expected_BPV: torch.Te
     )
 
 
-def _subsampling_factor(speech: NemoSpeech) -> int:
-    return int(speech.network.config.encoder_config.subsampling_factor)
+def _subsampling_factor(model: NemoModel) -> int:
+    return int(model.network.config.encoder_config.subsampling_factor)

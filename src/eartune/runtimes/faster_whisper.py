@@ -12,6 +12,7 @@ import numpy.typing as npt
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import EartuneError, InputError
 from eartune.manifest import Segment
+from eartune.model import Waveform
 from eartune.runtimes.runtime import (
     LongTranscript,
     Opened,
@@ -22,7 +23,6 @@ from eartune.runtimes.runtime import (
     opening,
     padded,
 )
-from eartune.speech_model import Waveform
 
 FILES = ("model.bin", "config.json", "vocabulary.json", "tokenizer.json", "preprocessor_config.json")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.long_form import cut_at_silences, parts_at_pauses
 from eartune.manifest import Segment
+from eartune.model import Waveform
 from eartune.runtimes.runtime import LongTranscript
-from eartune.speech_model import Waveform
 
 
 @dataclass(frozen=True)

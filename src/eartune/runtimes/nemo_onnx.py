@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eartune.errors import InputError
-from eartune.speech_model import Waveform
+from eartune.model import Waveform
 
 KINDS = ("nemo-conformer-ctc", "nemo-conformer-rnnt", "nemo-conformer-tdt", "nemo-conformer-aed")
 CANARY = KINDS[-1]

@@ -11,9 +11,9 @@ import torch
 from eartune.errors import InputError
 from eartune.languages import LANGUAGE_TAG, prompt_name
 from eartune.manifest import Segment
+from eartune.model import Waveform
 from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, Opened, Task, opening
 from eartune.runtimes.torch_threads import torch_threads
-from eartune.speech_model import Waveform
 
 ReadConfig: TypeAlias = Callable[[Path], Mapping[str, Any]]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from eartune.errors import InputError
+from eartune.model import Waveform
 from eartune.runtimes.heard import Heard, long_transcript
 from eartune.runtimes.nemo_onnx import open_folder
 from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, Opened, decoding, opening
-from eartune.speech_model import Waveform
 
 PROGRAM = "onnx-asr"
 

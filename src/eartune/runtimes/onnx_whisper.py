@@ -18,6 +18,7 @@ from transformers import WhisperFeatureExtractor, WhisperTokenizer
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.manifest import Segment
+from eartune.model import Waveform
 from eartune.runtimes.onnx_whisper_graphs import DECODER, ENCODER, Floats, OnDevice, WhisperGraphs
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
@@ -31,7 +32,6 @@ from eartune.runtimes.runtime import (
     padded,
 )
 from eartune.runtimes.whisper_timestamps import Timestamps
-from eartune.speech_model import Waveform
 
 FILES = (
     ENCODER, DECODER, "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json",

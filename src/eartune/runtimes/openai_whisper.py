@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from eartune.manifest import Segment
+from eartune.model import Waveform
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
     LongTranscript,
@@ -21,7 +22,6 @@ from eartune.runtimes.runtime import (
     padded,
 )
 from eartune.runtimes.torch_threads import torch_threads
-from eartune.speech_model import Waveform
 
 
 class OpenAIWhisper(Opened):

@@ -20,7 +20,7 @@ from eartune.errors import EartuneError, InputError
 from eartune.language_tokens import NO_STAND_INS, StandIns
 from eartune.languages import language_code
 from eartune.manifest import Segment
-from eartune.speech_model import Waveform
+from eartune.model import Waveform
 
 Task: TypeAlias = Literal["transcribe", "translate"]
 

@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from eartune.errors import InputError
+from eartune.model import Waveform
 from eartune.runtimes.heard import Heard, long_transcript
 from eartune.runtimes.nemo_onnx import open_folder
 from eartune.runtimes.runtime import NEMO_WINDOW_S, CannotRun, LongTranscript, Opened
 from eartune.runtimes.worker import Worker
-from eartune.speech_model import Waveform
 
 # run, never imported: that would load the C++ here
 WORKER = Path(__file__).with_name("sherpa_onnx_worker.py")

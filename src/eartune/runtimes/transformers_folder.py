@@ -18,6 +18,7 @@ from eartune.base_model import model_type
 from eartune.errors import InputError
 from eartune.languages import LANGUAGE_TAG, prompt_name
 from eartune.manifest import Segment
+from eartune.model import Waveform
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
     NEMO_WINDOW_S,
@@ -31,7 +32,6 @@ from eartune.runtimes.runtime import (
     padded,
 )
 from eartune.runtimes.torch_threads import torch_threads
-from eartune.speech_model import Waveform
 from eartune.weights import network_weights, require_finite
 
 # Whisper's own temperatures and thresholds; a compression ratio of tokens, as in transformers' documentation

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from eartune.errors import InputError
 from eartune.manifest import Segment
+from eartune.model import Waveform
 from eartune.runtimes.registry import GGML
 from eartune.runtimes.runtime import (
     CannotRun,
@@ -24,7 +25,6 @@ from eartune.runtimes.runtime import (
     padded,
 )
 from eartune.runtimes.worker import Worker
-from eartune.speech_model import Waveform
 
 # run, never imported: that would load the C++ here
 WORKER = Path(__file__).with_name("whisper_cpp_worker.py")

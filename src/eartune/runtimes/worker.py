@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from eartune.errors import EartuneError
-from eartune.speech_model import Waveform
+from eartune.model import Waveform
 
 # where ggml gives up, it would otherwise look for a debugger, and several threads that do so wait for each other
 NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}

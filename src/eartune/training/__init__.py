@@ -1,4 +1,4 @@
-"""Training: knows a family only by the contract in speech_model.py.
+"""Training: knows a family only by the contract in model.py.
 
 adaptation/     what of a network is trained: LoRA and its relatives, or its own weights
 batching/       utterances -> batches: windows, plans of epochs, loading

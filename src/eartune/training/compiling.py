@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from eartune.speech_model import Blocks, block_of
+from eartune.model import Blocks, block_of
 
 
 def compile_layers(network: nn.Module, blocks: Blocks, *, backend: str = "inductor") -> int:

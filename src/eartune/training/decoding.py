@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from eartune.errors import raise_findings
 from eartune.manifest import Utterance
+from eartune.model import DecodeOptions, PlacedUtterance, SpeechModel, Waveform
 from eartune.reporting import Task
-from eartune.speech_model import DecodeOptions, PlacedUtterance, SpeechModel, Waveform
 from eartune.training.batching.batches import load_waveform
 from eartune.training.batching.plan import Limits, micro_batches
 from eartune.training.batching.windows import Window
@@ -26,7 +26,7 @@ class Stopped(Exception):  # noqa: N818  a request, not an error
 
 
 def decode_utterances(
-    speech: SpeechModel,
+    model: SpeechModel,
     utterances: Sequence[Utterance],
     *,
     batch_size: int,
@@ -41,17 +41,17 @@ def decode_utterances(
     Raises InputError before any decoding for utterances that cannot be decoded, and Stopped as soon as `should_stop`
     answers true between two batches.
     """
-    reasons = zip(utterances, speech.decoding_findings(utterances), strict=True)
+    reasons = zip(utterances, model.decoding_findings(utterances), strict=True)
     raise_findings([f"{utterance.source}: {reason}" for utterance, reason in reasons if reason is not None])
-    device = next(speech.network.parameters()).device
-    batches = like_lengths(speech, utterances, batch_size=batch_size, options=options)
+    device = next(model.network.parameters()).device
+    batches = like_lengths(model, utterances, batch_size=batch_size, options=options)
     hypotheses = [""] * len(utterances)
-    was_training = speech.network.training
-    speech.network.eval()
+    was_training = model.network.training
+    model.network.eval()
     try:
         with (
             ThreadPoolExecutor(max_workers=1) as reader,
-            casting_weights_once(speech.network),
+            casting_weights_once(model.network),
             uncompiled(),
             autocast(device, precision),
         ):
@@ -63,32 +63,32 @@ def decode_utterances(
                     ahead = reader.submit(_load, [utterances[index] for index in batches[number + 1]])
                 if should_stop():
                     raise Stopped
-                texts = speech.transcribe_batch(waveforms, [utterances[index] for index in rows], options)
+                texts = model.transcribe_batch(waveforms, [utterances[index] for index in rows], options)
                 for index, text in zip(rows, texts, strict=True):
                     hypotheses[index] = text
                 task.advance(len(rows))
     finally:
-        speech.network.train(was_training)
+        model.network.train(was_training)
     return hypotheses
 
 
 def like_lengths(
-    speech: SpeechModel, utterances: Sequence[Utterance], *, batch_size: int, options: DecodeOptions
+    model: SpeechModel, utterances: Sequence[Utterance], *, batch_size: int, options: DecodeOptions
 ) -> list[list[int]]:
     """Divide utterances into batches at the least cost, none larger in memory than `batch_size` whole windows.
 
     Longest first: a batch too large for the memory fails at once and not at the end.
     """
-    device = next(speech.network.parameters()).device
+    device = next(model.network.parameters()).device
     # a token of the answer is kept as a position of the encoder is
-    answer_s = options.max_length * speech.timestamp_step_s
+    answer_s = options.max_length * model.timestamp_step_s
     rows = []
     for index in sorted(range(len(utterances)), key=lambda index: -utterances[index].duration_s):
         duration_s = utterances[index].duration_s
-        need_s = speech.shown_s(duration_s, options.window) + answer_s
+        need_s = model.shown_s(duration_s, options.window) + answer_s
         rows.append(Window((PlacedUtterance(index, 0.0, duration_s),), speech_s=duration_s, need_s=need_s))
     limits = Limits(
-        seen_s=batch_size * (speech.max_duration_s + answer_s), overhead_s=OVERHEAD_S.get(device.type, MOST_OVERHEAD_S)
+        seen_s=batch_size * (model.max_duration_s + answer_s), overhead_s=OVERHEAD_S.get(device.type, MOST_OVERHEAD_S)
     )
     return [[row.clips[0].index for row in batch.windows] for batch in micro_batches(rows, limits)]
 

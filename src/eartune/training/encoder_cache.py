@@ -17,8 +17,8 @@ from torch import nn
 
 from eartune.errors import EartuneError, InputError
 from eartune.manifest import Utterance
+from eartune.model import SpeechModel, block_of
 from eartune.reporting import Reporter
-from eartune.speech_model import SpeechModel, block_of
 from eartune.training.batching.batches import Batch
 from eartune.training.batching.plan import MicroBatch, Step
 from eartune.training.device import Precision, autocast
@@ -84,7 +84,7 @@ class EncoderCache:
 
 def open_cache(
     wanted: bool | Literal["memory", "disk"],
-    speech: SpeechModel,
+    model: SpeechModel,
     utterances: Sequence[Utterance],
     *,
     plan: Iterable[Step],
@@ -95,7 +95,7 @@ def open_cache(
 
     Raises InputError where the encoder is trained, and EartuneError where there is no room.
     """
-    encoder = block_of(speech.network, speech.blocks.encoder)
+    encoder = block_of(model.network, model.blocks.encoder)
     trained = [name for name, parameter in encoder.named_parameters() if parameter.requires_grad]
     if trained:
         raise InputError(
@@ -103,10 +103,10 @@ def open_cache(
             "set freeze_encoder true, or cache_encoder false"
         )
     seen_s = sum(batch.seen_s for step in plan for batch in step if all(len(w.clips) == 1 for w in batch.windows))
-    device = next(speech.network.parameters()).device
+    device = next(model.network.parameters()).device
     with torch.no_grad(), autocast(device, precision):
         second_1S = torch.zeros(1, 16_000, device=device)
-        second_1PD = speech.encode(speech.features(second_1S, torch.tensor([16_000], device=device), 1.0))
+        second_1PD = model.encode(model.features(second_1S, torch.tensor([16_000], device=device), 1.0))
     num_bytes = round(seen_s * 2 * second_1PD.numel())
     store = open_store(wanted, num_bytes=num_bytes)
     report.line(f"cache_encoder: {gigabytes(num_bytes)} of states in {store.where}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from eartune.speech_model import SpeechModel
+from eartune.model import SpeechModel
 from eartune.training.batching.batches import Batch, encoder_inputs, target_inputs
 from eartune.training.device import Precision, autocast
 from eartune.training.encoder_cache import EncoderCache
@@ -19,7 +19,7 @@ from eartune.training.spec_augment import SpecAugment
 class Forward:
     """How this run computes losses. The encoder's states come from `cache` where that has them."""
 
-    speech: SpeechModel
+    model: SpeechModel
     device: torch.device
     precision: Precision
     label_smoothing: float = 0.0
@@ -30,7 +30,7 @@ class Forward:
 
     def begin_training(self) -> None:
         """Put the network into training mode, but for what has to stay as it is."""
-        self.speech.network.train()
+        self.model.network.train()
         for norm in self.fixed_norms:
             norm.eval()
 
@@ -39,13 +39,13 @@ class Forward:
         # one context for all: autocast casts each weight once in it
         with autocast(self.device, self.precision):
             inputs = [self._encoder_inputs(batch) | target_inputs(batch, self.device) for batch in batches]
-            return self.speech.summed_loss(inputs, label_smoothing=self.label_smoothing)
+            return self.model.summed_loss(inputs, label_smoothing=self.label_smoothing)
 
     @torch.no_grad()
     def plain_loss(self, batch: Batch) -> torch.Tensor:
         """Sum the loss over the targets of a batch, as it is measured."""
         with autocast(self.device, self.precision):
-            return self.speech.summed_loss([self._features(batch) | target_inputs(batch, self.device)])
+            return self.model.summed_loss([self._features(batch) | target_inputs(batch, self.device)])
 
     def _encoder_inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
         if batch.keys:
@@ -55,13 +55,13 @@ class Forward:
         inputs = self._features(batch)
         if self.augment is not None:
             inputs["input_features"] = self.augment(
-                inputs["input_features"], share=batch.filled, time_axis=self.speech.time_axis
+                inputs["input_features"], share=batch.filled, time_axis=self.model.time_axis
             )
         return inputs
 
     def _features(self, batch: Batch) -> dict[str, torch.Tensor]:
-        return encoder_inputs(batch, self.speech, self.device)
+        return encoder_inputs(batch, self.model, self.device)
 
     @torch.no_grad()
     def _encode(self, batch: Batch) -> torch.Tensor:
-        return self.speech.encode(self._features(batch))
+        return self.model.encode(self._features(batch))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from eartune.speech_model import Blocks, block_of
+from eartune.model import Blocks, block_of
 
 
 def depths(network: nn.Module, blocks: Blocks) -> dict[str, int]:

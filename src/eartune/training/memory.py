@@ -40,7 +40,7 @@ def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, re
     batches = [batch for step in steps for batch in step]
     widest = max(batch.width_s for batch in batches)
     windows = [window for batch in batches if batch.width_s == widest for window in batch.windows]
-    network = forward.speech.network
+    network = forward.model.network
     was_training = network.training
     forward.begin_training()
 

@@ -68,11 +68,11 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         self.lowest_lr = lowest_lr
         self.also_logged = also_logged
         # the last of all callbacks, so that it knows what the others ask for
-        self.divergence = DivergenceGuard(forward.speech.network)
+        self.divergence = DivergenceGuard(forward.model.network)
         self.audio_seconds = 0.0
         self.waited_seconds = 0.0
         super().__init__(
-            model=forward.speech.network,
+            model=forward.model.network,
             args=arguments,
             train_dataset=train,
             eval_dataset=None if validation is None else validation.utterances,
@@ -132,8 +132,8 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         fresh = self.optimizer is None
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)
         if fresh and self.layerwise_lr_decay is not None:
-            speech = self.forward.speech
-            note = slow_down_lower_layers(optimizer, speech.network, speech.blocks, self.layerwise_lr_decay)
+            tuned = self.forward.model
+            note = slow_down_lower_layers(optimizer, tuned.network, tuned.blocks, self.layerwise_lr_decay)
             self.reporter.line(note)
         return optimizer
 

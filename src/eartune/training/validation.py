@@ -10,9 +10,9 @@ from functools import cached_property, partial
 from eartune.config.sections import ValidationSection
 from eartune.errors import EartuneError
 from eartune.manifest import Utterance
+from eartune.model import DecodeOptions
 from eartune.reporting import Reporter
 from eartune.scoring import Scores, hypothesis_remarks, reference_remarks, score
-from eartune.speech_model import DecodeOptions
 from eartune.training.batching.batches import SpeechDataset, in_order
 from eartune.training.decoding import Stopped, decode_utterances
 from eartune.training.divergence import ADVICE
@@ -58,7 +58,7 @@ class Validation:
                 self._told.add(remark)
 
     def _scores(self) -> Scores:
-        speech = self.forward.speech
+        model = self.forward.model
         options = DecodeOptions(
             max_length=self.options.generation_max_length,
             num_beams=self.options.generation_num_beams,
@@ -66,7 +66,7 @@ class Validation:
         )
         with self.reporter.task("validating", len(self.utterances)) as task:
             hypotheses = decode_utterances(
-                speech,
+                model,
                 self.utterances,
                 batch_size=self.options.per_device_eval_batch_size,
                 options=options,
@@ -75,20 +75,20 @@ class Validation:
                 should_stop=self.should_stop,
             )
         references = [utterance.text for utterance in self.utterances]
-        return score(references, hypotheses, languages=[speech.text_language(u) for u in self.utterances])
+        return score(references, hypotheses, languages=[model.text_language(u) for u in self.utterances])
 
     @cached_property
     def _dataset(self) -> SpeechDataset:
         """The utterances with their tokens, those of like length together, for short windows."""
-        return SpeechDataset(sorted(self.utterances, key=lambda u: -u.duration_s), self.forward.speech)
+        return SpeechDataset(sorted(self.utterances, key=lambda u: -u.duration_s), self.forward.model)
 
     def _loss(self, step: int) -> float:
         """Average the loss over all tokens; NaN where there are none."""
-        speech, dataset = self.forward.speech, self._dataset
-        width_s = partial(speech.shown_s, window=self.options.eval_window)
+        model, dataset = self.forward.model, self._dataset
+        width_s = partial(model.shown_s, window=self.options.eval_window)
         batch_size = self.options.per_device_eval_batch_size
-        was_training = speech.network.training
-        speech.network.eval()
+        was_training = model.network.training
+        model.network.eval()
         summed, count = 0.0, 0
         try:
             for rows in in_order(dataset.utterances, batch_size=batch_size, width_s=width_s):
@@ -98,7 +98,7 @@ class Validation:
                 summed += float(self.forward.plain_loss(batch))
                 count += batch.num_target_tokens
         finally:
-            speech.network.train(was_training)
+            model.network.train(was_training)
         if not count:
             return math.nan
         if not math.isfinite(summed):

@@ -17,9 +17,9 @@ from eartune.export.gate import Gate, HeardLong, Said, Sample, check, hear_long
 from eartune.export.record import RECORD, describe, describe_files, program_of
 from eartune.export.usage import usages
 from eartune.files import scratch_directory, write_json_atomic, write_text_atomic
+from eartune.model import SpeechModel
 from eartune.reporting import Reporter, clock
 from eartune.runtimes.runtime import CannotRun
-from eartune.speech_model import SpeechModel
 from eartune.verbs.evaluate import SCORES
 from eartune.verbs.listen import open_in_runtime
 from eartune.verbs.merge import ReferenceLogits, write_model_origin
@@ -80,7 +80,7 @@ class Work:
     """What all exports of one command share."""
 
     located: Located
-    speech: SpeechModel
+    model: SpeechModel
     language: str | None
     """The one that it hears where a clip names none: the one it was tuned for, or its only one."""
     language_code: str | None
@@ -101,7 +101,7 @@ def write_artefact(target: Target, place: Place, work: Work) -> Exported:
     began = time.monotonic()
     with aside(place, replace=work.replace) as folder:
         artefact = folder / (place.path.name if place.is_file else target.file_name or "")
-        elsewhere = target.exporter.write(work.speech, artefact, target.quantization, work.original)
+        elsewhere = target.exporter.write(work.model, artefact, target.quantization, work.original)
         read_back = _prove(target, artefact, work)
         gate, skipped = _judge(target, artefact, place, work)
         record = describe(

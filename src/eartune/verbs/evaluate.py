@@ -15,6 +15,7 @@ from typing import Any, Literal
 from eartune.errors import raise_findings
 from eartune.files import require_writable, write_json_atomic, write_text_atomic
 from eartune.manifest import Utterance, read_manifest
+from eartune.model import DecodeOptions, WindowKind
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import describe_data
 from eartune.scoring import (
@@ -27,12 +28,11 @@ from eartune.scoring import (
     worst,
 )
 from eartune.scoring.scores import rate_or_none
-from eartune.speech_model import DecodeOptions, WindowKind
 from eartune.training.device import best_device, choose_gpu, describe_precision, resolve_precision
+from eartune.verbs.dataset import check_recordings, left_out
 from eartune.verbs.listen import Artefact, Listener, find_artefact, listen, refuse_for_artefacts
 from eartune.verbs.open_model import Checkpoint, Located, locate, original_base
 from eartune.verbs.quiet import quieten_libraries
-from eartune.verbs.speech import check_recordings, left_out
 
 NUM_WORST = 20
 SCORES = "scores.json"

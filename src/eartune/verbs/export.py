@@ -75,17 +75,17 @@ def export(
         refuse_taken(place, archive, replace=replace)
     if located.checkpoint:
         report.line(f"exporting {located.checkpoint}/ of {located.spec}")
-    speech, reference = open_merged(located)
+    merged, reference = open_merged(located)
     judge = None
     if judged:
-        sample, utterances = choose_sample(located, speech, data, count=num_utterances, report=report)
-        said = ask_model(speech, sample, utterances, exports, report)
+        sample, utterances = choose_sample(located, merged, data, count=num_utterances, report=report)
+        said = ask_model(merged, sample, utterances, exports, report)
         judge = Judge(sample, said, original_base(located) if against_base else None, limit_points)
     written, failures = [], []
     unnamed = Utterance(audio=Path(), text="", duration_s=0.0, language=None)
-    language = located.language or speech.language_of(unnamed)
-    code = exports.language_code(speech, language) if exports.language_code else language
-    work = Work(located, speech, language, code, reference, archive, judge, replace, card_notes or CardNotes(), report)
+    language = located.language or merged.language_of(unnamed)
+    code = exports.language_code(merged, language) if exports.language_code else language
+    work = Work(located, merged, language, code, reference, archive, judge, replace, card_notes or CardNotes(), report)
     for target, place in zip(targets, places, strict=True):
         try:
             written.append(write_artefact(target, place, work))

@@ -14,12 +14,12 @@ from eartune.errors import InputError
 from eartune.export.record import read_record
 from eartune.language_tokens import require_language
 from eartune.manifest import Utterance
+from eartune.model import DecodeOptions, SpeechModel
 from eartune.nemo.architecture import known_config
 from eartune.nemo.slots import other_languages
 from eartune.reporting import Task as Progress
 from eartune.runtimes.registry import open_runtime, recognise
 from eartune.runtimes.runtime import Runtime, Task
-from eartune.speech_model import DecodeOptions, SpeechModel
 from eartune.training.batching.batches import load_waveform
 from eartune.training.decoding import decode_utterances
 from eartune.training.device import Precision, best_device
@@ -134,16 +134,16 @@ def _artefact_listener(artefact: Artefact) -> Iterator[Listener]:
 def _model_listener(
     located: Located, *, batch_size: int, options: DecodeOptions, precision: Precision
 ) -> Iterator[Listener]:
-    speech: SpeechModel = open_located(located)
-    speech.network.to(best_device())
+    model: SpeechModel = open_located(located)
+    model.network.to(best_device())
 
     def decode(utterances: Sequence[Utterance], task: Progress) -> list[str]:
         return decode_utterances(
-            speech, utterances, batch_size=batch_size, options=options, precision=precision, task=task
+            model, utterances, batch_size=batch_size, options=options, precision=precision, task=task
         )
 
     name = f"{located.spec} ({located.checkpoint}/)" if located.checkpoint else located.spec
-    yield Listener(name, speech.max_duration_s, speech.text_language, decode, speech.decoding_findings)
+    yield Listener(name, model.max_duration_s, model.text_language, decode, model.decoding_findings)
 
 
 def refuse_for_artefacts(artefact: Artefact, **asked: bool) -> None:

@@ -13,9 +13,9 @@ from eartune.base_model import BaseModel
 from eartune.errors import EartuneError, InputError, first_line
 from eartune.families.registry import family
 from eartune.files import new_directory
+from eartune.model import SpeechModel
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import write_origin
-from eartune.speech_model import SpeechModel
 from eartune.training.adaptation.adapter_files import MERGE_TOLERANCE, logits
 from eartune.training.adaptation.adapter_files import merge as merge_adapter
 from eartune.verbs.open_model import Checkpoint, Located, adapted_network, locate, open_located
@@ -87,18 +87,18 @@ class ReferenceLogits:
 
 def open_merged(located: Located) -> tuple[SpeechModel, ReferenceLogits]:
     """Load what was located, with an adapter merged, and what it answered before that."""
-    speech = open_located(located)
-    probe = speech.probe_inputs()
-    reference = ReferenceLogits(located, probe, logits(speech.network, probe, dtype=torch.float32))
+    model = open_located(located)
+    probe = model.probe_inputs()
+    reference = ReferenceLogits(located, probe, logits(model.network, probe, dtype=torch.float32))
     if located.is_adapter:
-        speech.network = _merged(speech, located)
-        require_finite(network_weights(speech.network), where=f"{located.folder}", advice=FAILED_ADVICE)
-    return speech, reference
+        model.network = _merged(model, located)
+        require_finite(network_weights(model.network), where=f"{located.folder}", advice=FAILED_ADVICE)
+    return model, reference
 
 
-def _merged(speech: SpeechModel, located: Located) -> nn.Module:
+def _merged(model: SpeechModel, located: Located) -> nn.Module:
     try:
-        return merge_adapter(adapted_network(speech))
+        return merge_adapter(adapted_network(model))
     except ValueError as error:
         # PEFT's word for weights that are not finite once they are added up
         raise InputError(f"{located.folder}: cannot be merged: {first_line(error)[:200]}; {FAILED_ADVICE}") from None
@@ -110,8 +110,8 @@ def write_folder(located: Located, out: Path, *, replace: bool) -> float:
     Raises InputError, before anything is loaded, where `out` is taken, and EartuneError as `ReferenceLogits.prove`.
     """
     with new_directory(out, replace=replace) as aside:
-        speech, reference = open_merged(located)
-        speech.save(aside)
+        model, reference = open_merged(located)
+        model.save(aside)
         difference = reference.prove(BaseModel(str(aside), "folder", aside, sha256=""))
         write_model_origin(aside, located, difference)
     return difference

@@ -14,8 +14,8 @@ from eartune.errors import EartuneError, InputError
 from eartune.export.record import RECORD, read_record
 from eartune.families.registry import family, family_of, load_model, vocabulary
 from eartune.language_tokens import require_language
+from eartune.model import SpeechModel
 from eartune.run_dir import RunDir, read_origin
-from eartune.speech_model import SpeechModel
 from eartune.training.adaptation.adapter_files import ADAPTER_CONFIG, load_adapter
 
 Checkpoint = Literal["best", "last"]
@@ -99,7 +99,7 @@ def _exported_file(folder: Path) -> Path | None:
 
 def open_located(located: Located) -> SpeechModel:
     """Load what was located, in float32 on the CPU, in evaluation mode."""
-    speech = load_model(
+    model = load_model(
         located.family,
         located.base,
         task=located.task,
@@ -109,10 +109,10 @@ def open_located(located: Located) -> SpeechModel:
     if located.is_adapter:
         assert located.folder is not None
         if located.origin.get("added_characters"):
-            vocabulary(located.family).extend(speech, located.origin["added_characters"])
-        speech.network = load_adapter(speech.network, located.folder)
-    speech.network.eval()
-    return speech
+            vocabulary(located.family).extend(model, located.origin["added_characters"])
+        model.network = load_adapter(model.network, located.folder)
+    model.network.eval()
+    return model
 
 
 def original_base(located: Located) -> Located | None:
@@ -127,9 +127,9 @@ def original_base(located: Located) -> Located | None:
     return replace(untuned, spec=base.spec, base=base)
 
 
-def adapted_network(speech: SpeechModel) -> PeftModel:
-    assert isinstance(speech.network, PeftModel)
-    return speech.network
+def adapted_network(model: SpeechModel) -> PeftModel:
+    assert isinstance(model.network, PeftModel)
+    return model.network
 
 
 def _within_run(run: RunDir, origin: dict[str, Any], checkpoint: Checkpoint | None) -> tuple[Path, str]:

@@ -15,10 +15,10 @@ from eartune.export.exporter import FamilyExports
 from eartune.export.gate import NUM_LOGITS, Said, Sample, check_segments
 from eartune.export.long_clip import LongClip
 from eartune.manifest import Utterance, read_manifest
+from eartune.model import DecodeOptions, SpeechModel
 from eartune.reporting import Reporter
 from eartune.run_dir import describe_data
 from eartune.runtimes.runtime import MAX_TOKENS, WINDOW_S
-from eartune.speech_model import DecodeOptions, SpeechModel
 from eartune.training.batching.batches import load_waveform
 from eartune.training.decoding import decode_utterances
 from eartune.training.device import best_device
@@ -29,7 +29,7 @@ SEED = 0
 
 
 def choose_sample(
-    located: Located, speech: SpeechModel, data: Sequence[Path], *, count: int, report: Reporter
+    located: Located, model: SpeechModel, data: Sequence[Path], *, count: int, report: Reporter
 ) -> tuple[Sample, tuple[Utterance, ...]]:
     """Choose utterances from `data`, by default from what the model was validated on, and read their speech.
 
@@ -41,7 +41,7 @@ def choose_sample(
     if gone:
         raise InputError(f"{gone[0]}: {what} is not there; name speech to try the export on: --data MANIFEST")
     manifest = read_manifest(paths, default_language=located.language, skip_bad=True)
-    longest_s = min(WINDOW_S, speech.max_duration_s)
+    longest_s = min(WINDOW_S, model.max_duration_s)
     fitting = [utterance for utterance in manifest.utterances if utterance.duration_s <= longest_s and utterance.text]
     if not fitting:
         raise InputError(f"{paths[0]}: no utterance is at most {longest_s:g} s long, so no export can be tried on it")
@@ -52,8 +52,8 @@ def choose_sample(
     sample = Sample(
         waveforms=tuple(load_waveform(utterance) for utterance in utterances),
         references=tuple(utterance.text for utterance in utterances),
-        languages=tuple(speech.language_of(utterance) for utterance in utterances),
-        text_languages=tuple(speech.text_language(utterance) for utterance in utterances),
+        languages=tuple(model.language_of(utterance) for utterance in utterances),
+        text_languages=tuple(model.text_language(utterance) for utterance in utterances),
         described=described,
     )
     return sample, utterances
@@ -61,17 +61,17 @@ def choose_sample(
 
 @torch.inference_mode()
 def ask_model(
-    speech: SpeechModel,
+    model: SpeechModel,
     sample: Sample,
     utterances: Sequence[Utterance],
     exports: FamilyExports,
     report: Reporter,
 ) -> Said:
     """Decode the sample with the model itself, as it is on a training machine, in float32."""
-    speech.network.to(best_device())
+    model.network.to(best_device())
     with report.task("decoding with the model itself", len(utterances)) as task:
         hypotheses = decode_utterances(
-            speech,
+            model,
             utterances,
             batch_size=8,
             # runtimes decode a clip without thresholds
@@ -79,21 +79,21 @@ def ask_model(
             precision="fp32",
             task=task,
         )
-    long = hear_long_itself(speech, sample)
+    long = hear_long_itself(model, sample)
     logits: list[Any] = []
     if exports.first_logits is not None:
         clips = list(zip(sample.waveforms, sample.languages, strict=True))[:NUM_LOGITS]
-        logits = [exports.first_logits(speech, *clip) for clip in clips]
+        logits = [exports.first_logits(model, *clip) for clip in clips]
     return Said(tuple(hypotheses), tuple(logits), long)
 
 
 @torch.inference_mode()
-def hear_long_itself(speech: SpeechModel, sample: Sample) -> LongClip:
+def hear_long_itself(model: SpeechModel, sample: Sample) -> LongClip:
     """Decode the long recording with a model itself, which is then on the CPU."""
-    speech.network.to(best_device())
+    model.network.to(best_device())
     joined = Utterance(audio=Path("joined.wav"), text="", duration_s=0.0, language=sample.long.language)
-    segments = speech.transcribe_long(sample.long.waveform_S, joined)
-    speech.network.to("cpu")
+    segments = model.transcribe_long(sample.long.waveform_S, joined)
+    model.network.to("cpu")
     return check_segments(segments, sample)
 
 

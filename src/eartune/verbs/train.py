@@ -38,9 +38,9 @@ from eartune.training.spec_augment import spec_augment
 from eartune.training.trainer import SpeechTrainer
 from eartune.training.validation import Validation
 from eartune.verbs import resume
+from eartune.verbs.dataset import check_speech, extend_vocabulary, read_speech
 from eartune.verbs.quiet import quieten_libraries
 from eartune.verbs.run_model import refuse_target, write_model
-from eartune.verbs.speech import check_speech, extend_vocabulary, read_speech
 
 # what a later command takes over from a run unless it is told otherwise
 TAKEN_OVER = ("family", "task", "language", "language_token")
@@ -92,15 +92,15 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     report.line(f"base model: {config.model.base_model}")
     base = door.find(config.model.base_model, revision=config.model.revision, cache=config.model.model_cache)
     _require_archive(config.run.export, base)
-    speech = load_model(
+    model = load_model(
         config.family,
         base,
         task=config.data.task,
         language=config.data.language,
         language_token=config.data.language_token,
     )
-    added = extend_vocabulary(speech, manifests[0].utterances, report) if config.model.extend_vocabulary else ""
-    data = check_speech(config.data, speech, manifests, report)
+    added = extend_vocabulary(model, manifests[0].utterances, report) if config.model.extend_vocabulary else ""
+    data = check_speech(config.data, model, manifests, report)
     data = dataclasses.replace(data, remarks=(*data.remarks, *_unused_times(config, data.train, report)))
     facts = _facts(config, base, data.description, added)
     state = resume.compare(run, facts, overwrite=config.run.overwrite)
@@ -109,27 +109,27 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
         _write_models(config, run, report, config.run.export)
         return _finished_run(config, run, state.finished)
     report.line(f"device: {describe_device(device)}, {describe_precision(precision, device)}")
-    dataset = SpeechDataset(data.train, speech)
-    epochs = plan_epochs(config, dataset.clips(), speech, device)
+    dataset = SpeechDataset(data.train, model)
+    epochs = plan_epochs(config, dataset.clips(), model, device)
     arguments = training_arguments(
         config, output_dir=run.root, epoch_steps=epochs.num_steps, device=device, precision=precision
     )
     set_seed(config.run.seed)
-    speech.network.to(device)
-    adaptation = make_trainable(speech, config, data.train, base_spec=base.spec, precision=precision, report=report)
+    model.network.to(device)
+    adaptation = make_trainable(model, config, data.train, base_spec=base.spec, precision=precision, report=report)
     if config.optimizer.torch_compile:
-        compile_layers(speech.network, speech.blocks)
+        compile_layers(model.network, model.blocks)
     cache = None
     if config.model.cache_encoder is not False:
         cache = open_cache(
-            config.model.cache_encoder, speech, data.train, plan=epochs.plan(0), precision=precision, report=report
+            config.model.cache_encoder, model, data.train, plan=epochs.plan(0), precision=precision, report=report
         )
     if state.checkpoint is None:
         _write_start(run, config, facts, adaptation.initial)
     elif adaptation.initial is not None:
         adaptation = dataclasses.replace(adaptation, initial=load_weights(run.initial_adapter))
     forward = Forward(
-        speech,
+        model,
         device,
         precision,
         config.optimizer.label_smoothing_factor,
@@ -214,7 +214,7 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
     run, checkpoint = prepared.run, prepared.checkpoint
 
     def write_companions(folder: Path, state: dict[str, Any]) -> None:
-        prepared.forward.speech.save_companions(folder)
+        prepared.forward.model.save_companions(folder)
         kind = "adapter" if config.has_adapter() else "model"
         names = [*TAKEN_OVER, "method", "base_model", "added_characters", "data", "config"]
         known = {name: prepared.facts[name] for name in names}

@@ -14,9 +14,9 @@ import torch
 from eartune.audio import SAMPLE_RATE_HZ, decode, probe
 from eartune.errors import InputError, raise_findings
 from eartune.manifest import Segment, Utterance
+from eartune.model import DecodeOptions, Waveform, WindowKind
 from eartune.reporting import Reporter, Silent
 from eartune.runtimes.runtime import HearsLong
-from eartune.speech_model import DecodeOptions, Waveform, WindowKind
 from eartune.training.device import best_device, choose_gpu
 from eartune.verbs.listen import Artefact, find_artefact, open_artefact, refuse_for_artefacts
 from eartune.verbs.open_model import Checkpoint, Located, locate, open_located
@@ -155,12 +155,12 @@ class _Speech:
 
 @contextmanager
 def _speech_of(located: Located, options: DecodeOptions) -> Iterator[_Speech]:
-    speech = open_located(located)
-    speech.network.to(best_device())
+    model = open_located(located)
+    model.network.to(best_device())
     yield _Speech(
-        speech.max_duration_s,
-        lambda waveform, clip: speech.transcribe_batch([waveform], [clip], options)[0],
-        speech.transcribe_long,
+        model.max_duration_s,
+        lambda waveform, clip: model.transcribe_batch([waveform], [clip], options)[0],
+        model.transcribe_long,
     )
 
 

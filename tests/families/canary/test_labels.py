@@ -11,7 +11,7 @@ from eartune.families.canary.load import find, load
 from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.prompt import Prompts, slot_defaults
 from eartune.manifest import Utterance
-from eartune.speech_model import IGNORED, DecodeOptions, PlacedUtterance
+from eartune.model import IGNORED, DecodeOptions, PlacedUtterance
 from tests.tiny_nemo import train_sentencepiece
 
 
@@ -20,7 +20,7 @@ def row(text: str = "check the oil", language: str | None = "en", **extra: Any) 
 
 
 @pytest.fixture(scope="module")
-def speech(tiny_nemo: dict[str, Path]) -> CanaryModel:
+def model(tiny_nemo: dict[str, Path]) -> CanaryModel:
     return load(find(str(tiny_nemo["canary"])))
 
 
@@ -55,27 +55,27 @@ def test_a_run_that_translates_writes_english() -> None:
     assert "<|de|><|fr|>" in prompts.write(row(language="de", target_lang="fr"))
 
 
-def test_only_the_answer_carries_loss(speech: CanaryModel) -> None:
-    labels = speech.transcripts([row()]).labels([PlacedUtterance(0, 0.0, 2.0)], timestamps=False)
-    ids = speech.tokenizer.get_vocab()
+def test_only_the_answer_carries_loss(model: CanaryModel) -> None:
+    labels = model.transcripts([row()]).labels([PlacedUtterance(0, 0.0, 2.0)], timestamps=False)
+    ids = model.tokenizer.get_vocab()
     prompt = [
         "▁", "<|startofcontext|>", "<|startoftranscript|>", "<|emo:undefined|>", "<|en|>", "<|en|>", "<|pnc|>",
         "<|noitn|>", "<|notimestamp|>", "<|nodiarize|>",
     ]  # fmt: skip
     assert labels.decoder_input_ids[: len(prompt)] == [ids[token] for token in prompt]
-    text = speech.tokenizer("check the oil", add_special_tokens=False).input_ids
+    text = model.tokenizer("check the oil", add_special_tokens=False).input_ids
     assert labels.decoder_input_ids[len(prompt) :] == text
     assert labels.targets == [IGNORED] * (len(prompt) - 1) + text + [ids["<|endoftext|>"]]
 
 
-def test_an_empty_text_is_answered_by_the_end(speech: CanaryModel) -> None:
+def test_an_empty_text_is_answered_by_the_end(model: CanaryModel) -> None:
     """NeMo's tokenizer writes the mark of a word's beginning before the end, as before any text."""
-    labels = speech.transcripts([row("")]).labels([PlacedUtterance(0, 0.0, 2.0)], timestamps=False)
+    labels = model.transcripts([row("")]).labels([PlacedUtterance(0, 0.0, 2.0)], timestamps=False)
     theirs = sentencepiece.SentencePieceProcessor(model_proto=train_sentencepiece(canary=True))
     assert [target for target in labels.targets if target != IGNORED] == theirs.encode("<|endoftext|>")
     assert theirs.id_to_piece(theirs.encode("<|endoftext|>")) == ["▁", "<|endoftext|>"]
-    assert speech.findings([row("")]) == [None]
-    assert speech.remarks([row(), row("")]) == ["1 row has an empty text and is trained as no speech: t.jsonl:1"]
+    assert model.findings([row("")]) == [None]
+    assert model.remarks([row(), row("")]) == ["1 row has an empty text and is trained as no speech: t.jsonl:1"]
 
 
 @pytest.mark.parametrize(
@@ -105,19 +105,19 @@ def test_an_empty_text_is_answered_by_the_end(speech: CanaryModel) -> None:
         (row("check the oil", timestamp="yes"), "timestamp is yes, and the text has no times"),
     ],
 )
-def test_a_row_that_cannot_be_asked_for_is_named(speech: CanaryModel, utterance: Utterance, what: str) -> None:
-    (finding,) = speech.findings([utterance])
+def test_a_row_that_cannot_be_asked_for_is_named(model: CanaryModel, utterance: Utterance, what: str) -> None:
+    (finding,) = model.findings([utterance])
     assert what in (finding or "")
 
 
-def test_before_decoding_prompts_are_checked_and_texts_are_not(speech: CanaryModel) -> None:
+def test_before_decoding_prompts_are_checked_and_texts_are_not(model: CanaryModel) -> None:
     rows = [row(), row(language="cnh"), row("<|0|> ☃"), row(timestamp="yes")]
-    assert [finding is None for finding in speech.decoding_findings(rows)] == [True, False, True, True]
+    assert [finding is None for finding in model.decoding_findings(rows)] == [True, False, True, True]
 
 
-def test_a_task_that_says_nothing_is_remarked(speech: CanaryModel) -> None:
-    assert speech.findings([row(task="dictation")]) == [None]
-    (remark,) = speech.remarks([row(task="dictation"), row(taskname="reading")])
+def test_a_task_that_says_nothing_is_remarked(model: CanaryModel) -> None:
+    assert model.findings([row(task="dictation")]) == [None]
+    (remark,) = model.remarks([row(task="dictation"), row(taskname="reading")])
     assert remark == (
         "2 rows name tasks such as 'dictation', which says nothing to a Canary (asr, ast), the first: t.jsonl:1"
     )
@@ -135,9 +135,9 @@ def test_a_task_that_says_nothing_is_remarked(speech: CanaryModel) -> None:
     ],
 )
 def test_a_text_in_another_script_than_its_language_is_remarked(
-    speech: CanaryModel, text: str, target: str, is_odd: bool
+    model: CanaryModel, text: str, target: str, is_odd: bool
 ) -> None:
-    found = speech.remarks([row(text or "oil", source_lang="en", target_lang=target if text else "en")])
+    found = model.remarks([row(text or "oil", source_lang="en", target_lang=target if text else "en")])
     assert any("of the script of its target language" in remark for remark in found) == is_odd
 
 
@@ -147,12 +147,12 @@ def test_a_run_that_translates_remarks_rows_that_do_not(tiny_nemo: dict[str, Pat
     assert remark.startswith("1 row is no translation, though the task is translate")
 
 
-def test_findings_name_what_does_not_fit(speech: CanaryModel) -> None:
+def test_findings_name_what_does_not_fit(model: CanaryModel) -> None:
     rows = [
         row(), row(language=None), row(language="es"), row(source_lang="en", target_lang="xx"), row(text="☃ oil"),
         row(text="oil " * 400), Utterance(Path("a.wav"), "oil", 41.0, "en"),
     ]  # fmt: skip
-    good, no_language, spanish, target, unknown, long_text, long_clip = speech.findings(rows)
+    good, no_language, spanish, target, unknown, long_text, long_clip = model.findings(rows)
     assert good is None
     assert no_language is not None
     assert "source_lang" in no_language
@@ -168,8 +168,8 @@ def test_findings_name_what_does_not_fit(speech: CanaryModel) -> None:
     assert "exceeds 40 s" in long_clip
 
 
-def test_a_language_without_a_token_is_refused(tiny_nemo: dict[str, Path], speech: CanaryModel) -> None:
+def test_a_language_without_a_token_is_refused(tiny_nemo: dict[str, Path], model: CanaryModel) -> None:
     with pytest.raises(InputError, match="has no token for language 'es'; it has de, en, fr, ru"):
         load(find(str(tiny_nemo["canary"])), language="es")
     with pytest.raises(InputError, match=r"t\.jsonl:1: no language is named"):
-        speech.transcribe_batch([], [row(language=None)], DecodeOptions())
+        model.transcribe_batch([], [row(language=None)], DecodeOptions())

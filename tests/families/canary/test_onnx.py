@@ -13,9 +13,9 @@ from eartune.export import onnx_files
 from eartune.families.canary.decode import decode
 from eartune.families.canary.load import find, load
 from eartune.families.canary.onnx import write_onnx
+from eartune.model import DecodeOptions
 from eartune.runtimes.onnx_asr import OnnxAsr
 from eartune.runtimes.sherpa_onnx import SherpaOnnx
-from eartune.speech_model import DecodeOptions
 from tests.lively_nemo import lively_model, varied_clips
 from tests.sherpa_features import sherpa_features
 from tests.tiny import clips_in
@@ -66,9 +66,9 @@ def test_a_translation_is_into_english(program: Any, lively: Any, folder: Path) 
     assert translated != words("de", "transcribe")
     assert words("en", "translate") == words("en", "transcribe")
     if program is OnnxAsr:
-        speech = type(lively)(lively.network, lively.tokenizer, lively.log_mel, task="translate")
+        model = type(lively)(lively.network, lively.tokenizer, lively.log_mel, task="translate")
         most = DecodeOptions(max_length=1000)
-        assert translated == [speech.transcribe_batch([clip], clips_in("de"), most)[0] for clip in clips]
+        assert translated == [model.transcribe_batch([clip], clips_in("de"), most)[0] for clip in clips]
 
 
 def test_sherpa_onnx_differs_by_its_features_only(lively: Any, folder: Path) -> None:
@@ -116,9 +116,9 @@ def test_both_programs_share_the_weights(folder: Path) -> None:
 
 
 def test_settings_are_read_from_the_model(tmp_path: Path) -> None:
-    speech = lively_model(tmp_path, "canary", num_mels=128)
+    model = lively_model(tmp_path, "canary", num_mels=128)
     (tmp_path / "onnx").mkdir()
-    assert write_onnx(speech, tmp_path / "onnx", quantization="float32") < 1e-3
+    assert write_onnx(model, tmp_path / "onnx", quantization="float32") < 1e-3
     config = json.loads((tmp_path / "onnx" / "config.json").read_text())
     assert config == {
         "model_type": "nemo-conformer-aed",
@@ -130,27 +130,27 @@ def test_settings_are_read_from_the_model(tmp_path: Path) -> None:
     found = {each.key: each.value for each in encoder.metadata_props}
     tokens = (tmp_path / "onnx" / "tokens.txt").read_text(encoding="utf-8").splitlines()
     assert tokens == (tmp_path / "onnx" / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    assert len(tokens) == len(speech.tokenizer.get_vocab()) == int(found["vocab_size"])
+    assert len(tokens) == len(model.tokenizer.get_vocab()) == int(found["vocab_size"])
     assert (found["feat_dim"], found["num_decoder_layers"], found["decoder_hidden_size"]) == ("128", "4", "16")
     clips = varied_clips()
     with OnnxAsr(tmp_path / "onnx") as runtime:
         words = [runtime.transcribe(clip, "en") for clip in clips]
     most = DecodeOptions(max_length=1000)
-    assert words == [speech.transcribe_batch([clip], clips_in("en"), most)[0] for clip in clips]
+    assert words == [model.transcribe_batch([clip], clips_in("en"), most)[0] for clip in clips]
 
 
 def test_the_model_stays_as_it_was(tmp_path: Path) -> None:
-    speech = lively_model(tmp_path, "canary")
-    before = {name: value.clone() for name, value in speech.network.state_dict().items()}
-    speech.network.train()
-    speech.network.model.decoder.layers[0].eval()
+    model = lively_model(tmp_path, "canary")
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    model.network.train()
+    model.network.model.decoder.layers[0].eval()
     (tmp_path / "onnx").mkdir()
-    write_onnx(speech, tmp_path / "onnx", quantization="float16")
-    assert speech.network.training
-    assert speech.network.model.decoder.layers[1].training
-    assert not speech.network.model.decoder.layers[0].training
-    assert all(torch.equal(value, before[name]) for name, value in speech.network.state_dict().items())
-    assert speech.network.proj_out.weight is speech.network.model.decoder.embed_tokens.weight
+    write_onnx(model, tmp_path / "onnx", quantization="float16")
+    assert model.network.training
+    assert model.network.model.decoder.layers[1].training
+    assert not model.network.model.decoder.layers[0].training
+    assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
+    assert model.network.proj_out.weight is model.network.model.decoder.embed_tokens.weight
 
 
 def test_clips_of_a_batch_do_not_hear_each_other(lively: Any, folder: Path) -> None:
@@ -164,8 +164,8 @@ def test_clips_of_a_batch_do_not_hear_each_other(lively: Any, folder: Path) -> N
     assert both["encoder_mask"].sum(axis=1).tolist() == both["encoded_lengths"].tolist() == lengths
 
 
-def graph_inputs(speech: Any, clips: list[Any]) -> dict[str, Any]:
-    features = speech.features_of(clips)
+def graph_inputs(model: Any, clips: list[Any]) -> dict[str, Any]:
+    features = model.features_of(clips)
     return {
         "audio_signal": features["input_features"].transpose(1, 2).numpy(),
         "length": features["attention_mask"].sum(dim=1).numpy(),

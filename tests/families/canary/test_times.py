@@ -21,7 +21,7 @@ def row(text: str, *, duration_s: float = 1.6, segments: Sequence[Segment] = (),
 
 
 @pytest.fixture(scope="module")
-def speech(tiny_nemo: dict[str, Path]) -> CanaryModel:
+def model(tiny_nemo: dict[str, Path]) -> CanaryModel:
     return load(find(str(tiny_nemo["canary"])))
 
 
@@ -57,24 +57,24 @@ def test_other_times_are_named(text: str, what: str) -> None:
     assert what in (times_problem(row(text), SYMBOLS) or "")
 
 
-def test_times_are_whole_tokens(speech: CanaryModel) -> None:
+def test_times_are_whole_tokens(model: CanaryModel) -> None:
     utterance = row("<|0|> check <|5|> <|6|> the oil <|12|>")
-    assert speech.findings([utterance]) == [None]
-    (tokens,) = speech.transcripts([utterance]).texts
-    ids = speech.tokenizer.get_vocab()
+    assert model.findings([utterance]) == [None]
+    (tokens,) = model.transcripts([utterance]).texts
+    ids = model.tokenizer.get_vocab()
     times = [ids[f"<|{number}|>"] for number in (0, 5, 6, 12)]
     assert [token for token in tokens if token in times] == times
-    assert "every character known" in (speech.describe_texts([utterance]) or "")
+    assert "every character known" in (model.describe_texts([utterance]) or "")
 
 
-def test_segments_become_times_where_the_row_asks_for_them(speech: CanaryModel) -> None:
+def test_segments_become_times_where_the_row_asks_for_them(model: CanaryModel) -> None:
     segments = (Segment(0.0, 0.4, "check"), Segment(0.5, 1.0, "the oil"))
     asked, plain = (row("check the oil", segments=segments, timestamp=value) for value in ("yes", "no"))
     # 0.5 s is 6.25 frames, and 1.0 s 12.5
     assert timed_text(asked) == "<|0|> check <|5|> <|6|> the oil <|12|>"
-    encoded = speech.transcripts([asked, plain, row("<|0|> check <|5|> <|6|> the oil <|12|>"), row("check the oil")])
+    encoded = model.transcripts([asked, plain, row("<|0|> check <|5|> <|6|> the oil <|12|>"), row("check the oil")])
     assert encoded.texts[0] == encoded.texts[2]
-    assert encoded.texts[1] == tuple(speech.tokenizer("check the oil", add_special_tokens=False).input_ids)
-    assert speech.findings([asked, plain]) == [None, None]
-    assert speech.remarks([asked]) == []
-    assert speech.remarks([plain]) == ["1 row has times that are not trained, as timestamp is not yes: t.jsonl:1"]
+    assert encoded.texts[1] == tuple(model.tokenizer("check the oil", add_special_tokens=False).input_ids)
+    assert model.findings([asked, plain]) == [None, None]
+    assert model.remarks([asked]) == []
+    assert model.remarks([plain]) == ["1 row has times that are not trained, as timestamp is not yes: t.jsonl:1"]

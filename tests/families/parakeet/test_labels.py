@@ -12,7 +12,7 @@ from eartune.families.parakeet.heads import Heads
 from eartune.families.parakeet.load import find, load
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.manifest import Segment, Utterance
-from eartune.speech_model import DecodeOptions, PlacedUtterance
+from eartune.model import DecodeOptions, PlacedUtterance
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def models(tiny_nemo: dict[str, Path]) -> dict[str, ParakeetModel]:
 
 
 @pytest.fixture(scope="module")
-def speech(models: dict[str, ParakeetModel]) -> ParakeetModel:
+def model(models: dict[str, ParakeetModel]) -> ParakeetModel:
     return models["tdt"]
 
 
@@ -29,22 +29,22 @@ def row(text: str, duration_s: float = 2.0, **also: Any) -> Utterance:
     return Utterance(Path("a.wav"), text, duration_s, language="en", source="t.jsonl:7", **also)
 
 
-def test_labels_are_the_texts_tokens(speech: ParakeetModel) -> None:
-    labels = speech.transcripts([row("check the oil")]).labels([PlacedUtterance(0, 0.0, 2.0)], timestamps=False)
+def test_labels_are_the_texts_tokens(model: ParakeetModel) -> None:
+    labels = model.transcripts([row("check the oil")]).labels([PlacedUtterance(0, 0.0, 2.0)], timestamps=False)
     assert labels.targets == labels.decoder_input_ids
-    assert speech.tokenizer.decode(labels.targets) == "check the oil"
+    assert model.tokenizer.decode(labels.targets) == "check the oil"
 
 
 @pytest.mark.parametrize(("duration_s", "positions"), [(0.01, 1), (0.08, 1), (0.1, 2), (1.0, 13), (10.0, 125)])
 def test_positions_are_counted_as_the_encoder_makes_them(
-    speech: ParakeetModel, duration_s: float, positions: int
+    model: ParakeetModel, duration_s: float, positions: int
 ) -> None:
     """Frames of 10 ms, halved three times and rounded up each time."""
-    assert speech.num_frames(duration_s) == positions
+    assert model.num_frames(duration_s) == positions
 
 
-def test_findings_name_what_does_not_fit(speech: ParakeetModel) -> None:
-    fits, unknown, symbol, too_long, too_short = speech.findings(
+def test_findings_name_what_does_not_fit(model: ParakeetModel) -> None:
+    fits, unknown, symbol, too_long, too_short = model.findings(
         [row("check the oil"), row("☃ oil"), row("<|en|> check the oil"), row("oil", 41.0), row("oil", 0.001)]
     )
     assert fits is None
@@ -85,8 +85,8 @@ def test_a_token_that_repeats_needs_a_frame_between(models: dict[str, ParakeetMo
     assert "are single characters" in finding
 
 
-def test_a_length_that_durations_cannot_fill_is_a_finding(speech: ParakeetModel) -> None:
-    encoder = replace(speech.labeler, heads=Heads(ctc_weight=0.0, durations=(0, 2, 4)))
+def test_a_length_that_durations_cannot_fill_is_a_finding(model: ParakeetModel) -> None:
+    encoder = replace(model.labeler, heads=Heads(ctc_weight=0.0, durations=(0, 2, 4)))
     odd, even = encoder.findings([row("oil", 0.4), row("oil", 0.48)])
     assert odd is not None
     assert "5 encoder frames, which tokens and blanks that last 0, 2, 4 frames" in odd
@@ -119,26 +119,26 @@ def test_remarks_tell_how_odd_rows_are_trained(models: dict[str, ParakeetModel])
         ({"task": "dictation", "pnc": "no"}, None),
     ],
 )
-def test_a_translation_is_no_transcript(speech: ParakeetModel, extra: dict[str, str], what: str | None) -> None:
-    (finding,) = speech.findings([row("check the oil", extra=extra)])
-    assert speech.decoding_findings([row("check the oil", extra=extra)]) == [finding]
+def test_a_translation_is_no_transcript(model: ParakeetModel, extra: dict[str, str], what: str | None) -> None:
+    (finding,) = model.findings([row("check the oil", extra=extra)])
+    assert model.decoding_findings([row("check the oil", extra=extra)]) == [finding]
     assert (finding is None) if what is None else (what in (finding or ""))
 
 
-def test_texts_without_any_word_are_refused(speech: ParakeetModel) -> None:
+def test_texts_without_any_word_are_refused(model: ParakeetModel) -> None:
     with pytest.raises(InputError, match=r"none of the 2 rows .* t\.jsonl:7; check the column"):
-        speech.describe_texts([row(""), row(" ")])
+        model.describe_texts([row(""), row(" ")])
 
 
 @pytest.mark.parametrize("language", ["cnh", "nan", "en", None])
-def test_any_language_will_do(speech: ParakeetModel, language: str | None) -> None:
+def test_any_language_will_do(model: ParakeetModel, language: str | None) -> None:
     spoken = replace(row("check the oil"), language=language)
-    assert speech.findings([spoken]) == [None]
-    assert speech.decoding_findings([spoken]) == [None]
+    assert model.findings([spoken]) == [None]
+    assert model.decoding_findings([spoken]) == [None]
 
 
-def test_what_it_cannot_do_is_refused(tiny_nemo: dict[str, Path], speech: ParakeetModel) -> None:
+def test_what_it_cannot_do_is_refused(tiny_nemo: dict[str, Path], model: ParakeetModel) -> None:
     with pytest.raises(InputError, match="Parakeet writes what is said"):
         load(find(str(tiny_nemo["tdt"])), task="translate")
     with pytest.raises(InputError, match="num_beams"):
-        speech.transcribe_batch([], [], DecodeOptions(num_beams=2))
+        model.transcribe_batch([], [], DecodeOptions(num_beams=2))

@@ -14,7 +14,7 @@ from eartune.families.parakeet.load import find, load
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.prompts import Prompts, now_and_then_auto
 from eartune.manifest import Utterance, read_manifest
-from eartune.speech_model import IGNORED, PlacedUtterance
+from eartune.model import IGNORED, PlacedUtterance
 from tests.tiny import write_speech
 from tests.tiny_nemo import PROMPTS, write_tiny_nemo
 
@@ -22,7 +22,7 @@ ROW = {"audio": Path("a.wav"), "text": "check the oil", "duration_s": 4.0, "sour
 
 
 @pytest.fixture(scope="module")
-def speech(tmp_path_factory: pytest.TempPathFactory) -> ParakeetModel:
+def model(tmp_path_factory: pytest.TempPathFactory) -> ParakeetModel:
     return load(find(str(write_tiny_nemo(tmp_path_factory.mktemp("model") / "model.nemo", "prompted"))))
 
 
@@ -47,9 +47,9 @@ def row(**fields: Any) -> Utterance:
     ],
 )
 def test_a_row_is_told_by_its_region_its_language_or_auto(
-    speech: ParakeetModel, fields: dict[str, Any], number: int
+    model: ParakeetModel, fields: dict[str, Any], number: int
 ) -> None:
-    assert speech.labeler.prompt_of(row(**fields)) == number
+    assert model.labeler.prompt_of(row(**fields)) == number
 
 
 def test_a_manifest_keeps_the_region_of_a_language(tmp_path: Path) -> None:
@@ -63,13 +63,13 @@ def test_a_manifest_keeps_the_region_of_a_language(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_prompt_stands_before_the_text_and_the_tag_behind_it(speech: ParakeetModel) -> None:
-    tokens = speech.labeler.tokens(["check the oil"])[0]
+def test_the_prompt_stands_before_the_text_and_the_tag_behind_it(model: ParakeetModel) -> None:
+    tokens = model.labeler.tokens(["check the oil"])[0]
     texts = ["check the oil", "check the oil", "", "check the oil <de-DE>"]
     rows = [row(text=text, language=language) for text, language in zip(texts, ("en", "fr", "en", "en"), strict=True)]
-    encoded = speech.transcripts(rows)
+    encoded = model.transcripts(rows)
     labels = [encoded.labels([PlacedUtterance(index, 0.0, 1.0)], timestamps=False) for index in range(4)]
-    vocabulary = speech.tokenizer.get_vocab()
+    vocabulary = model.tokenizer.get_vocab()
     # French has no tag among the tokens
     assert labels[0].decoder_input_ids == [0, *tokens, vocabulary["<en-US>"]]
     assert labels[1].decoder_input_ids == [3, *tokens]
@@ -80,8 +80,8 @@ def test_the_prompt_stands_before_the_text_and_the_tag_behind_it(speech: Parakee
         assert label.targets == [IGNORED, *label.decoder_input_ids[1:]]
 
 
-def test_what_is_odd_about_languages_is_said(speech: ParakeetModel) -> None:
-    said = speech.remarks([row(language="sw"), row(language="en"), row(language="fr")])
+def test_what_is_odd_about_languages_is_said(model: ParakeetModel) -> None:
+    said = model.remarks([row(language="sw"), row(language="en"), row(language="fr")])
     assert said == [
         "1 row is in a language of which this model has no prompt, and is trained with that of 'auto': rows:1",
         "1 row is trained with the tag of its language behind the text, as this model writes it; decoding leaves it "
@@ -89,8 +89,8 @@ def test_what_is_odd_about_languages_is_said(speech: ParakeetModel) -> None:
     ]
 
 
-def test_what_the_model_is_told_is_shown_with_its_region(speech: ParakeetModel) -> None:
-    said = speech.describe_texts([row(language="de"), row(language="en"), row(language="en"), row()])
+def test_what_the_model_is_told_is_shown_with_its_region(model: ParakeetModel) -> None:
+    said = model.describe_texts([row(language="de"), row(language="en"), row(language="en"), row()])
     assert said is not None
     assert said.endswith("; rows by the language that the model is told: en-US 2, de-DE 1, auto 1")
 
@@ -98,16 +98,16 @@ def test_what_the_model_is_told_is_shown_with_its_region(speech: ParakeetModel) 
 def test_a_model_that_finds_no_language_out_must_be_told(tmp_path: Path) -> None:
     numbers = {name: number for name, number in PROMPTS.items() if name != "auto"}
     path = write_tiny_nemo(tmp_path / "model.nemo", "prompted", model_defaults__prompt_dictionary=numbers)
-    speech = load(find(str(path)))
+    model = load(find(str(path)))
     nameless, strange, known = row(), row(language="sw"), row(language="en")
-    for findings in (speech.findings, speech.decoding_findings):
+    for findings in (model.findings, model.decoding_findings):
         first, second, third = findings([nameless, strange, known])
         assert first is not None
         assert second is not None
         assert first.startswith("no language is named, and this model finds none out: name it with --language; ")
         assert second.startswith("language 'sw' has no prompt in this model, which has en-US, en, ")
         assert third is None
-    speech.network.train()
+    model.network.train()
     torch.testing.assert_close(now_and_then_auto(torch.tensor([1, 2]), None), torch.tensor([1, 2]))
 
 
@@ -118,10 +118,10 @@ def test_half_of_the_prompts_are_auto_in_training() -> None:
     assert int((found == 5).sum()) == pytest.approx(1000, abs=100)
 
 
-def test_a_folder_without_prompts_is_told_those_of_nvidia(speech: ParakeetModel, tmp_path: Path) -> None:
-    speech.save(tmp_path / "model")
+def test_a_folder_without_prompts_is_told_those_of_nvidia(model: ParakeetModel, tmp_path: Path) -> None:
+    model.save(tmp_path / "model")
     again = load(find(str(tmp_path / "model")))
-    assert again.prompts == speech.prompts
+    assert again.prompts == model.prompts
     for name, text in {"processor_config.json": "[", "config.json": None}.items():
         if text is not None:
             (tmp_path / "model" / name).write_text(text, encoding="utf-8")
@@ -129,7 +129,7 @@ def test_a_folder_without_prompts_is_told_those_of_nvidia(speech: ParakeetModel,
         load(find(str(tmp_path / "model")))
 
 
-def test_tags_are_left_out_of_what_is_decoded(speech: ParakeetModel) -> None:
-    vocabulary = speech.tokenizer.get_vocab()
-    assert speech._tags == {vocabulary[tag] for tag in ("<en-US>", "<en-GB>", "<de-DE>", "<ru-RU>")}
+def test_tags_are_left_out_of_what_is_decoded(model: ParakeetModel) -> None:
+    vocabulary = model.tokenizer.get_vocab()
+    assert model._tags == {vocabulary[tag] for tag in ("<en-US>", "<en-GB>", "<de-DE>", "<ru-RU>")}
     assert Prompts({}, {}).number(row(language="en"), "en") is None

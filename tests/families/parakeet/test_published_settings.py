@@ -89,12 +89,12 @@ def opened(path: Path) -> ParakeetModel:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_models_of_published_settings_are_read_trained_and_written(shared_dir: Path, tmp_path: Path, name: str) -> None:
     path = archive_with(shared_dir / "nemo-configs" / name, tmp_path / "model.nemo")
-    speech, archive = opened(path), read_archive(path)
-    tokens = speech.labeler.tokens(["a  b "])[0]
-    read = [7, *tokens] if speech.prompts else tokens
-    batch = speech.probe_features() | {"decoder_input_ids": torch.tensor([read, read])}
-    speech.summed_loss([batch | {"target_lengths": torch.tensor([len(tokens)] * 2)}]).backward()
-    write_nemo(speech, path, tmp_path / "new.nemo")
+    model, archive = opened(path), read_archive(path)
+    tokens = model.labeler.tokens(["a  b "])[0]
+    read = [7, *tokens] if model.prompts else tokens
+    batch = model.probe_features() | {"decoder_input_ids": torch.tensor([read, read])}
+    model.summed_loss([batch | {"target_lengths": torch.tensor([len(tokens)] * 2)}]).backward()
+    write_nemo(model, path, tmp_path / "new.nemo")
     written = read_archive(tmp_path / "new.nemo")
     for member in archive.members.keys() - {"model_weights.ckpt"}:
         assert written.file(member) == archive.file(member)
@@ -108,25 +108,25 @@ def test_placeholders_of_the_second_head_are_filled_in(shared_dir: Path, tmp_pat
         config["aux_ctc"]["decoder"] |= {"feat_in": None, "num_classes": -1, "vocabulary": []}
 
     file = shared_dir / "nemo-configs" / "parakeet-tdt_ctc-110m.yaml"
-    speech = opened(archive_with(file, tmp_path / "model.nemo", change=as_hybrid))
-    assert speech.network.aux_ctc_head.out_channels == 1025
+    model = opened(archive_with(file, tmp_path / "model.nemo", change=as_hybrid))
+    assert model.network.aux_ctc_head.out_channels == 1025
 
 
 def test_the_contexts_prompts_and_tags_of_nemotron_are_read(shared_dir: Path, tmp_path: Path) -> None:
     file = shared_dir / "nemo-configs" / "nemotron-3.5-asr-streaming-0.6b.yaml"
-    speech = opened(archive_with(file, tmp_path / "model.nemo"))
-    encoder = speech.network.config.encoder_config
+    model = opened(archive_with(file, tmp_path / "model.nemo"))
+    encoder = model.network.config.encoder_config
     assert (encoder.sliding_window, encoder.lookaheads, encoder.default_num_lookahead_tokens) == (57, [3, 0, 6, 13], 3)
-    assert speech.network.config.tdt_loss == {"fastemit_lambda": 0.005}
-    prompts = speech.prompts
+    assert model.network.config.tdt_loss == {"fastemit_lambda": 0.005}
+    prompts = model.prompts
     assert prompts is not None
     assert (prompts.auto, len(prompts.numbers)) == (101, 121)
-    pieces = speech.tokenizer.convert_ids_to_tokens([prompts.tags[number] for number in (0, 12, 13, 11)])
+    pieces = model.tokenizer.convert_ids_to_tokens([prompts.tags[number] for number in (0, 12, 13, 11)])
     assert pieces == ["<en-US>", "<pt-BR>", "<pt-PT>", "<ru-RU>"]
 
 
 def test_a_model_made_for_streaming_too_says_what_is_trained(shared_dir: Path, tmp_path: Path) -> None:
     file = shared_dir / "nemo-configs" / "parakeet-unified-en-0.6b.partial.yaml"
-    speech = opened(archive_with(file, tmp_path / "model.nemo"))
-    assert speech.remarks([]) == [ONLY_WHOLE_CLIPS]
-    assert speech.network.config.encoder_config.scale_input
+    model = opened(archive_with(file, tmp_path / "model.nemo"))
+    assert model.remarks([]) == [ONLY_WHOLE_CLIPS]
+    assert model.network.config.encoder_config.scale_input

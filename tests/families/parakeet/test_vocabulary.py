@@ -19,9 +19,9 @@ from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.segments import text_of
 from eartune.families.parakeet.vocabulary import added_since, extend, lacking
 from eartune.manifest import Utterance, read_manifest
+from eartune.model import PlacedUtterance
 from eartune.nemo.archive import read_archive
 from eartune.nemo.tokenizer import MODEL_FILE
-from eartune.speech_model import PlacedUtterance
 from eartune.training.batching.batches import SpeechDataset, encoder_inputs, target_inputs
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
@@ -38,11 +38,11 @@ EXTENDED = {
 
 
 def open_tiny(path: Path, added: str = "") -> ParakeetModel:
-    speech = load(find(str(path)))
+    model = load(find(str(path)))
     if added:
-        extend(speech, added)
-    speech.network.eval()
-    return speech
+        extend(model, added)
+    model.network.eval()
+    return model
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,8 +71,8 @@ def test_old_rows_stay_new_ones_lie_before_the_blank_and_durations_come_last(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_configuration_and_tokenizer_speak_of_the_new_blank(tiny_nemo: dict[str, Path], kind: str) -> None:
-    speech = open_tiny(tiny_nemo[kind], NEW)
-    network, blank = speech.network, open_tiny(tiny_nemo[kind]).network.config.vocab_size - 1 + len(NEW)
+    model = open_tiny(tiny_nemo[kind], NEW)
+    network, blank = model.network, open_tiny(tiny_nemo[kind]).network.config.vocab_size - 1 + len(NEW)
     assert (network.config.vocab_size, network.config.pad_token_id) == (blank + 1, blank)
     assert network.generation_config.pad_token_id == blank
     if kind != "ctc":
@@ -81,8 +81,8 @@ def test_configuration_and_tokenizer_speak_of_the_new_blank(tiny_nemo: dict[str,
         assert not network.decoder.embedding.weight[blank].any()
         durations = list(range(blank + 1, blank + 6)) if kind != "rnnt" else None
         assert network.generation_config.suppress_tokens == durations
-    assert speech.labeler.tokens(["жэ"])[0][-2:] == [blank - 3, blank - 1]
-    assert speech.findings([Utterance(Path("x.wav"), "щэж", 2.0)]) == [None]
+    assert model.labeler.tokens(["жэ"])[0][-2:] == [blank - 3, blank - 1]
+    assert model.findings([Utterance(Path("x.wav"), "щэж", 2.0)]) == [None]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -134,13 +134,13 @@ def test_the_loss_of_old_texts_grows_by_no_more_than_new_tokens_take(
 def test_a_saved_model_answers_the_same_and_is_extended_again(
     tiny_nemo: dict[str, Path], kind: str, tmp_path: Path
 ) -> None:
-    speech = open_tiny(tiny_nemo[kind], NEW)
-    speech.save(tmp_path)
+    model = open_tiny(tiny_nemo[kind], NEW)
+    model.save(tmp_path)
     again = open_tiny(tmp_path)
-    inputs = speech.probe_inputs()
-    assert torch.equal(again.network(**inputs).logits, speech.network(**inputs).logits)
-    assert again.network.generation_config.suppress_tokens == speech.network.generation_config.suppress_tokens
-    assert again.labeler.tokens(["the щжэ"]) == speech.labeler.tokens(["the щжэ"])
+    inputs = model.probe_inputs()
+    assert torch.equal(again.network(**inputs).logits, model.network(**inputs).logits)
+    assert again.network.generation_config.suppress_tokens == model.network.generation_config.suppress_tokens
+    assert again.labeler.tokens(["the щжэ"]) == model.labeler.tokens(["the щжэ"])
     extend(again, "ю")
     assert added_since(again, read_archive(tiny_nemo[kind])) == NEW + "ю"
 
@@ -152,15 +152,15 @@ def test_what_texts_lack_comes_with_the_most_frequent_first(tiny_nemo: dict[str,
 
 
 def test_models_that_do_not_fit_are_refused(tiny_nemo: dict[str, Path]) -> None:
-    speech = open_tiny(tiny_nemo["ctc"])
+    model = open_tiny(tiny_nemo["ctc"])
     with pytest.raises(InputError, match="'t' has a token already"):
-        extend(speech, "жt")
-    assert added_since(speech, read_archive(tiny_nemo["ctc"])) == ""
+        extend(model, "жt")
+    assert added_since(model, read_archive(tiny_nemo["ctc"])) == ""
     with pytest.raises(InputError, match=r"canary\.nemo: has other tokens than this model"):
         added_since(open_tiny(tiny_nemo["ctc"], NEW), read_archive(tiny_nemo["canary"]))
-    speech.network.config.pad_token_id = 3
+    model.network.config.pad_token_id = 3
     with pytest.raises(InputError, match="the blank is token 3 of"):
-        extend(speech, "ж")
+        extend(model, "ж")
 
 
 def test_letters_that_are_doubled_are_written_twice_by_the_hubs_tokenizers_too(
@@ -172,9 +172,9 @@ def test_letters_that_are_doubled_are_written_twice_by_the_hubs_tokenizers_too(
     path = tmp_path / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(settings | {"tokenizer_class": "ParakeetTokenizer"}), encoding="utf-8")
-    speech = open_tiny(tmp_path)
-    assert isinstance(speech.tokenizer, ParakeetTokenizer)
-    for tokenizer in (speech.tokenizer, open_tiny(tiny_nemo["tdt"], NEW).tokenizer):
-        assert text_of(tokenizer, speech.labeler.tokens(["жжащий"])[0]) == "жжащий"
-    extend(speech, "ю")
-    assert text_of(speech.tokenizer, speech.labeler.tokens(["южжю"])[0]) == "южжю"
+    model = open_tiny(tmp_path)
+    assert isinstance(model.tokenizer, ParakeetTokenizer)
+    for tokenizer in (model.tokenizer, open_tiny(tiny_nemo["tdt"], NEW).tokenizer):
+        assert text_of(tokenizer, model.labeler.tokens(["жжащий"])[0]) == "жжащий"
+    extend(model, "ю")
+    assert text_of(model.tokenizer, model.labeler.tokens(["южжю"])[0]) == "южжю"

@@ -50,10 +50,10 @@ def test_every_kind_of_model_opens_in_faster_whisper(num_vocabulary: int, num_me
 def test_every_quantization_opens_and_leaves_the_network_as_it_was(
     quantization: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    speech = load(find(str(tiny_model)))
-    before = {name: value.clone() for name, value in speech.network.state_dict().items()}
-    write_ctranslate2(speech, tmp_path / "out", quantization=quantization)
-    assert all(torch.equal(value, before[name]) for name, value in speech.network.state_dict().items())
+    model = load(find(str(tiny_model)))
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    write_ctranslate2(model, tmp_path / "out", quantization=quantization)
+    assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
     assert FasterWhisper(tmp_path / "out").arithmetic in ct2.get_supported_compute_types("cpu")
 
 
@@ -61,10 +61,10 @@ def test_every_quantization_opens_and_leaves_the_network_as_it_was(
 def test_values_that_float16_cannot_hold_are_refused_by_name(
     quantization: Quantization, tiny_model: Path, tmp_path: Path
 ) -> None:
-    speech = load(find(str(tiny_model)))
-    speech.network.model.encoder.conv1.bias.data[0] = 1e5
+    model = load(find(str(tiny_model)))
+    model.network.model.encoder.conv1.bias.data[0] = 1e5
     with pytest.raises(InputError, match=r"weight model\.encoder\.conv1\.bias has values that float16 cannot hold"):
-        write_ctranslate2(speech, tmp_path / "out", quantization=quantization)
+        write_ctranslate2(model, tmp_path / "out", quantization=quantization)
     assert not (tmp_path / "out").exists()
 
 
@@ -78,14 +78,14 @@ def test_without_ctranslate2_it_says_what_to_install(
 
 
 def test_a_taken_place_and_another_build_leave_nothing_behind(tiny_model: Path, tmp_path: Path) -> None:
-    speech = load(find(str(tiny_model)))
+    model = load(find(str(tiny_model)))
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="already exists and is not empty"):
-        write_ctranslate2(speech, tmp_path / "taken", quantization="int8")
-    write_ctranslate2(speech, tmp_path / "taken", quantization="int8", replace=True)
+        write_ctranslate2(model, tmp_path / "taken", quantization="int8")
+    write_ctranslate2(model, tmp_path / "taken", quantization="int8", replace=True)
     assert sorted(path.name for path in (tmp_path / "taken").iterdir()) == sorted(FILES)
-    speech.network.resize_token_embeddings(51872)
+    model.network.resize_token_embeddings(51872)
     with pytest.raises(InputError, match="has 51872 tokens"):
-        write_ctranslate2(speech, tmp_path / "other", quantization="int8")
+        write_ctranslate2(model, tmp_path / "other", quantization="int8")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -13,7 +13,7 @@ from eartune.families.whisper import decode as whisper_decode
 from eartune.families.whisper.decode import pad_waveforms, window_s
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
-from eartune.speech_model import DecodeOptions, Network, Waveform
+from eartune.model import DecodeOptions, Network, Waveform
 from tests.tiny import clips_in
 
 CLIPS: list[Waveform] = [
@@ -25,12 +25,12 @@ SHORT_S = 3.52
 
 
 @pytest.fixture(scope="module")
-def speech(tiny_model: Path) -> WhisperModel:
-    speech = load(find(str(tiny_model)))
-    settings = speech.network.generation_config
-    timestamps = range(settings.no_timestamps_token_id, speech.network.config.vocab_size)
+def model(tiny_model: Path) -> WhisperModel:
+    model = load(find(str(tiny_model)))
+    settings = model.network.generation_config
+    timestamps = range(settings.no_timestamps_token_id, model.network.config.vocab_size)
     settings.suppress_tokens = sorted({*settings.suppress_tokens, *timestamps})
-    return speech
+    return model
 
 
 @pytest.mark.parametrize(
@@ -55,31 +55,31 @@ def built_for(network: Network, duration_s: float) -> WhisperForConditionalGener
 
 @pytest.mark.parametrize("num_beams", [1, 3])
 @pytest.mark.parametrize("window", ["padded", "short"])
-def test_texts_are_those_of_a_network_built_for_the_window(speech: WhisperModel, window: Any, num_beams: int) -> None:
+def test_texts_are_those_of_a_network_built_for_the_window(model: WhisperModel, window: Any, num_beams: int) -> None:
     duration_s = {"padded": 30.0, "short": SHORT_S}[window]
     languages = ["ru", "en", "de"]
-    tokens = built_for(speech.network, duration_s).generate(
-        speech.log_mel(pad_waveforms(CLIPS), duration_s),
+    tokens = built_for(model.network, duration_s).generate(
+        model.log_mel(pad_waveforms(CLIPS), duration_s),
         max_length=20,
         num_beams=num_beams,
         return_timestamps=False,
         language=languages,
         task="transcribe",
     )
-    expected = [text.strip() for text in speech.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+    expected = [text.strip() for text in model.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
     options = DecodeOptions(max_length=20, num_beams=num_beams, window=window)
-    assert speech.transcribe_batch(CLIPS, clips_in(*languages), options) == expected
+    assert model.transcribe_batch(CLIPS, clips_in(*languages), options) == expected
     assert len(set(expected)) == 3
 
 
-def test_short_windows_greedily_by_hand(speech: WhisperModel) -> None:
+def test_short_windows_greedily_by_hand(model: WhisperModel) -> None:
     """The whole network anew for each token, one clip after the other, no memory of the tokens before."""
-    network, settings = speech.network, speech.network.generation_config
+    network, settings = model.network, model.network.generation_config
     expected = []
     for row in range(len(CLIPS)):
-        window = speech.log_mel(pad_waveforms(CLIPS), SHORT_S)[row : row + 1]
+        window = model.log_mel(pad_waveforms(CLIPS), SHORT_S)[row : row + 1]
         assert window.shape[2] == 352
-        tokens = speech.labeler.prompt("en")
+        tokens = model.labeler.prompt("en")
         for step in range(10):
             with torch.no_grad():
                 scores = network(input_features=window, decoder_input_ids=torch.tensor([tokens])).logits[0, -1]
@@ -87,40 +87,40 @@ def test_short_windows_greedily_by_hand(speech: WhisperModel) -> None:
             tokens.append(int(scores.argmax()))
             if tokens[-1] == settings.eos_token_id:
                 break
-        expected.append(speech.tokenizer.decode(tokens, skip_special_tokens=True).strip())
+        expected.append(model.tokenizer.decode(tokens, skip_special_tokens=True).strip())
     assert (
-        speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=10, window="short"))
+        model.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=10, window="short"))
         == expected
     )
-    assert speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=10)) != expected
+    assert model.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=10)) != expected
 
 
-def test_beams_know_some_languages_and_detect_the_others(speech: WhisperModel) -> None:
+def test_beams_know_some_languages_and_detect_the_others(model: WhisperModel) -> None:
     options = DecodeOptions(max_length=8, num_beams=2)
-    detected = speech.transcribe_batch(CLIPS, clips_in(None, None, None), options)
-    told = speech.transcribe_batch(CLIPS, clips_in("ru", "ru", "ru"), options)
-    assert speech.transcribe_batch(CLIPS, clips_in(None, "ru", None), options) == [detected[0], told[1], detected[2]]
+    detected = model.transcribe_batch(CLIPS, clips_in(None, None, None), options)
+    told = model.transcribe_batch(CLIPS, clips_in("ru", "ru", "ru"), options)
+    assert model.transcribe_batch(CLIPS, clips_in(None, "ru", None), options) == [detected[0], told[1], detected[2]]
 
 
 def test_a_model_that_wants_no_repetition_is_left_to_generate(
-    speech: WhisperModel, monkeypatch: pytest.MonkeyPatch
+    model: WhisperModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20))
-    monkeypatch.setattr(speech.network.generation_config, "no_repeat_ngram_size", 2)
-    found = speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20))
+    usual = model.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20))
+    monkeypatch.setattr(model.network.generation_config, "no_repeat_ngram_size", 2)
+    found = model.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20))
     assert found != usual
     monkeypatch.setattr(whisper_decode, "is_plain", lambda settings: True)  # noqa: ARG005
-    assert speech.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20)) == usual
+    assert model.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20)) == usual
 
 
-def test_words_that_are_drawn_are_the_same_each_time(speech: WhisperModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_that_are_drawn_are_the_same_each_time(model: WhisperModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts that repeat themselves are drawn anew at higher temperatures, whatever the state of the generator."""
     monkeypatch.setattr(whisper_decode, "repeats_itself", lambda _: True)
     options = DecodeOptions(max_length=16, window="short", no_speech=False, fallback=True)
     found = []
     for seed in (7, 8):
         torch.manual_seed(seed)
-        found.append(speech.transcribe_batch(CLIPS, clips_in("en", "ru", "de"), options))
+        found.append(model.transcribe_batch(CLIPS, clips_in("en", "ru", "de"), options))
     assert found[0] == found[1]
-    greedy = speech.transcribe_batch(CLIPS, clips_in("en", "ru", "de"), DecodeOptions(16, 1, "short", no_speech=False))
+    greedy = model.transcribe_batch(CLIPS, clips_in("en", "ru", "de"), DecodeOptions(16, 1, "short", no_speech=False))
     assert found[0] != greedy

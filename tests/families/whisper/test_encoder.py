@@ -8,7 +8,7 @@ from torch import nn
 from transformers import WhisperForConditionalGeneration
 
 from eartune.families.whisper.load import find, load
-from eartune.speech_model import Network
+from eartune.model import Network
 
 
 @pytest.fixture(scope="module")

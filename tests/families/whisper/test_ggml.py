@@ -153,50 +153,50 @@ def test_how_much_is_converted_at_a_time_does_not_matter(tmp_path: Path, monkeyp
 
 
 def test_rows_that_only_fill_the_embedding_up_are_left_out(tmp_path: Path) -> None:
-    speech = speech_of()
-    write_ggml(speech, tmp_path / "plain.bin", kind="f16")
-    speech.network.resize_token_embeddings(51904)
-    write_ggml(speech, tmp_path / "padded.bin", kind="f16")
+    model = speech_of()
+    write_ggml(model, tmp_path / "plain.bin", kind="f16")
+    model.network.resize_token_embeddings(51904)
+    write_ggml(model, tmp_path / "padded.bin", kind="f16")
     assert (tmp_path / "plain.bin").read_bytes() == (tmp_path / "padded.bin").read_bytes()
 
 
-def refusal(speech: WhisperModel, folder: Path, *, kind: ggml.GgmlKind = "f16") -> str:
+def refusal(model: WhisperModel, folder: Path, *, kind: ggml.GgmlKind = "f16") -> str:
     with pytest.raises(InputError) as caught:
-        write_ggml(speech, folder / "model.bin", kind=kind)
+        write_ggml(model, folder / "model.bin", kind=kind)
     assert list(folder.iterdir()) == []
     return str(caught.value)
 
 
 def test_a_model_with_tokens_of_its_own_is_refused(tmp_path: Path) -> None:
-    speech = speech_of()
-    speech.tokenizer.add_tokens(["<|cough|>"])
-    speech.network.resize_token_embeddings(51867)
-    assert "its token 51866 is '<|cough|>', one of 1" in refusal(speech, tmp_path)
+    model = speech_of()
+    model.tokenizer.add_tokens(["<|cough|>"])
+    model.network.resize_token_embeddings(51867)
+    assert "its token 51866 is '<|cough|>', one of 1" in refusal(model, tmp_path)
 
 
 def test_an_embedding_without_the_last_tokens_is_refused(tmp_path: Path) -> None:
-    speech = speech_of()
-    speech.network.resize_token_embeddings(51800)
-    assert "it knows 51800 tokens, and OpenAI's order needs 51866" in refusal(speech, tmp_path)
+    model = speech_of()
+    model.network.resize_token_embeddings(51800)
+    assert "it knows 51800 tokens, and OpenAI's order needs 51866" in refusal(model, tmp_path)
 
 
 def test_an_adapter_is_refused(tmp_path: Path) -> None:
-    speech = speech_of()
-    speech.network = get_peft_model(speech.network, LoraConfig(r=2, target_modules=["q_proj"]))
-    assert "merge its adapter first" in refusal(speech, tmp_path)
+    model = speech_of()
+    model.network = get_peft_model(model.network, LoraConfig(r=2, target_modules=["q_proj"]))
+    assert "merge its adapter first" in refusal(model, tmp_path)
 
 
 def test_a_head_of_its_own_is_refused(tmp_path: Path) -> None:
-    speech = speech_of()
-    speech.network.proj_out.weight = torch.nn.Parameter(speech.network.proj_out.weight.detach() + 1)
-    assert "its proj_out is another" in refusal(speech, tmp_path)
+    model = speech_of()
+    model.network.proj_out.weight = torch.nn.Parameter(model.network.proj_out.weight.detach() + 1)
+    assert "its proj_out is another" in refusal(model, tmp_path)
 
 
 @pytest.mark.parametrize(("name", "value"), [("encoder_ffn_dim", 100), ("activation_function", "relu")])
 def test_a_network_that_whisper_cpp_would_take_for_another_is_refused(tmp_path: Path, name: str, value: object) -> None:
-    speech = speech_of()
-    setattr(speech.network.config, name, value)
-    assert f"{name} is {value!r} where whisper.cpp expects" in refusal(speech, tmp_path)
+    model = speech_of()
+    setattr(model.network.config, name, value)
+    assert f"{name} is {value!r} where whisper.cpp expects" in refusal(model, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -210,17 +210,17 @@ def test_a_network_that_whisper_cpp_would_take_for_another_is_refused(tmp_path: 
 def test_weights_that_the_kind_cannot_hold_are_refused(
     tmp_path: Path, value: float, kind: ggml.GgmlKind, told: str
 ) -> None:
-    speech = speech_of()
+    model = speech_of()
     with torch.no_grad():
-        speech.network.model.encoder.layers[1].fc1.weight[3, 4] = value
-    told_of = refusal(speech, tmp_path, kind=kind)
+        model.network.model.encoder.layers[1].fc1.weight[3, 4] = value
+    told_of = refusal(model, tmp_path, kind=kind)
     assert told in told_of
     assert "encoder.blocks.1.mlp.0.weight" in told_of
 
 
 def test_large_values_are_kept_in_float32(tmp_path: Path) -> None:
-    speech = speech_of()
+    model = speech_of()
     with torch.no_grad():
-        speech.network.model.encoder.layers[1].fc1.weight[3, 4] = 1e5
-    write_ggml(speech, tmp_path / "model.bin", kind="f32")
+        model.network.model.encoder.layers[1].fc1.weight[3, 4] = 1e5
+    write_ggml(model, tmp_path / "model.bin", kind="f32")
     assert read_ggml(tmp_path / "model.bin").tensors["encoder.blocks.1.mlp.0.weight"].values[3, 4] == 1e5

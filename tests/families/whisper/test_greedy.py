@@ -15,7 +15,7 @@ from eartune.families.whisper.greedy import complete_languages, decode, is_plain
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.loss import whisper_of
 from eartune.manifest import read_manifest
-from eartune.speech_model import Network
+from eartune.model import Network
 from eartune.training import greedy
 
 LANGUAGES: list[str | None] = ["en", "ru", "de", "en", "fr", "ja", "en", "ru"]
@@ -209,15 +209,15 @@ def test_tokens_under_autocast_are_those_of_generate(network: Network, num_rows:
 @torch.no_grad()
 def test_real_speech_has_the_tokens_of_generate(shared_dir: Path) -> None:
     """The real whisper-tiny: prompts of different lengths, their language told and detected."""
-    speech = load(find(str(shared_dir / "models" / "whisper-tiny")))
+    model = load(find(str(shared_dir / "models" / "whisper-tiny")))
     rows = read_manifest([shared_dir / "data" / "prompts-en" / "test.jsonl"]).utterances[:4]
-    window = speech.log_mel(pad_waveforms([decode_audio(row.audio) for row in rows]))
+    window = model.log_mel(pad_waveforms([decode_audio(row.audio) for row in rows]))
     told: list[str | None] = ["en"] * len(rows)
-    expected = theirs(speech.network, window, told, max_length=225)
-    assert ours(speech.network, window, told, max_length=225) == expected
+    expected = theirs(model.network, window, told, max_length=225)
+    assert ours(model.network, window, told, max_length=225) == expected
     assert len({len(row) for row in expected}) >= 3
     untold: list[str | None] = [None] * len(rows)
-    assert ours(speech.network, window, untold, max_length=225) == theirs(speech.network, window, None, max_length=225)
+    assert ours(model.network, window, untold, max_length=225) == theirs(model.network, window, None, max_length=225)
 
 
 WISHES = [{"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 1}, {"max_new_tokens": 5}, {"bad_words_ids": [[7]]}]

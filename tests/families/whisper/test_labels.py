@@ -12,7 +12,7 @@ from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.manifest import Segment, Utterance
-from eartune.speech_model import IGNORED, Labels, PlacedUtterance
+from eartune.model import IGNORED, Labels, PlacedUtterance
 
 
 def utterance(text: str, *, language: str | None = "en", duration_s: float = 2.0) -> Utterance:

@@ -16,14 +16,14 @@ def test_positions_are_not_searched_for_several_sequences(tiny_model: Path, monk
     def refuse(_: Any) -> None:
         raise AssertionError("searched")
 
-    speech = load(find(str(tiny_model)))
+    model = load(find(str(tiny_model)))
     features = torch.randn(2, 80, 3000, generator=torch.Generator().manual_seed(0))
     tokens = torch.arange(24).view(2, 12)
-    expected = speech.network(input_features=features, decoder_input_ids=tokens).logits.flatten(0, 1)
+    expected = model.network(input_features=features, decoder_input_ids=tokens).logits.flatten(0, 1)
     targets = torch.tensor([7, 8, 9])
     batch = {"input_features": features, "decoder_input_ids": tokens, "targets": targets}
     monkeypatch.setattr(transformers.masking_utils, "find_packed_sequence_indices", refuse)
     with pytest.raises(AssertionError, match="searched"):
-        speech.network(input_features=features, decoder_input_ids=tokens, use_cache=False)
-    found = speech.summed_loss([batch | {"target_positions": torch.tensor([2, 3, 20])}])
+        model.network(input_features=features, decoder_input_ids=tokens, use_cache=False)
+    found = model.summed_loss([batch | {"target_positions": torch.tensor([2, 3, 20])}])
     torch.testing.assert_close(found, torch.nn.functional.cross_entropy(expected[[2, 3, 20]], targets, reduction="sum"))

@@ -16,7 +16,7 @@ from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.no_speech import is_constant, repeats_itself
 from eartune.families.whisper.openai_export import write_openai
-from eartune.speech_model import DecodeOptions, Waveform
+from eartune.model import DecodeOptions, Waveform
 from tests.tiny import clips_in
 
 RATE_HZ = 16_000

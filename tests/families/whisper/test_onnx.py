@@ -64,7 +64,7 @@ OPTIMUM_DECODER = (
 
 
 @pytest.fixture
-def speech(tiny_model: Path) -> WhisperModel:
+def model(tiny_model: Path) -> WhisperModel:
     return load(find(str(tiny_model)))
 
 
@@ -102,15 +102,15 @@ def test_a_folder_is_laid_out_as_optimums_and_the_model_stays_as_it_was(
     quantization: str,
     kind: int,
     limit: float,
-    speech: WhisperModel,
+    model: WhisperModel,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    speech.network.train()
-    before = copy.deepcopy(speech.network.state_dict())
-    encoder, attention = type(speech.network.model.encoder), speech.network.config._attn_implementation
+    model.network.train()
+    before = copy.deepcopy(model.network.state_dict())
+    encoder, attention = type(model.network.model.encoder), model.network.config._attn_implementation
     capfd.readouterr()
-    assert 0 < write_onnx(speech, tmp_path, quantization=quantization) < limit
+    assert 0 < write_onnx(model, tmp_path, quantization=quantization) < limit
     assert tuple(capfd.readouterr()) == ("", "")
 
     assert described(tmp_path / ENCODER) == OPTIMUM_ENCODER
@@ -123,20 +123,20 @@ def test_a_folder_is_laid_out_as_optimums_and_the_model_stays_as_it_was(
     weights = onnx.load(tmp_path / DECODER).graph.initializer
     assert [each.data_type for each in weights if np.prod(each.dims) == 51865 * 32] == [kind]
 
-    assert speech.network.training
-    assert type(speech.network.model.encoder) is encoder
-    assert speech.network.config._attn_implementation == attention
-    assert all(torch.equal(value, before[name]) for name, value in speech.network.state_dict().items())
+    assert model.network.training
+    assert type(model.network.model.encoder) is encoder
+    assert model.network.config._attn_implementation == attention
+    assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
 
 
-def test_both_steps_answer_as_torch_for_other_batches_and_lengths(speech: WhisperModel, tmp_path: Path) -> None:
-    write_onnx(speech, tmp_path, quantization="float32")
+def test_both_steps_answer_as_torch_for_other_batches_and_lengths(model: WhisperModel, tmp_path: Path) -> None:
+    write_onnx(model, tmp_path, quantization="float32")
     generator = torch.Generator().manual_seed(3)
     features = torch.randn(3, 80, 3000, generator=generator)
     tokens = torch.randint(0, 51865, (3, 9), generator=generator)
     with torch.no_grad():
-        states = speech.network.model.encoder(features).last_hidden_state
-        expected = speech.network(input_features=features, decoder_input_ids=tokens).logits.numpy()
+        states = model.network.model.encoder(features).last_hidden_state
+        expected = model.network(input_features=features, decoder_input_ids=tokens).logits.numpy()
     found = run(tmp_path / ENCODER, input_features=features.numpy())["last_hidden_state"]
     np.testing.assert_allclose(found, states.numpy(), atol=1e-4)
     empty = {name: np.zeros((0, 2, 0, 16), np.float32) for name, *_ in OPTIMUM_DECODER[0] if name.startswith("past")}
@@ -164,35 +164,35 @@ def test_other_kinds_of_models_are_written(num_vocabulary: int, num_mels: int, t
     assert described(tmp_path / "out" / DECODER)[1][0][2][2] == num_vocabulary
 
 
-def test_fewer_decoder_layers_and_more_tokens_are_written(speech: WhisperModel, tmp_path: Path) -> None:
-    speech.network.model.decoder.layers = speech.network.model.decoder.layers[:1]
-    speech.network.config.decoder_layers = 1
-    speech.network.resize_token_embeddings(51872, mean_resizing=False)
-    assert write_onnx(speech, tmp_path, quantization="int8") < 1
+def test_fewer_decoder_layers_and_more_tokens_are_written(model: WhisperModel, tmp_path: Path) -> None:
+    model.network.model.decoder.layers = model.network.model.decoder.layers[:1]
+    model.network.config.decoder_layers = 1
+    model.network.resize_token_embeddings(51872, mean_resizing=False)
+    assert write_onnx(model, tmp_path, quantization="int8") < 1
     assert described(tmp_path / DECODER)[1][0][2][2] == 51872
     assert [name for name, *_ in described(tmp_path / DECODER)[1][1:]] == graphs.past_names("present", 1)
 
 
-def test_a_head_of_its_own_is_not_taken_for_the_embedding(speech: WhisperModel, tmp_path: Path) -> None:
-    head = torch.nn.Parameter(speech.network.proj_out.weight.detach().flip(0))
-    speech.network.proj_out.weight = head
+def test_a_head_of_its_own_is_not_taken_for_the_embedding(model: WhisperModel, tmp_path: Path) -> None:
+    head = torch.nn.Parameter(model.network.proj_out.weight.detach().flip(0))
+    model.network.proj_out.weight = head
     for quantization, limit in (("float32", 1e-4), ("int8", 1)):
         (tmp_path / quantization).mkdir()
-        assert write_onnx(speech, tmp_path / quantization, quantization=quantization) < limit
+        assert write_onnx(model, tmp_path / quantization, quantization=quantization) < limit
 
 
 def test_what_is_too_large_for_one_file_lies_beside_the_graph(
-    speech: WhisperModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: WhisperModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_files, "MOST_BYTES_IN_GRAPH", 300_000)
-    assert write_onnx(speech, tmp_path, quantization="int8") < 1
+    assert write_onnx(model, tmp_path, quantization="int8") < 1
     assert (tmp_path / DECODER).stat().st_size < 600_000
     assert (tmp_path / f"{DECODER}.data").stat().st_size > 51865 * 32
     assert OnnxWhisper(tmp_path).transcribe(np.zeros(16_000, np.float32), "en")
 
 
 def test_graphs_that_answer_otherwise_are_refused(
-    speech: WhisperModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: WhisperModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Wrong(FirstDecoder):
         def logits(self, *inputs: torch.Tensor) -> torch.Tensor:
@@ -200,7 +200,7 @@ def test_graphs_that_answer_otherwise_are_refused(
 
     monkeypatch.setattr(graphs, "FirstDecoder", Wrong)
     with pytest.raises(EartuneError, match=r"their outputs differ by 0\.01 from the model's"):
-        write_onnx(speech, tmp_path, quantization="float32")
+        write_onnx(model, tmp_path, quantization="float32")
 
 
 def test_tokenizer_files_are_those_of_the_hub(shared_dir: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.openai import load_openai_checkpoint
 from eartune.families.whisper.tokenizer import build_tokenizer
-from eartune.speech_model import DecodeOptions
+from eartune.model import DecodeOptions
 from tests.tiny import LARGE_V3_VOCABULARY, clips_in, write_openai_checkpoint
 
 TEXTS = [

@@ -16,13 +16,13 @@ from tests.tiny import LARGE_V3_VOCABULARY, write_openai_checkpoint
 @pytest.mark.parametrize(("num_vocabulary", "num_mels"), [(51865, 80), (51864, 80), (LARGE_V3_VOCABULARY, 128)])
 def test_openais_own_builds_are_standard(num_vocabulary: int, num_mels: int, tmp_path: Path) -> None:
     path = write_openai_checkpoint(tmp_path / "m.pt", num_vocabulary=num_vocabulary, num_mels=num_mels)
-    speech = load(find(str(path)))
-    require_standard(speech.network, speech.tokenizer)
+    model = load(find(str(path)))
+    require_standard(model.network, model.tokenizer)
 
 
 def test_the_hubs_whisper_is_standard(shared_dir: Path) -> None:
-    speech = load(find(str(shared_dir / "models" / "whisper-tiny")))
-    require_standard(speech.network, speech.tokenizer)
+    model = load(find(str(shared_dir / "models" / "whisper-tiny")))
+    require_standard(model.network, model.tokenizer)
 
 
 def resize(network: Any) -> None:
@@ -47,17 +47,17 @@ OTHER_BUILDS = {
 
 @pytest.mark.parametrize("said", OTHER_BUILDS)
 def test_another_build_is_refused_in_one_line(said: str, tiny_model: Path) -> None:
-    speech = load(find(str(tiny_model)))
-    OTHER_BUILDS[said](speech.network)
+    model = load(find(str(tiny_model)))
+    OTHER_BUILDS[said](model.network)
     with pytest.raises(InputError, match=f"^the model {said}") as refused:
-        require_standard(speech.network, speech.tokenizer)
+        require_standard(model.network, model.tokenizer)
     assert "\n" not in str(refused.value)
 
 
 def test_another_vocabulary_is_refused(tiny_model: Path) -> None:
-    speech = load(find(str(tiny_model)))
-    speech.tokenizer.add_tokens(["eartune"])
+    model = load(find(str(tiny_model)))
+    model.tokenizer.add_tokens(["eartune"])
     with pytest.raises(InputError, match="a tokenizer of 51866 tokens for a network of 51865"):
-        require_standard(speech.network, speech.tokenizer)
+        require_standard(model.network, model.tokenizer)
     with pytest.raises(InputError, match=r"calls token 50257 '<\|startoftranscript\|>' where OpenAI's is"):
-        require_standard(speech.network, build_tokenizer(multilingual=False, num_languages=99))
+        require_standard(model.network, build_tokenizer(multilingual=False, num_languages=99))

@@ -35,12 +35,12 @@ def test_nemo_is_asked_and_agrees(kind: str, shared_dir: Path, tmp_path: Path) -
 def test_a_file_with_other_weights_than_the_models_is_refused(shared_dir: Path, tmp_path: Path) -> None:
     spec = str(archive_of(shared_dir, "parakeet-ctc"))
     door = family(family_of(spec) or "")
-    speech = door.load(door.find(spec))
-    write_nemo(speech, Path(spec), tmp_path / "written.nemo")
+    model = door.load(door.find(spec))
+    write_nemo(model, Path(spec), tmp_path / "written.nemo")
     with torch.no_grad():
-        speech.network.encoder.layers[0].conv.norm.running_var.mul_(1.5)
+        model.network.encoder.layers[0].conv.norm.running_var.mul_(1.5)
     with pytest.raises(EartuneError, match="NeMo encodes otherwise: states differ by"):
-        certify(tmp_path / "written.nemo", speech)
+        certify(tmp_path / "written.nemo", model)
 
 
 def test_a_file_that_nemo_refuses_is_refused(shared_dir: Path, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from eartune.config.resolve import override
 from eartune.families.parakeet.load import find, load, write_nemo
 from eartune.families.parakeet.vocabulary import extend
 from eartune.manifest import read_manifest
+from eartune.model import DecodeOptions
 from eartune.nemo.archive import WEIGHTS, read_archive
-from eartune.speech_model import DecodeOptions
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train
 

@@ -14,7 +14,7 @@ import soundfile
 from eartune.audio import SAMPLE_RATE_HZ, decode
 from eartune.cli import main
 from eartune.long_form import cut_at_silences
-from eartune.speech_model import Waveform
+from eartune.model import Waveform
 from eartune.verbs.transcribe import transcribe
 from tests.nemo.judge.tuning import KINDS, archive_of, clips_of
 

@@ -8,11 +8,11 @@ import pytest
 from eartune.audio import decode
 from eartune.errors import InputError
 from eartune.families.parakeet.load import find, load
+from eartune.model import DecodeOptions
 from eartune.nemo.architecture import known_config
 from eartune.runtimes.nemo_toolkit import NemoCanary, open_nemo
 from eartune.runtimes.registry import open_runtime
 from eartune.runtimes.runtime import HearsLong
-from eartune.speech_model import DecodeOptions
 from tests.tiny import clips_in
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
@@ -53,9 +53,9 @@ def test_segments_of_a_parakeet_lie_in_the_recording(kind: str, shared_dir: Path
 @pytest.mark.parametrize("language", ["en", "ru", "sw", None])
 def test_a_model_with_prompts_is_told_the_language(language: str | None, tmp_path: Path) -> None:
     path = build("prompted", tmp_path / "built", **STREAMING)
-    speech = load(find(str(path)))
+    model = load(find(str(path)))
     clip = 0.1 * np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
-    expected = speech.transcribe_batch([clip], clips_in(language), DecodeOptions())
+    expected = model.transcribe_batch([clip], clips_in(language), DecodeOptions())
     assert expected[0]
     with open_nemo(path, read_config=known_config) as runtime:
         assert [runtime.transcribe(clip, language)] == expected

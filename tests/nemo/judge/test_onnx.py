@@ -27,14 +27,14 @@ def write_both(kind: str, folder: Path) -> tuple[Path, Path]:
     ours, theirs = folder / "ours", folder / "theirs"
     ours.mkdir()
     theirs.mkdir()
-    model = nemo_asr.models.ASRModel.restore_from(str(archive), map_location="cpu").eval()
+    judge = nemo_asr.models.ASRModel.restore_from(str(archive), map_location="cpu").eval()
     if kind == "canary":
-        model.encoder.export(str(theirs / "encoder-model.onnx"))
+        judge.encoder.export(str(theirs / "encoder-model.onnx"))
     else:
-        model.export(str(theirs / "model.onnx"))
+        judge.export(str(theirs / "model.onnx"))
     door = family("canary" if kind == "canary" else "parakeet")
-    speech: Any = door.load(door.find(str(archive)), language="en")
-    (write_canary if kind == "canary" else write_parakeet)(speech, ours, quantization="float32")
+    model: Any = door.load(door.find(str(archive)), language="en")
+    (write_canary if kind == "canary" else write_parakeet)(model, ours, quantization="float32")
     return ours, theirs
 
 

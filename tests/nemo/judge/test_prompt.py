@@ -12,7 +12,7 @@ import pytest
 from eartune.families.canary.load import find, load
 from eartune.families.canary.model import CanaryModel
 from eartune.manifest import read_manifest
-from eartune.speech_model import IGNORED, PlacedUtterance
+from eartune.model import IGNORED, PlacedUtterance
 from tests.nemo.judge.tuning import archive_of, clips_of
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")

@@ -12,7 +12,7 @@ from peft import PeftModel
 from transformers import TrainerCallback
 
 from eartune.errors import Interrupted
-from eartune.speech_model import Network, SpeechModel
+from eartune.model import Network, SpeechModel
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train
@@ -100,11 +100,11 @@ def said_by_nemo(theirs: Any, rows: list[dict[str, Any]]) -> list[str]:
     return [hypothesis.text.strip() for hypothesis in found]
 
 
-def compare(kind: str, theirs: Any, speech: SpeechModel) -> None:
+def compare(kind: str, theirs: Any, model: SpeechModel) -> None:
     """Compare logits on a ragged batch: NeMo's of merged weights, and ours with the adapters beside them."""
-    network: Network = speech.network
+    network: Network = model.network
     if isinstance(network, PeftModel):
         network = network.get_base_model()
     with torch.no_grad():
         judge = test_canary if kind == "canary" else test_parakeet
-        judge.compare(theirs, network, speech.log_mel)
+        judge.compare(theirs, network, model.log_mel)

@@ -17,8 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from eartune.config import resolve_config
 from eartune.config.resolve import override
 from eartune.families.whisper.load import find, load
+from eartune.model import SpeechModel
 from eartune.reporting import Silent
-from eartune.speech_model import SpeechModel
 from eartune.training.adaptation import adapter_files, fast_lora
 from eartune.training.adaptation.fast_lora import FastLinear, keep_frozen_weights, speed_up
 from eartune.training.adaptation.low_rank import dropout_mask
@@ -287,23 +287,23 @@ def test_a_dora_answers_with_the_norms_of_its_last_step(fused: bool) -> None:
 def tuned(tiny_model: Path, base_weights: str, **options: Any) -> tuple[SpeechModel, adapter_files.Weights | None]:
     """Train a tiny Whisper for a few steps in bf16."""
     torch.manual_seed(1)
-    speech = load(find(str(tiny_model)), language="en")
+    model = load(find(str(tiny_model)), language="en")
     given = {"base_weights": base_weights, "r": 4, "lora_alpha": 8, **options}
     config = resolve_config(overrides=[override(name, value) for name, value in given.items()], complete=False)
-    adaptation = make_trainable(speech, config, [], base_spec="tiny", precision="bf16", report=Silent())
-    optimizer = torch.optim.AdamW([p for p in speech.network.parameters() if p.requires_grad], lr=1e-2)
+    adaptation = make_trainable(model, config, [], base_spec="tiny", precision="bf16", report=Silent())
+    optimizer = torch.optim.AdamW([p for p in model.network.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(3):
         optimizer.zero_grad()
         with bf16(True):
-            loss = speech.network(**speech.probe_inputs()).logits.float().square().mean()
+            loss = model.network(**model.probe_inputs()).logits.float().square().mean()
         torch.autograd.backward(loss)
         optimizer.step()
-    speech.network.eval()
-    return speech, adaptation.initial
+    model.network.eval()
+    return model, adaptation.initial
 
 
-def bf16_matrices(speech: SpeechModel) -> set[str]:
-    return {name for name, p in speech.network.named_parameters() if p.dtype == torch.bfloat16}
+def bf16_matrices(model: SpeechModel) -> set[str]:
+    return {name for name, p in model.network.named_parameters() if p.dtype == torch.bfloat16}
 
 
 def test_frozen_matrices_are_kept_in_bf16_and_nothing_else(tiny_model: Path) -> None:
@@ -323,11 +323,11 @@ def test_lora_learns_exactly_the_same_on_frozen_matrices_in_bf16(tiny_model: Pat
 def test_an_adapter_trained_on_bf16_is_saved_in_fp32_and_fits_the_published_base(
     tiny_model: Path, options: dict[str, Any], tmp_path: Path
 ) -> None:
-    speech, initial = tuned(tiny_model, "auto", **options)
-    assert bf16_matrices(speech)
+    model, initial = tuned(tiny_model, "auto", **options)
+    assert bf16_matrices(model)
     with torch.no_grad(), bf16(True):
-        trained = speech.network(**speech.probe_inputs()).logits.float()
-    adapter_files.save_adapter(speech.network, tmp_path, initial=initial)
+        trained = model.network(**model.probe_inputs()).logits.float()
+    adapter_files.save_adapter(model.network, tmp_path, initial=initial)
     assert {v.dtype for v in adapter_files.load_weights(tmp_path / "adapter_model.safetensors").values()} == {
         torch.float32
     }

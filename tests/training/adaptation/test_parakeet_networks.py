@@ -11,7 +11,7 @@ from torch import nn
 from eartune.config.adapter import AdapterSection
 from eartune.config.partial import PartialSection
 from eartune.errors import InputError
-from eartune.speech_model import Blocks
+from eartune.model import Blocks
 from eartune.training.adaptation import adapter_files
 from eartune.training.adaptation.adapters import attach, freeze_encoder, lora_config
 from eartune.training.adaptation.batch_norm import fixed_batch_norms

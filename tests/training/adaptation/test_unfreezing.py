@@ -12,14 +12,14 @@ from torch import nn
 from eartune.config.partial import PartialSection
 from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
-from eartune.speech_model import Blocks, SpeechModel
+from eartune.model import Blocks, SpeechModel
 from eartune.training.adaptation.listing import count_norms, count_parameters
 from eartune.training.adaptation.unfreezing import Unfrozen, select_unfrozen
 from tests.parakeet import CTC, RNNT, tiny_ctc, tiny_rnnt
 
 
 @pytest.fixture
-def speech(tiny_model: Path) -> SpeechModel:
+def model(tiny_model: Path) -> SpeechModel:
     return load(find(str(tiny_model)))
 
 
@@ -64,17 +64,17 @@ def test_biases_are_those_of_relative_attention_and_lstm_too() -> None:
                 if name.startswith("encoder.")]  # fmt: skip
 
 
-def test_a_head_that_shares_its_weights_is_named_with_what_it_shares(speech: SpeechModel) -> None:
-    found = select(speech.network, speech.blocks, unfreeze_head=True)
+def test_a_head_that_shares_its_weights_is_named_with_what_it_shares(model: SpeechModel) -> None:
+    found = select(model.network, model.blocks, unfreeze_head=True)
     assert found.modules == ("proj_out", "model.decoder.embed_tokens")
     assert len(found.parameters) == 1
     assert len(found.notes) == 1
     assert not select(tiny_ctc(), CTC, unfreeze_head=True).notes
 
 
-def test_sinusoids_are_never_trained(speech: SpeechModel) -> None:
-    found = select(speech.network, speech.blocks, unfreeze_encoder_last=2, train_norms=True, train_bias=True)
-    assert "model.encoder.embed_positions.weight" not in names(speech.network, found)
+def test_sinusoids_are_never_trained(model: SpeechModel) -> None:
+    found = select(model.network, model.blocks, unfreeze_encoder_last=2, train_norms=True, train_bias=True)
+    assert "model.encoder.embed_positions.weight" not in names(model.network, found)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_layers_that_are_not_there_are_refused(options: dict[str, Any], message:
         select(tiny_ctc(), CTC, **options)
 
 
-def test_all_wrong_numbers_are_reported_together(speech: SpeechModel) -> None:
+def test_all_wrong_numbers_are_reported_together(model: SpeechModel) -> None:
     with pytest.raises(InputError) as refused:
-        select(speech.network, speech.blocks, unfreeze_encoder_last=3, unfreeze_decoder_last=9)
+        select(model.network, model.blocks, unfreeze_encoder_last=3, unfreeze_decoder_last=9)
     assert "unfreeze_encoder_last: found 3" in str(refused.value)
     assert "unfreeze_decoder_last: found 9" in str(refused.value)
 

@@ -10,7 +10,7 @@ import torch
 
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance, read_manifest
-from eartune.speech_model import IGNORED, PlacedUtterance, SpeechModel
+from eartune.model import IGNORED, PlacedUtterance, SpeechModel
 from eartune.training.batching.batches import Batch, SpeechDataset, in_order, passes, target_inputs
 from eartune.training.batching.loader import StepLoader
 from eartune.training.batching.plan import Limits, MicroBatch, Step
@@ -21,18 +21,18 @@ DURATIONS_S = (1.0, 2.0)
 
 
 @pytest.fixture(scope="module")
-def speech(tiny_model: Path) -> SpeechModel:
+def model(tiny_model: Path) -> SpeechModel:
     return load(find(str(tiny_model)))
 
 
 @pytest.fixture
-def dataset(speech: SpeechModel, tmp_path: Path) -> SpeechDataset:
+def dataset(model: SpeechModel, tmp_path: Path) -> SpeechDataset:
     """Two clips of constant samples: 0.5 for 1 s, 0.25 for 2 s."""
     utterances = []
     for name, level, seconds, text in zip("ab", (0.5, 0.25), DURATIONS_S, ("one", "two words"), strict=True):
         soundfile.write(tmp_path / f"{name}.wav", np.full(round(16_000 * seconds), level), 16_000, subtype="FLOAT")
         utterances.append(Utterance(tmp_path / f"{name}.wav", text, seconds, language="en"))
-    return SpeechDataset(utterances, speech)
+    return SpeechDataset(utterances, model)
 
 
 def row(*placed: tuple[int, float], timestamps: bool = False) -> Window:
@@ -40,30 +40,30 @@ def row(*placed: tuple[int, float], timestamps: bool = False) -> Window:
     return Window(tuple(found), 1.0, 4.0, timestamps)
 
 
-def tokens(speech: SpeechModel, ids: torch.Tensor) -> list[str]:
-    names = speech.tokenizer.convert_ids_to_tokens  # type: ignore[attr-defined]
+def tokens(model: SpeechModel, ids: torch.Tensor) -> list[str]:
+    names = model.tokenizer.convert_ids_to_tokens  # type: ignore[attr-defined]
     return ["-" if token == IGNORED else names(token) for token in ids.tolist()]
 
 
-def test_padding_by_hand(dataset: SpeechDataset, speech: SpeechModel) -> None:
+def test_padding_by_hand(dataset: SpeechDataset, model: SpeechModel) -> None:
     batch = dataset[MicroBatch((row((0, 0.0)), row((1, 0.0))), 4.0)]
     expected = torch.zeros(2, 32_000)
     expected[0, :16_000], expected[1] = 0.5, 0.25
     torch.testing.assert_close(batch.waveforms, expected)
-    assert tokens(speech, batch.labels[0]) == ["<|en|>", "-", "-", "Ġone", "<|endoftext|>", "-"]
-    assert tokens(speech, batch.labels[1])[3:] == ["Ġtwo", "Ġwords", "<|endoftext|>"]
-    assert batch.decoder_input_ids[0, -1] == speech.pad_token_id()
+    assert tokens(model, batch.labels[0]) == ["<|en|>", "-", "-", "Ġone", "<|endoftext|>", "-"]
+    assert tokens(model, batch.labels[1])[3:] == ["Ġtwo", "Ġwords", "<|endoftext|>"]
+    assert batch.decoder_input_ids[0, -1] == model.pad_token_id()
     assert (batch.num_target_tokens, batch.speech_s, batch.width_s) == (7, 3.0, 4.0)
 
 
-def test_clips_lie_where_the_plan_put_them(dataset: SpeechDataset, speech: SpeechModel) -> None:
+def test_clips_lie_where_the_plan_put_them(dataset: SpeechDataset, model: SpeechModel) -> None:
     batch = dataset[MicroBatch((row((1, 0.5), (0, 2.54), timestamps=True),), 4.0)]
     samples = batch.waveforms[0]
     assert len(samples) == round(3.54 * 16_000)
     assert samples[:8_000].abs().max() == samples[40_000:40_640].abs().max() == 0
     assert (samples[8_000:40_000] == 0.25).all()
     assert (samples[40_640:] == 0.5).all()
-    times = [token for token in tokens(speech, batch.labels[0]) if token[2:3].isdigit()]
+    times = [token for token in tokens(model, batch.labels[0]) if token[2:3].isdigit()]
     assert times == ["<|0.50|>", "<|2.50|>", "<|2.54|>", "<|3.54|>"]
 
 

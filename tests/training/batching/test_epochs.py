@@ -10,21 +10,21 @@ import torch
 from eartune.config import resolve_config
 from eartune.config.resolve import override
 from eartune.families.whisper.load import find, load
-from eartune.speech_model import SpeechModel
+from eartune.model import SpeechModel
 from eartune.training.batching.epochs import Epochs, plan_epochs
 from eartune.training.batching.windows import UnplacedUtterance
 
 
 @pytest.fixture(scope="module")
-def speech(tiny_model: Path) -> SpeechModel:
+def model(tiny_model: Path) -> SpeechModel:
     return load(find(str(tiny_model)))
 
 
-def planned(speech: SpeechModel, count: int, **options: Any) -> Epochs:
+def planned(model: SpeechModel, count: int, **options: Any) -> Epochs:
     given = {"base_model": "m", "train": "t.jsonl", **options}
     config = resolve_config(overrides=[override(name, value) for name, value in given.items()])
     clips = [UnplacedUtterance(index, 3.0, 10, "en") for index in range(count)]
-    return plan_epochs(config, clips, speech, torch.device("cpu"))
+    return plan_epochs(config, clips, model, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -41,27 +41,27 @@ def planned(speech: SpeechModel, count: int, **options: Any) -> Epochs:
         (100, {"batch_seconds": "auto", "bs": 10}, 10),
     ],
 )
-def test_steps_of_an_epoch(speech: SpeechModel, count: int, options: dict[str, Any], steps: int) -> None:
-    epochs = planned(speech, count, **options)
+def test_steps_of_an_epoch(model: SpeechModel, count: int, options: dict[str, Any], steps: int) -> None:
+    epochs = planned(model, count, **options)
     assert epochs.num_steps == steps == len(epochs.plan(0))
 
 
 @pytest.mark.parametrize("window", ["padded", "packed", "short"])
-def test_accumulation_leaves_the_speech_of_a_step(speech: SpeechModel, window: str) -> None:
+def test_accumulation_leaves_the_speech_of_a_step(model: SpeechModel, window: str) -> None:
     """The same audio per step in one pass of 16 utterances or in four of 4, in the same steps."""
-    whole, parts = (planned(speech, 64, window=window, bs=bs, accum=16 // bs).plan(0) for bs in (16, 4))
+    whole, parts = (planned(model, 64, window=window, bs=bs, accum=16 // bs).plan(0) for bs in (16, 4))
     assert [sum(len(b.windows) for b in step) for step in whole] == [sum(len(b.windows) for b in s) for s in parts]
     assert all(batch.seen_s <= 4 * 30 for step in parts for batch in step)
 
 
-def test_batches_by_seconds_hold_no_more_speech(speech: SpeechModel) -> None:
-    epochs = planned(speech, 90, batch_seconds=30, accum=3, window="short")
+def test_batches_by_seconds_hold_no_more_speech(model: SpeechModel) -> None:
+    epochs = planned(model, 90, batch_seconds=30, accum=3, window="short")
     batches = [sum(w.speech_s for w in batch.windows) for step in epochs.plan(0) for batch in step]
     assert max(batches) <= 31.5
 
 
-def test_smaller_batches_hold_the_same_steps(speech: SpeechModel) -> None:
-    epochs = planned(speech, 90, batch_seconds="auto", bs=30, window="short", short_full=0)
+def test_smaller_batches_hold_the_same_steps(model: SpeechModel) -> None:
+    epochs = planned(model, 90, batch_seconds="auto", bs=30, window="short", short_full=0)
     assert math.isinf(epochs.limits.seen_s)
     smaller = epochs.with_most_seen(20.0)
     assert smaller.with_most_seen(50.0) == smaller

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eartune.speech_model import PlacedUtterance
+from eartune.model import PlacedUtterance
 from eartune.training.batching.plan import Limits, MicroBatch, Step, WindowRules, micro_batches, plan_epoch
 from eartune.training.batching.windows import UnplacedUtterance, Window
 

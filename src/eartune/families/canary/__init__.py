@@ -1,7 +1,7 @@
 """NVIDIA Canary: a FastConformer encoder and a decoder that is told by its prompt what to write.
 
 load        .nemo files, model folders and hub ids
-model       the contract of speech_model.py
+model       the contract of model.py
 weights     .nemo archives <-> networks
 network     what the family's networks need to train as in NeMo
 prompt      a manifest's row -> the prompt

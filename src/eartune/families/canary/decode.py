@@ -11,7 +11,7 @@ import torch
 from transformers import CanaryForConditionalGeneration, EncoderDecoderCache
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderModelOutput
 
-from eartune.speech_model import DecodeOptions
+from eartune.model import DecodeOptions
 from eartune.training.greedy import decode_greedily
 
 # NeMo's max_generation_delta: an answer has at most so many tokens more than the encoder has positions

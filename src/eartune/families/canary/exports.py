@@ -7,16 +7,16 @@ from typing import Any
 
 from eartune.families.canary.load import write_nemo
 from eartune.families.canary.model import CanaryModel
+from eartune.model import SpeechModel
 from eartune.nemo.exports import nemo_exports
-from eartune.speech_model import SpeechModel
 
 
-def _write_onnx(speech: SpeechModel, folder: Path, quantization: Any) -> float:
+def _write_onnx(model: SpeechModel, folder: Path, quantization: Any) -> float:
     # torch's exporter takes a second to import
     from eartune.families.canary.onnx import write_onnx  # noqa: PLC0415
 
-    assert isinstance(speech, CanaryModel)
-    return write_onnx(speech, folder, quantization=quantization)
+    assert isinstance(model, CanaryModel)
+    return write_onnx(model, folder, quantization=quantization)
 
 
 EXPORTS = nemo_exports(write_nemo=write_nemo, write_onnx=_write_onnx)

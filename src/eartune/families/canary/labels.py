@@ -14,10 +14,10 @@ from eartune.families.canary.scripts import is_in_script_of
 from eartune.families.canary.times import timed_text, times_problem, without_times
 from eartune.manifest import Utterance
 from eartune.manifest.remarks import notes_in_brackets
+from eartune.model import IGNORED, Labels, PlacedUtterance
 from eartune.nemo.coverage import Alphabet, unknown_finding
 from eartune.nemo.remarks import no_speech_remarks, remark
 from eartune.nemo.symbols import symbol_problem
-from eartune.speech_model import IGNORED, Labels, PlacedUtterance
 
 _SPEAKER = re.compile(r"<\|(?:spkchange|spk\d+)\|>")
 

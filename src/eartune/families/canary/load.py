@@ -14,12 +14,12 @@ from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.network import prepare_network
 from eartune.families.canary.prompt import slot_defaults
 from eartune.families.canary.weights import from_nemo, to_nemo
+from eartune.model import SpeechModel
 from eartune.nemo.archive import read_archive
+from eartune.nemo.base import parts_of
 from eartune.nemo.folder import load_folder
 from eartune.nemo.slots import listed, read_language
-from eartune.nemo.speech import parts_of
 from eartune.nemo.write_archive import write_archive
-from eartune.speech_model import SpeechModel
 
 
 def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
@@ -37,19 +37,19 @@ def load(base: BaseModel, *, task: str = "transcribe", language: str | None = No
         network.config.prompt_defaults = slot_defaults(archive.config.get("prompt_defaults"))
     else:
         network, tokenizer, log_mel = load_folder(base.path, _network_class, prepare_network)
-    speech = CanaryModel(network, tokenizer, log_mel, task=task, language=language)
-    if language is not None and read_language(language, speech.labeler.languages) not in speech.labeler.languages:
+    model = CanaryModel(network, tokenizer, log_mel, task=task, language=language)
+    if language is not None and read_language(language, model.labeler.languages) not in model.labeler.languages:
         raise InputError(
-            f"{base.spec}: has no token for language {language!r}; it has {listed(sorted(speech.labeler.languages))}"
+            f"{base.spec}: has no token for language {language!r}; it has {listed(sorted(model.labeler.languages))}"
         )
-    return speech
+    return model
 
 
 def _network_class(_config: Mapping[str, Any]) -> Any:
     return CanaryForConditionalGeneration
 
 
-def write_nemo(speech: SpeechModel, original: Path, out: Path) -> None:
+def write_nemo(model: SpeechModel, original: Path, out: Path) -> None:
     """Write a copy of the archive `original` with the model's weights. Raises InputError where they do not fit."""
     archive = read_archive(original)
-    write_archive(archive, out, to_nemo(speech.network.state_dict(), archive))
+    write_archive(archive, out, to_nemo(model.network.state_dict(), archive))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from transformers import CanaryForConditionalGeneration
 
-from eartune.speech_model import Network
+from eartune.model import Network
 from eartune.training.loss import module_cross_entropy
 
 

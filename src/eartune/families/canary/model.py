@@ -1,4 +1,4 @@
-"""CanaryModel: Canary's side of the contract in speech_model.py."""
+"""CanaryModel: Canary's side of the contract in model.py."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from eartune.families.canary.times import without_times
 from eartune.languages import language_code
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
+from eartune.model import Blocks, DecodeOptions, Waveform
+from eartune.nemo.base import ENCODER_ALIASES, ENCODER_TARGETS, MAX_DURATION_S, NemoModel
 from eartune.nemo.features import LogMel
-from eartune.nemo.speech import ENCODER_ALIASES, ENCODER_TARGETS, MAX_DURATION_S, NemoSpeech
-from eartune.speech_model import Blocks, DecodeOptions, Waveform
 
 BLOCKS = Blocks(
     encoder="model.encoder",
@@ -47,7 +47,7 @@ BLOCKS = Blocks(
 )
 
 
-class CanaryModel(NemoSpeech):
+class CanaryModel(NemoModel):
     """A Canary network with tokenizer and features; `task` and `language` are what its prompts ask for."""
 
     family = "canary"

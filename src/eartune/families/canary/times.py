@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection
 
 from eartune.manifest import Utterance
-from eartune.nemo.speech import POSITION_S
+from eartune.nemo.base import POSITION_S
 from eartune.nemo.symbols import TIME
 
 _EXAMPLE = "<|0|> good <|5|> <|6|> morning <|12|>"

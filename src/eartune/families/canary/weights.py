@@ -17,6 +17,7 @@ from transformers.models.canary.configuration_canary import CanaryDecoderConfig
 
 from eartune.errors import InputError
 from eartune.families.canary.network import prepare_network
+from eartune.model import Network
 from eartune.nemo.architecture import (
     encoder_config,
     encoder_output_dropouts,
@@ -27,7 +28,6 @@ from eartune.nemo.archive import CONFIG, WEIGHTS, NemoArchive
 from eartune.nemo.encoder_weights import encoder_name, renamed
 from eartune.nemo.mapping import build_network, weights_for_nemo
 from eartune.nemo.tokenizer import piece_ids, tokenizer_model
-from eartune.speech_model import Network
 
 _EMBEDDING = "model.decoder.embed_tokens.weight"
 _HEAD = "proj_out.weight"

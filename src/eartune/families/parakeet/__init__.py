@@ -1,7 +1,7 @@
 """NVIDIA Parakeet: CTC, RNN-T, TDT, and transducers with an auxiliary CTC head.
 
 load        .nemo files, model folders and hub ids
-model       the contract of speech_model.py
+model       the contract of model.py
 weights     .nemo archives <-> networks
 network     transducers with a CTC head, and what all of the family's networks need
 labels      transcripts as tokens, and what of them does not fit

@@ -13,12 +13,12 @@ from eartune.families.parakeet.prompts import Prompts
 from eartune.languages import AUTO
 from eartune.manifest import Utterance
 from eartune.manifest.remarks import notes_in_brackets, times_asked_for
+from eartune.model import IGNORED, Labels, PlacedUtterance
+from eartune.nemo.base import MAX_DURATION_S
 from eartune.nemo.coverage import Alphabet, unknown_finding
 from eartune.nemo.remarks import no_speech_remarks, remark
 from eartune.nemo.slots import read_language, read_task, task_named, value_of
-from eartune.nemo.speech import MAX_DURATION_S
 from eartune.nemo.symbols import symbol_problem
-from eartune.speech_model import IGNORED, Labels, PlacedUtterance
 
 ADVICE_ON_LACKING = "; extend_vocabulary adds tokens for those of the training texts (--extend-vocabulary)"
 

@@ -11,12 +11,12 @@ from eartune.families.parakeet.network import network_class, prepare_network
 from eartune.families.parakeet.streaming import complete
 from eartune.families.parakeet.vocabulary import added_since
 from eartune.families.parakeet.weights import from_nemo, rows_for_more_tokens, to_nemo
+from eartune.model import SpeechModel
 from eartune.nemo.archive import read_archive
+from eartune.nemo.base import parts_of
 from eartune.nemo.extended_archive import extended_members
 from eartune.nemo.folder import load_folder
-from eartune.nemo.speech import parts_of
 from eartune.nemo.write_archive import write_archive
-from eartune.speech_model import SpeechModel
 
 MODEL_TYPES = ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt", "nemotron_asr_streaming", "nemotron3_5_asr")
 
@@ -41,16 +41,16 @@ def load(base: BaseModel, *, task: str = "transcribe", language: str | None = No
     return ParakeetModel(network, tokenizer, log_mel, language=language)
 
 
-def write_nemo(speech: SpeechModel, original: Path, out: Path) -> None:
+def write_nemo(model: SpeechModel, original: Path, out: Path) -> None:
     """Write a copy of the archive `original` with the model's weights, and the tokens that it was given since.
 
     Raises InputError where they do not fit.
     """
-    assert isinstance(speech, ParakeetModel)
+    assert isinstance(model, ParakeetModel)
     archive = read_archive(original)
-    added = added_since(speech, archive)
+    added = added_since(model, archive)
     more_rows = rows_for_more_tokens(archive, len(added))
-    weights = to_nemo(speech.network.state_dict(), archive, more_rows=more_rows)
+    weights = to_nemo(model.network.state_dict(), archive, more_rows=more_rows)
     write_archive(
         archive, out, weights, replaced=extended_members(archive, added) if added else {}, more_rows=more_rows
     )

@@ -17,8 +17,8 @@ from eartune.families.parakeet.prompts import now_and_then_auto
 from eartune.families.parakeet.streaming import encoded
 from eartune.families.parakeet.transducer.loss import transducer_losses
 from eartune.languages import AUTO
-from eartune.nemo.speech import feature_inputs
-from eartune.speech_model import Network
+from eartune.model import Network
+from eartune.nemo.base import feature_inputs
 
 # where weights.py notes the dropout of the joint network, which the loss applies itself
 JOINT_ACTIVATION = r"joint\.activation"

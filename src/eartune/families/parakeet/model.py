@@ -1,4 +1,4 @@
-"""ParakeetModel: Parakeet's side of the contract in speech_model.py."""
+"""ParakeetModel: Parakeet's side of the contract in model.py."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from eartune.families.parakeet.streaming import encoded, untrained_contexts
 from eartune.languages import AUTO
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
+from eartune.model import Blocks, DecodeOptions, Waveform
+from eartune.nemo.base import ENCODER_ALIASES, ENCODER_TARGETS, NemoModel
 from eartune.nemo.features import LogMel
-from eartune.nemo.speech import ENCODER_ALIASES, ENCODER_TARGETS, NemoSpeech
-from eartune.speech_model import Blocks, DecodeOptions, Waveform
 
 CTC_BLOCKS = Blocks(
     encoder="encoder",
@@ -61,7 +61,7 @@ ONLY_WHOLE_CLIPS = (
 )
 
 
-class ParakeetModel(NemoSpeech):
+class ParakeetModel(NemoModel):
     """A Parakeet network with tokenizer and features."""
 
     family = "parakeet"

@@ -17,8 +17,8 @@ from transformers import (
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderCTCHead
 
 from eartune.families.parakeet.lstm import PredictionLSTM
+from eartune.model import Network
 from eartune.nemo.dropouts import attach_dropouts
-from eartune.speech_model import Network
 
 # the modules that have a row for each token: the input of the prediction network, and heads
 WITH_TOKENS = ("decoder.embedding", "joint.head", "ctc_head", "aux_ctc_head")

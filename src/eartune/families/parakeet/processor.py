@@ -17,7 +17,7 @@ from transformers import (
 
 from eartune.errors import InputError
 from eartune.families.parakeet.streaming import lookaheads_of
-from eartune.speech_model import Network
+from eartune.model import Network
 
 BLANK = "<blank>"
 

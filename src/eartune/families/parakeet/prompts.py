@@ -18,9 +18,9 @@ from torch import nn
 from eartune.errors import InputError
 from eartune.languages import AUTO, LANGUAGE_TAG, prompt_name
 from eartune.manifest import Utterance
+from eartune.model import Network
 from eartune.nemo.archive import CONFIG, NemoArchive
 from eartune.nemo.slots import value_of
-from eartune.speech_model import Network
 
 # how often a clip is trained so although its language is known; NeMo's `unified_auto_ratio`
 AUTO_SHARE = 0.5

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 from eartune.families.parakeet.greedy import Decoded
 from eartune.long_form import parts_at_pauses
 from eartune.manifest import Segment
-from eartune.nemo.speech import POSITION_S
+from eartune.nemo.base import POSITION_S
 
 
 def text_of(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:

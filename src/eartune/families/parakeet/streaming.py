@@ -14,7 +14,7 @@ from transformers.models.nemotron3_5_asr.processing_nemotron3_5_asr import DEFAU
 
 from eartune.errors import InputError
 from eartune.families.parakeet.prompts import checked_numbers, read_processor, tell_language
-from eartune.speech_model import Network
+from eartune.model import Network
 
 
 def encoded(

@@ -17,41 +17,41 @@ from eartune.errors import InputError
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import WITH_TOKENS, set_blank
 from eartune.manifest import Utterance
+from eartune.model import Network, SpeechModel
 from eartune.nemo.archive import NemoArchive
+from eartune.nemo.base import parts_of
 from eartune.nemo.more_tokens import add_to_tokenizer, lacking_characters
-from eartune.nemo.speech import parts_of
-from eartune.speech_model import Network, SpeechModel
 
 
-def lacking(speech: SpeechModel, utterances: Sequence[Utterance]) -> str:
+def lacking(model: SpeechModel, utterances: Sequence[Utterance]) -> str:
     """Return the characters of texts to learn that no token stands for, the most frequent first."""
-    assert isinstance(speech, ParakeetModel)
-    return "".join(lacking_characters(speech.tokenizer, (utterance.text for utterance in utterances)))
+    assert isinstance(model, ParakeetModel)
+    return "".join(lacking_characters(model.tokenizer, (utterance.text for utterance in utterances)))
 
 
-def extend(speech: SpeechModel, characters: str) -> None:
+def extend(model: SpeechModel, characters: str) -> None:
     """Give a model tokens for characters, in place. What it says of its old tokens stays as it is, bit by bit.
 
     New rows are the same each time, so that an adapter finds the base that it was trained on.
     Raises InputError where a character has a token already, or network and tokenizer do not belong together.
     """
-    assert isinstance(speech, ParakeetModel)
-    old = _blank_of(speech.network)
-    speech.tokenizer = add_to_tokenizer(speech.tokenizer, characters, first=old)
-    speech.labeler = replace(speech.labeler, tokenizer=speech.tokenizer)
-    extend_network(speech.network, len(characters))
-    speech.blocks = replace(speech.blocks, extended=_extended_modules(speech.network))
+    assert isinstance(model, ParakeetModel)
+    old = _blank_of(model.network)
+    model.tokenizer = add_to_tokenizer(model.tokenizer, characters, first=old)
+    model.labeler = replace(model.labeler, tokenizer=model.tokenizer)
+    extend_network(model.network, len(characters))
+    model.blocks = replace(model.blocks, extended=_extended_modules(model.network))
 
 
-def added_since(speech: ParakeetModel, archive: NemoArchive) -> str:
+def added_since(model: ParakeetModel, archive: NemoArchive) -> str:
     """Return the characters that a model has tokens for behind those of the archive that it began as.
 
     Raises InputError where its other tokens are not those of the archive.
     """
-    before, blank = parts_of(archive)[0].get_vocab(), _blank_of(speech.network)
+    before, blank = parts_of(archive)[0].get_vocab(), _blank_of(model.network)
     if len(before) == blank:
         return ""
-    now = {piece: number for piece, number in speech.tokenizer.get_vocab().items() if number < blank}
+    now = {piece: number for piece, number in model.tokenizer.get_vocab().items() if number < blank}
     added = sorted((number, piece) for piece, number in now.items() if number >= len(before))
     if before.items() <= now.items() and all(len(piece) == 1 for _, piece in added):
         return "".join(piece for _, piece in added)

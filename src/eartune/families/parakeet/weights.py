@@ -22,6 +22,7 @@ from transformers import (
 from eartune.errors import InputError
 from eartune.families.parakeet.network import WITH_TOKENS, network_class, prepare_network
 from eartune.families.parakeet.prompts import nemo_prompts
+from eartune.model import Network
 from eartune.nemo.architecture import (
     Kind,
     encoder_config,
@@ -35,7 +36,6 @@ from eartune.nemo.encoder_weights import encoder_name, renamed
 from eartune.nemo.mapping import NameHere, build_network, weights_for_nemo
 from eartune.nemo.tokenizer import piece_ids, tokenizer_model
 from eartune.nemo.write_archive import NO_ROWS
-from eartune.speech_model import Network
 
 _CTC = {"decoder.decoder_layers.0": "ctc_head"}
 _TRANSDUCER = {

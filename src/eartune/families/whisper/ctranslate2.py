@@ -26,31 +26,31 @@ COMPANIONS = ["tokenizer.json", "preprocessor_config.json"]
 
 
 def write_ctranslate2(
-    speech: WhisperModel, out: Path, *, quantization: Quantization = "float16", replace: bool = False
+    model: WhisperModel, out: Path, *, quantization: Quantization = "float16", replace: bool = False
 ) -> None:
-    """Write `speech`, its adapters merged, to the folder `out`.
+    """Write `model`, its adapters merged, to the folder `out`.
 
     Where the generation settings name no alignment heads (models that began as OpenAI's .pt), word times use all heads
     of the upper half of the decoder, as in openai-whisper. Raises InputError where CTranslate2 is not installed, the
     network is not as OpenAI's are, or `out` is taken and not to be replaced.
     """
-    require_standard(speech.network, speech.tokenizer)
-    _require_range(speech, quantization)
+    require_standard(model.network, model.tokenizer)
+    _require_range(model, quantization)
     with tempfile.TemporaryDirectory() as settings, new_directory(out, replace=replace) as aside:
-        converter = _converter(speech, Path(settings))
+        converter = _converter(model, Path(settings))
         converter.convert(str(aside), quantization=quantization, force=True)
 
 
-def _require_range(speech: WhisperModel, quantization: Quantization) -> None:
+def _require_range(model: WhisperModel, quantization: Quantization) -> None:
     """Raise InputError for a weight that would become infinite where it is written in float16."""
     if not quantization.endswith("float16") or quantization.endswith("bfloat16"):
         return
-    for name, value in network_weights(speech.network):
+    for name, value in network_weights(model.network):
         if value.numel() and float(value.detach().abs().max()) > torch.finfo(torch.float16).max:
             raise InputError(f"weight {name} has values that float16 cannot hold; write it as float32 or bfloat16")
 
 
-def _converter(speech: WhisperModel, settings: Path) -> Any:
+def _converter(model: WhisperModel, settings: Path) -> Any:
     """Return CTranslate2's converter, given a copy of the network that is loaded instead of one on disk."""
     try:
         from ctranslate2.converters import TransformersConverter  # noqa: PLC0415  an optional extra
@@ -62,11 +62,11 @@ def _converter(speech: WhisperModel, settings: Path) -> Any:
     class LoadedConverter(TransformersConverter):  # type: ignore[misc]
         def load_model(self, *_: Any, **__: Any) -> Any:
             # it quantises float32 weights where they lie, and reads them at their addresses
-            return copy.deepcopy(speech.network).cpu()
+            return copy.deepcopy(model.network).cpu()
 
         def load_tokenizer(self, *_: Any, **__: Any) -> Any:
-            return speech.tokenizer
+            return model.tokenizer
 
-    speech.network.config.save_pretrained(settings)
-    speech.save_companions(settings)
+    model.network.config.save_pretrained(settings)
+    model.save_companions(settings)
     return LoadedConverter(str(settings), copy_files=COMPANIONS)

@@ -14,39 +14,39 @@ from eartune.families.whisper.first_logits import first_logits
 from eartune.families.whisper.ggml import write_ggml
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai_export import write_openai
-from eartune.speech_model import SpeechModel, Waveform
+from eartune.model import SpeechModel, Waveform
 
 
-def _ggml(speech: SpeechModel, out: Path, quantization: Any, _: Path | None) -> None:
-    write_ggml(_whisper(speech), out, kind=quantization)
+def _ggml(model: SpeechModel, out: Path, quantization: Any, _: Path | None) -> None:
+    write_ggml(_whisper(model), out, kind=quantization)
 
 
-def _ctranslate2(speech: SpeechModel, out: Path, quantization: Any, _: Path | None) -> None:
-    write_ctranslate2(_whisper(speech), out, quantization=quantization)
+def _ctranslate2(model: SpeechModel, out: Path, quantization: Any, _: Path | None) -> None:
+    write_ctranslate2(_whisper(model), out, quantization=quantization)
 
 
-def _openai(speech: SpeechModel, out: Path, quantization: Any, _: Path | None) -> None:
-    write_openai(_whisper(speech), out, dtype=quantization)
+def _openai(model: SpeechModel, out: Path, quantization: Any, _: Path | None) -> None:
+    write_openai(_whisper(model), out, dtype=quantization)
 
 
-def _onnx(speech: SpeechModel, out: Path, quantization: Any, _: Path | None) -> float | None:
+def _onnx(model: SpeechModel, out: Path, quantization: Any, _: Path | None) -> float | None:
     # torch's exporter takes a second to import
     from eartune.families.whisper.onnx import write_onnx  # noqa: PLC0415
 
-    return write_onnx(_whisper(speech), out, quantization=quantization)
+    return write_onnx(_whisper(model), out, quantization=quantization)
 
 
-def _first_logits(speech: SpeechModel, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
-    return first_logits(_whisper(speech), waveform_S, language)
+def _first_logits(model: SpeechModel, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+    return first_logits(_whisper(model), waveform_S, language)
 
 
-def _language_code(speech: SpeechModel, language: str | None) -> str | None:
-    return _whisper(speech).labeler.token_code(language)
+def _language_code(model: SpeechModel, language: str | None) -> str | None:
+    return _whisper(model).labeler.token_code(language)
 
 
-def _whisper(speech: SpeechModel) -> WhisperModel:
-    assert isinstance(speech, WhisperModel)
-    return speech
+def _whisper(model: SpeechModel) -> WhisperModel:
+    assert isinstance(model, WhisperModel)
+    return model
 
 
 # float16 first: it is what most people run

@@ -39,16 +39,16 @@ CHUNK_WEIGHTS = 1 << 20
 LARGEST_F16 = 65504.0
 
 
-def write_ggml(speech: WhisperModel, out: Path, *, kind: GgmlKind) -> None:
+def write_ggml(model: WhisperModel, out: Path, *, kind: GgmlKind) -> None:
     """Write a model without adapters in it as one ggml file; `kind` is how its matrices are kept.
 
     Everything else is float32, as whisper.cpp expects it, and the convolutions are float16 unless all is float32.
     Raises InputError, and leaves nothing, where whisper.cpp could not run the model as it is.
     """
-    config = whisper_of(speech.network).config
+    config = whisper_of(model.network).config
     _refuse_other_networks(config, kind)
-    vocabulary = vocabulary_of(speech)
-    weights = _openai_weights(speech, vocabulary)
+    vocabulary = vocabulary_of(model)
+    weights = _openai_weights(model, vocabulary)
     with new_file(out) as aside, aside.open("wb") as file:
         _write_sizes(file, config, vocabulary, kind)
         _write_mel_filters(file, config.num_mel_bins)
@@ -76,9 +76,9 @@ def _refuse_other_networks(config: WhisperConfig, kind: GgmlKind) -> None:
         raise InputError(f"the model cannot be written for whisper.cpp: {'; '.join(differences)}")
 
 
-def _openai_weights(speech: WhisperModel, vocabulary: Vocabulary) -> dict[str, torch.Tensor]:
+def _openai_weights(model: WhisperModel, vocabulary: Vocabulary) -> dict[str, torch.Tensor]:
     """Return the network's weights under OpenAI's names, in the order of OpenAI's checkpoints."""
-    network = whisper_of(speech.network)
+    network = whisper_of(model.network)
     named: Mapping[str, torch.Tensor] = network.state_dict()
     theirs = {name: f"model.{transformers_name(name)}" for name in _openai_names(network.config)}
     other = sorted({*theirs.values(), "proj_out.weight"} ^ named.keys())

@@ -26,13 +26,13 @@ class Vocabulary:
     size: int
 
 
-def vocabulary_of(speech: WhisperModel) -> Vocabulary:
+def vocabulary_of(model: WhisperModel) -> Vocabulary:
     """Return the vocabulary of a model; raise InputError where whisper.cpp would number its tokens differently.
 
     whisper.cpp knows no special token by name: it derives all of them from the number of tokens.
     """
-    multilingual = bool(speech.network.generation_config.is_multilingual)
-    ids: dict[str, int] = speech.tokenizer.get_vocab()
+    multilingual = bool(model.network.generation_config.is_multilingual)
+    ids: dict[str, int] = model.tokenizer.get_vocab()
     end = _MULTILINGUAL_END if multilingual else _ENGLISH_END
     num_languages = _num_languages(ids, end) if multilingual else _ENGLISH_LANGUAGES
     expected = {token: end + number for number, token in enumerate(special_tokens(num_languages=num_languages))}
@@ -48,7 +48,7 @@ def vocabulary_of(speech: WhisperModel) -> Vocabulary:
             "are not in OpenAI's order, from which whisper.cpp takes all numbers after the text; none can be added"
         )
     size = end + len(expected)
-    rows = speech.network.get_input_embeddings().weight.shape[0]
+    rows = model.network.get_input_embeddings().weight.shape[0]
     if rows < size:
         raise InputError(
             f"the model cannot be written for whisper.cpp: it knows {rows} tokens, and OpenAI's order needs {size}"

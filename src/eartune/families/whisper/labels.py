@@ -15,7 +15,7 @@ from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.language_tokens import NO_STAND_INS, StandIns, no_token
 from eartune.manifest import Utterance
 from eartune.manifest.translation import translation_of
-from eartune.speech_model import IGNORED, Labels, PlacedUtterance
+from eartune.model import IGNORED, Labels, PlacedUtterance
 
 # Whisper writes a space before each word, the first included, except where a script has no spaces.
 NO_LEADING_SPACE = frozenset({"zh", "ja", "th", "lo", "my", "yue"})

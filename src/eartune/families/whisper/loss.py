@@ -11,7 +11,7 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from eartune.speech_model import Network
+from eartune.model import Network
 from eartune.training.loss import module_cross_entropy
 
 

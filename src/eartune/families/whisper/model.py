@@ -1,4 +1,4 @@
-"""WhisperModel: Whisper's side of the contract in speech_model.py."""
+"""WhisperModel: Whisper's side of the contract in model.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eartune.families.whisper.remarks import remarks, require_words
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.language_tokens import NO_STAND_INS, StandIns
 from eartune.manifest import Segment, Utterance
-from eartune.speech_model import Blocks, DecodeOptions, Network, Waveform, WindowKind
+from eartune.model import Blocks, DecodeOptions, Network, Waveform, WindowKind
 
 BLOCKS = Blocks(
     encoder="model.encoder",

@@ -18,7 +18,7 @@ from transformers import WhisperForConditionalGeneration
 
 from eartune.families.whisper.features import HOP_SAMPLES, LogMel
 from eartune.families.whisper.greedy import FirstStep, average_logprob, first_step
-from eartune.speech_model import Waveform, pad_waveforms
+from eartune.model import Waveform, pad_waveforms
 
 # the chance of <|nospeech|> is above the first, and the mean log-probability below the second
 THRESHOLDS = ((0.6, -1.0), (0.8, -0.6), (0.9, -0.3))

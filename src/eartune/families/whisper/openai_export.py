@@ -12,7 +12,7 @@ from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai import RENAMES, transformers_name
 from eartune.families.whisper.standard import require_standard
 from eartune.files import new_file
-from eartune.speech_model import Network
+from eartune.model import Network
 
 # OpenAI calls the encoder's last norm ln_post and the decoder's ln; Hugging Face calls both layer_norm
 _NAMES_BACK = {"encoder.layer_norm": "encoder.ln_post"} | {new: old for old, new in RENAMES.items()}
@@ -20,9 +20,9 @@ _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
 def write_openai(
-    speech: WhisperModel, out: Path, *, dtype: Literal["float16", "float32"] = "float16", replace: bool = False
+    model: WhisperModel, out: Path, *, dtype: Literal["float16", "float32"] = "float16", replace: bool = False
 ) -> None:
-    """Write `speech`, its adapters merged, to the file `out`, which ends in .pt.
+    """Write `model`, its adapters merged, to the file `out`, which ends in .pt.
 
     The format has no place for alignment heads: whisper.load_model gives a file all heads of the upper half of the
     decoder, unless model.set_alignment_heads is called. Raises InputError where the network is not as OpenAI's are, a
@@ -32,10 +32,10 @@ def write_openai(
         raise InputError(f"{out}: does not end in .pt, as OpenAI's checkpoints do; name a file such as model.pt")
     if out.exists() and not replace:
         raise InputError(f"{out}: is there already; name another file, or delete it")
-    require_standard(speech.network, speech.tokenizer)
+    require_standard(model.network, model.tokenizer)
     checkpoint = {
-        "dims": openai_dims(speech.network),
-        "model_state_dict": openai_weights(speech.network, _DTYPES[dtype]),
+        "dims": openai_dims(model.network),
+        "model_state_dict": openai_weights(model.network, _DTYPES[dtype]),
     }
     # by handle: a path's name would become part of the file
     with new_file(out) as aside, aside.open("wb") as file:

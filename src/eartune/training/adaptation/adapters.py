@@ -24,7 +24,7 @@ from torch import nn
 
 from eartune.config.adapter import AdapterSection
 from eartune.errors import InputError
-from eartune.speech_model import Blocks, block_of
+from eartune.model import Blocks, block_of
 from eartune.training.adaptation.fast_lora import speed_up
 from eartune.training.adaptation.targets import Targets
 

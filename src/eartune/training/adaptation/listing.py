@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from eartune.speech_model import Blocks
+from eartune.model import Blocks
 from eartune.training.adaptation.unfreezing import NORMS
 
 PEFT_PREFIX = "base_model.model."

@@ -10,7 +10,7 @@ from torch import nn
 
 from eartune.config.adapter import AdapterSection
 from eartune.errors import nearest, raise_findings
-from eartune.speech_model import Blocks
+from eartune.model import Blocks
 from eartune.training.adaptation.unfreezing import is_within
 
 _ADAPTABLE = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d)

@@ -11,8 +11,8 @@ from torch import nn
 
 from eartune.config import TrainConfig
 from eartune.manifest import Utterance
+from eartune.model import SpeechModel
 from eartune.reporting import Reporter
-from eartune.speech_model import SpeechModel
 from eartune.training.adaptation.adapter_files import NOTHING_UNFROZEN, Weights, adapter_weights
 from eartune.training.adaptation.adapters import attach, changes_base, freeze_encoder, lora_config
 from eartune.training.adaptation.batch_norm import fixed_batch_norms
@@ -42,7 +42,7 @@ class Adaptation:
 
 
 def make_trainable(
-    speech: SpeechModel,
+    model: SpeechModel,
     config: TrainConfig,
     utterances: Sequence[Utterance],
     *,
@@ -54,32 +54,32 @@ def make_trainable(
 
     Raises InputError where names or options do not fit the network.
     """
-    model, initial, unfrozen = config.model, None, NOTHING_UNFROZEN
-    if model.method == "partial":
-        unfrozen = select_unfrozen(speech.network, config.partial, speech.blocks, freeze_encoder=model.freeze_encoder)
+    section, initial, unfrozen = config.model, None, NOTHING_UNFROZEN
+    if section.method == "partial":
+        unfrozen = select_unfrozen(model.network, config.partial, model.blocks, freeze_encoder=section.freeze_encoder)
         for note in unfrozen.notes:
             report.line(note)
-    extended = speech.blocks.extended if model.method != "full" else ()
+    extended = model.blocks.extended if section.method != "full" else ()
     if extended:
-        unfrozen = with_modules(unfrozen, speech.network, extended)
+        unfrozen = with_modules(unfrozen, model.network, extended)
         report.line(f"trained in full, as tokens were added: {', '.join(extended)}")
-    if model.method == "partial":
-        speech.network.requires_grad_(False)
+    if section.method == "partial":
+        model.network.requires_grad_(False)
     if config.has_adapter():
-        initial = _adapt(speech, config, utterances, unfrozen, base_spec, report)
-    if model.freeze_encoder:
-        freeze_encoder(speech.network, speech.blocks)
+        initial = _adapt(model, config, utterances, unfrozen, base_spec, report)
+    if section.freeze_encoder:
+        freeze_encoder(model.network, model.blocks)
     for parameter in unfrozen.parameters:
         parameter.requires_grad_(True)
-    if config.has_adapter() and model.base_weights == "auto" and precision != "fp32":
-        keep_frozen_weights(speech.network, compute_dtype(precision))
-    _report_trained(speech, config, report)
-    fixed_norms = fixed_batch_norms(speech.network, all_weights_trained=model.method == "full")
+    if config.has_adapter() and section.base_weights == "auto" and precision != "fp32":
+        keep_frozen_weights(model.network, compute_dtype(precision))
+    _report_trained(model, config, report)
+    fixed_norms = fixed_batch_norms(model.network, all_weights_trained=section.method == "full")
     return Adaptation(initial, unfrozen, fixed_norms)
 
 
 def _adapt(
-    speech: SpeechModel,
+    model: SpeechModel,
     config: TrainConfig,
     utterances: Sequence[Utterance],
     unfrozen: Unfrozen,
@@ -89,9 +89,9 @@ def _adapt(
     """Put adapters into the network; return their first value where it was taken out of the base weights."""
     adapter = config.adapter.model_copy(update={"bias": "all"}) if config.partial.train_bias else config.adapter
     targets = resolve_targets(
-        speech.network,
+        model.network,
         adapter,
-        speech.blocks,
+        model.blocks,
         freeze_encoder=config.model.freeze_encoder,
         in_full=unfrozen.modules,
     )
@@ -99,37 +99,37 @@ def _adapt(
         report.line(note)
     peft_config = lora_config(adapter, targets)
     peft_config.base_model_name_or_path = base_spec
-    speech.network = attach(
-        speech.network,
+    model.network = attach(
+        model.network,
         peft_config,
-        sample_batches=partial(_sample_batches, speech, utterances),
-        loss=partial(_loss, speech),
+        sample_batches=partial(_sample_batches, model, utterances),
+        loss=partial(_loss, model),
     )
-    return adapter_weights(speech.network) if changes_base(peft_config) else None
+    return adapter_weights(model.network) if changes_base(peft_config) else None
 
 
-def _report_trained(speech: SpeechModel, config: TrainConfig, report: Reporter) -> None:
-    counts = count_parameters(speech.network, speech.blocks)
+def _report_trained(model: SpeechModel, config: TrainConfig, report: Reporter) -> None:
+    counts = count_parameters(model.network, model.blocks)
     if config.partial.train_norms:
-        counts.append(count_norms(speech.network))
+        counts.append(count_norms(model.network))
     for count in counts:
         report.line(f"{count.block}: {count.trained:,} of {count.total:,} parameters trained")
-    for line in list_trained(speech.network, config.model.debug_linear):
+    for line in list_trained(model.network, config.model.debug_linear):
         report.line(line)
 
 
 def _sample_batches(
-    speech: SpeechModel, utterances: Sequence[Utterance], batch_size: int = SAMPLE_BATCH_SIZE
+    model: SpeechModel, utterances: Sequence[Utterance], batch_size: int = SAMPLE_BATCH_SIZE
 ) -> Iterable[Mapping[str, torch.Tensor]]:
     """Give the first utterances in batches, as SpeechModel.summed_loss takes them."""
     chosen = utterances[: NUM_SAMPLE_BATCHES * SAMPLE_BATCH_SIZE]
-    dataset = SpeechDataset(chosen, speech)
-    device = next(speech.network.parameters()).device
-    for rows in in_order(chosen, batch_size=batch_size, width_s=partial(speech.shown_s, window="padded")):
+    dataset = SpeechDataset(chosen, model)
+    device = next(model.network.parameters()).device
+    for rows in in_order(chosen, batch_size=batch_size, width_s=partial(model.shown_s, window="padded")):
         batch = dataset[rows]
-        yield encoder_inputs(batch, speech, device) | target_inputs(batch, device)
+        yield encoder_inputs(batch, model, device) | target_inputs(batch, device)
 
 
-def _loss(speech: SpeechModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def _loss(model: SpeechModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Average the loss over the targets of a batch."""
-    return speech.summed_loss([batch]) / len(batch["targets"])
+    return model.summed_loss([batch]) / len(batch["targets"])

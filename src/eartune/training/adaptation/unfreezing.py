@@ -10,7 +10,7 @@ from torch import nn
 
 from eartune.config.partial import PartialSection
 from eartune.errors import raise_findings
-from eartune.speech_model import Blocks
+from eartune.model import Blocks
 
 NORMS = (nn.LayerNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.RMSNorm)
 

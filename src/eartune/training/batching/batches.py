@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from eartune.audio import SAMPLE_RATE_HZ, decode
 from eartune.errors import InputError
 from eartune.manifest import Utterance
-from eartune.speech_model import IGNORED, SpeechModel, Transcripts, Waveform
+from eartune.model import IGNORED, SpeechModel, Transcripts, Waveform
 from eartune.training.batching.plan import Limits, MicroBatch
 from eartune.training.batching.windows import UnplacedUtterance, Window, alone
 
@@ -76,10 +76,10 @@ class Batch:
 class SpeechDataset(Dataset[Batch]):
     """Makes batches of a plan's windows. Holds texts as tokens and no model, so that workers receive little."""
 
-    def __init__(self, utterances: Sequence[Utterance], speech: SpeechModel) -> None:
+    def __init__(self, utterances: Sequence[Utterance], model: SpeechModel) -> None:
         self.utterances = tuple(utterances)
-        self.transcripts: Transcripts = speech.transcripts(utterances)
-        self.pad_token_id = speech.pad_token_id()
+        self.transcripts: Transcripts = model.transcripts(utterances)
+        self.pad_token_id = model.pad_token_id()
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -170,18 +170,18 @@ def _divided(batches: Iterable[Batch], seen_s: float) -> Iterator[Batch]:
             yield from _divided(batch.halves(), seen_s)
 
 
-def to_inputs(batch: Batch, speech: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
+def to_inputs(batch: Batch, model: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
     """Return the network's arguments and the labels on a device, with features computed there."""
     return {
-        **encoder_inputs(batch, speech, device),
+        **encoder_inputs(batch, model, device),
         "decoder_input_ids": batch.decoder_input_ids.to(device),
         "labels": batch.labels.to(device),
     }
 
 
-def encoder_inputs(batch: Batch, speech: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
+def encoder_inputs(batch: Batch, model: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
     """Compute the features of a batch on a device."""
-    return speech.features(on_device(batch.waveforms, device), on_device(batch.samples, device), batch.width_s)
+    return model.features(on_device(batch.waveforms, device), on_device(batch.samples, device), batch.width_s)
 
 
 def on_device(tensor: torch.Tensor | None, device: torch.device) -> torch.Tensor:

@@ -11,7 +11,7 @@ import torch
 from eartune.config import TrainConfig
 from eartune.config.family import OWN_LENGTH
 from eartune.config.window import WindowSection
-from eartune.speech_model import SpeechModel
+from eartune.model import SpeechModel
 from eartune.training.batching.plan import Limits, Step, WindowRules, plan_epoch
 from eartune.training.batching.windows import UnplacedUtterance
 
@@ -47,12 +47,12 @@ class Epochs:
 
 
 def plan_epochs(
-    config: TrainConfig, clips: Sequence[UnplacedUtterance], speech: SpeechModel, device: torch.device
+    config: TrainConfig, clips: Sequence[UnplacedUtterance], model: SpeechModel, device: torch.device
 ) -> Epochs:
     """Work out the steps of an epoch from `batch_seconds`, or from utterances per batch and accumulation."""
     window, optimizer = config.window, config.optimizer
     cached = config.model.cache_encoder is not False
-    rules = window_rules(window, speech, cached=cached)
+    rules = window_rules(window, model, cached=cached)
     # states are kept for one width, so that a pass of several would not find them
     overhead_s = 0.0 if cached else OVERHEAD_S.get(device.type, 0.0)
     if isinstance(window.batch_seconds, float):
@@ -75,15 +75,15 @@ def plan_epochs(
     )
 
 
-def window_rules(window: WindowSection, speech: SpeechModel, *, cached: bool) -> WindowRules:
+def window_rules(window: WindowSection, model: SpeechModel, *, cached: bool) -> WindowRules:
     return WindowRules(
         kind=window.window,
-        window_s=speech.max_duration_s,
-        max_tokens=speech.max_window_tokens,
-        timestamp_step_s=speech.timestamp_step_s,
+        window_s=model.max_duration_s,
+        max_tokens=model.max_window_tokens,
+        timestamp_step_s=model.timestamp_step_s,
         max_gap_s=window.packed_gap,
         # only a Whisper writes times
-        timestamps=0.0 if speech.family in OWN_LENGTH else window.packed_timestamps,
+        timestamps=0.0 if model.family in OWN_LENGTH else window.packed_timestamps,
         alone=window.packed_alone,
         margin_s=window.short_margin,
         jitter_s=window.short_jitter,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eartune.speech_model import PlacedUtterance
+from eartune.model import PlacedUtterance
 
 # windows that are filled at the same time: with more, the last gap is met better
 OPEN_WINDOWS = 64

@@ -20,35 +20,35 @@ from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.onnx.agreement import measure_agreement
 from eartune.families.canary.onnx.graphs import write_graphs
 from eartune.families.canary.onnx.sherpa import write_sherpa_graphs
+from eartune.model import SpeechModel
 from eartune.nemo.onnx_folder import encoder_metadata, require_known_features, write_config, write_vocabulary
 from eartune.nemo.tokenizer_pipeline import SPACE
-from eartune.speech_model import SpeechModel
 
 
-def write_onnx(speech: SpeechModel, folder: Path, *, quantization: Quantization) -> float:
+def write_onnx(model: SpeechModel, folder: Path, *, quantization: Quantization) -> float:
     """Write graphs, vocabulary and settings to an empty folder; return how far their outputs are from torch's, at most.
 
     Raises InputError where a package is missing or the programs cannot run the model, and EartuneError where float32
     graphs answer otherwise than the model.
     """
-    assert isinstance(speech, CanaryModel)
+    assert isinstance(model, CanaryModel)
     require_onnx()
-    require_known_features(speech, folder)
+    require_known_features(model, folder)
     # the embedding has rows beyond, up to a multiple of eight
-    num_tokens = 1 + max(speech.tokenizer.get_vocab().values())
-    write_vocabulary(speech, folder, num_tokens=num_tokens, blank=False)
+    num_tokens = 1 + max(model.tokenizer.get_vocab().values())
+    write_vocabulary(model, folder, num_tokens=num_tokens, blank=False)
     write_config(
-        speech,
+        model,
         folder,
         model_type="nemo-conformer-aed",
-        max_sequence_length=int(speech.network.config.decoder_config.max_position_embeddings),
+        max_sequence_length=int(model.network.config.decoder_config.max_position_embeddings),
     )
-    with evaluating(canary_of(speech.network)) as network, torch.no_grad():
-        write_graphs(speech, network, folder, quantization, num_tokens)
-        metadata = encoder_metadata(speech, model_type="EncDecMultiTaskModel", vocab_size=num_tokens)
+    with evaluating(canary_of(model.network)) as network, torch.no_grad():
+        write_graphs(model, network, folder, quantization, num_tokens)
+        metadata = encoder_metadata(model, model_type="EncDecMultiTaskModel", vocab_size=num_tokens)
         write_sherpa_graphs(
-            folder, network.config.decoder_config, metadata, first_token=speech.tokenizer.convert_tokens_to_ids(SPACE)
+            folder, network.config.decoder_config, metadata, first_token=model.tokenizer.convert_tokens_to_ids(SPACE)
         )
-        difference = measure_agreement(speech, network, folder, num_tokens)
+        difference = measure_agreement(model, network, folder, num_tokens)
     require_close(difference, folder, quantization=quantization)
     return difference

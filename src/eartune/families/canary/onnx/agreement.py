@@ -22,13 +22,13 @@ _PROBE_TOKENS = 12
 
 
 def measure_agreement(
-    speech: CanaryModel, network: CanaryForConditionalGeneration, folder: Path, num_tokens: int
+    model: CanaryModel, network: CanaryForConditionalGeneration, folder: Path, num_tokens: int
 ) -> float:
     """Return how far log probabilities are from torch's, at most; the tokens of a clip are read in two steps."""
     generator = torch.Generator().manual_seed(0)
     decoder_config = network.config.decoder_config
     differences = []
-    for features_BMT, length_B in probes(speech):
+    for features_BMT, length_B in probes(model):
         tokens_BU = torch.randint(0, num_tokens, (len(length_B), _PROBE_TOKENS), generator=generator)
         expected_BUV = network(
             input_features=features_BMT.transpose(1, 2),

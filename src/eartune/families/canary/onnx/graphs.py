@@ -31,14 +31,14 @@ _DECODER_AXES = {
 
 
 def write_graphs(
-    speech: CanaryModel,
+    model: CanaryModel,
     network: CanaryForConditionalGeneration,
     folder: Path,
     quantization: Quantization,
     num_tokens: int,
 ) -> None:
     """Write encoder-model.onnx and decoder-model.onnx, each with its weights beside it."""
-    features_BMT, length_B = next(probes(speech))
+    features_BMT, length_B = next(probes(model))
     encoder, decoder = _EncoderGraph(network), _DecoderGraph(network, num_tokens)
     write_graph(
         encoder,

@@ -22,29 +22,29 @@ from eartune.families.parakeet.network import parakeet_of
 from eartune.families.parakeet.onnx.ctc import write_ctc
 from eartune.families.parakeet.onnx.transducer import write_transducer
 from eartune.families.parakeet.streaming import lookaheads_of
+from eartune.model import SpeechModel
 from eartune.nemo.onnx_folder import require_known_features, write_vocabulary
-from eartune.speech_model import SpeechModel
 
 
-def write_onnx(speech: SpeechModel, folder: Path, *, quantization: Quantization) -> float:
+def write_onnx(model: SpeechModel, folder: Path, *, quantization: Quantization) -> float:
     """Write graphs, vocabulary and settings to an empty folder; return how far their outputs are from torch's, at most.
 
     Raises InputError where a package is missing or the programs cannot run the model, and EartuneError where float32
     graphs answer otherwise than the model.
     """
-    assert isinstance(speech, ParakeetModel)
+    assert isinstance(model, ParakeetModel)
     require_onnx()
-    if lookaheads_of(parakeet_of(speech.network)):
+    if lookaheads_of(parakeet_of(model.network)):
         raise InputError(
             f"{folder}: this model streams, and graphs that keep what was said between calls are not written here; "
             "export it with --to nemo or --to hf, and make them of the .nemo file with NeMo or sherpa-onnx"
         )
-    require_known_features(speech, folder)
-    with evaluating(parakeet_of(speech.network)) as network, torch.no_grad():
+    require_known_features(model, folder)
+    with evaluating(parakeet_of(model.network)) as network, torch.no_grad():
         num_tokens = _num_tokens(network, folder)
-        write_vocabulary(speech, folder, num_tokens=num_tokens, blank=True)
+        write_vocabulary(model, folder, num_tokens=num_tokens, blank=True)
         write = write_ctc if isinstance(network, ParakeetForCTC) else write_transducer
-        difference = write(speech, network, folder, quantization=quantization, num_tokens=num_tokens)
+        difference = write(model, network, folder, quantization=quantization, num_tokens=num_tokens)
     require_close(difference, folder, quantization=quantization)
     return difference
 

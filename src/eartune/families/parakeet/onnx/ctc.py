@@ -33,10 +33,10 @@ class _CtcGraph(nn.Module):
 
 
 def write_ctc(
-    speech: ParakeetModel, network: ParakeetForCTC, folder: Path, *, quantization: Quantization, num_tokens: int
+    model: ParakeetModel, network: ParakeetForCTC, folder: Path, *, quantization: Quantization, num_tokens: int
 ) -> float:
     """Write the graph and onnx-asr's config.json; return how far it is from torch's outputs, at most."""
-    batches = list(probes(speech))
+    batches = list(probes(model))
     write_graph(
         _CtcGraph(network),
         folder / MODEL,
@@ -45,9 +45,9 @@ def write_ctc(
         dynamic=INPUT_AXES | {"logprobs": {0: "batch", 1: "positions"}},
         quantization=quantization,
         kept_in_float32=KEPT_IN_FLOAT32,
-        metadata=encoder_metadata(speech, model_type="EncDecCTCModelBPE", vocab_size=num_tokens),
+        metadata=encoder_metadata(model, model_type="EncDecCTCModelBPE", vocab_size=num_tokens),
     )
-    write_config(speech, folder, model_type="nemo-conformer-ctc")
+    write_config(model, folder, model_type="nemo-conformer-ctc")
     differences = []
     for features_BMT, length_B in batches:
         encoded = network.encoder(features_BMT.transpose(1, 2), attention_mask=mask_of(features_BMT, length_B))

@@ -33,11 +33,11 @@ _PROBE_TOKENS = 6
 
 
 def write_transducer(
-    speech: ParakeetModel, network: ParakeetForRNNT, folder: Path, *, quantization: Quantization, num_tokens: int
+    model: ParakeetModel, network: ParakeetForRNNT, folder: Path, *, quantization: Quantization, num_tokens: int
 ) -> float:
     """Write the graphs and onnx-asr's config.json; return how far they are from torch's outputs, at most."""
     tdt = hasattr(network.config, "durations")
-    metadata = encoder_metadata(speech, model_type="EncDecRNNTBPEModel", vocab_size=num_tokens) | {
+    metadata = encoder_metadata(model, model_type="EncDecRNNTBPEModel", vocab_size=num_tokens) | {
         "pred_rnn_layers": network.decoder.lstm.num_layers,
         "pred_hidden": network.decoder.lstm.hidden_size,
         # where sherpa-onnx looks for these letters
@@ -46,7 +46,7 @@ def write_transducer(
     write_graph(
         TransposedEncoderGraph(network),
         folder / ENCODER,
-        inputs=dict(zip(INPUTS, next(probes(speech)), strict=True)),
+        inputs=dict(zip(INPUTS, next(probes(model)), strict=True)),
         outputs=["outputs", "encoded_lengths"],
         dynamic=INPUT_AXES | {"outputs": {0: "batch", 2: "positions"}, "encoded_lengths": {0: "batch"}},
         quantization=quantization,
@@ -55,12 +55,12 @@ def write_transducer(
     )
     _write_decoders(network, folder, quantization)
     write_config(
-        speech,
+        model,
         folder,
         model_type="nemo-conformer-tdt" if tdt else "nemo-conformer-rnnt",
         max_tokens_per_step=int(network.max_symbols_per_step),
     )
-    return max(_encoder_difference(speech, network, folder), _decoder_difference(network, folder))
+    return max(_encoder_difference(model, network, folder), _decoder_difference(network, folder))
 
 
 def _write_decoders(network: ParakeetForRNNT, folder: Path, quantization: Quantization) -> None:
@@ -106,9 +106,9 @@ def _first_tokens(network: ParakeetForRNNT, *, num_rows: int) -> tuple[torch.Ten
     return tokens_BU.int(), lengths_B, hidden_LBH, cell_LBH
 
 
-def _encoder_difference(speech: ParakeetModel, network: ParakeetForRNNT, folder: Path) -> float:
+def _encoder_difference(model: ParakeetModel, network: ParakeetForRNNT, folder: Path) -> float:
     differences = []
-    for features_BMT, length_B in probes(speech):
+    for features_BMT, length_B in probes(model):
         encoded = network.encoder(features_BMT.transpose(1, 2), attention_mask=mask_of(features_BMT, length_B))
         found = run_graph(folder / ENCODER, dict(zip(INPUTS, (features_BMT.numpy(), length_B.numpy()), strict=True)))
         states_BPD = found["outputs"].swapaxes(1, 2)

@@ -22,8 +22,8 @@ from eartune.families.whisper.onnx.graphs import write_decoder, write_encoder
 from eartune.families.whisper.onnx.traced import traceable
 
 
-def write_onnx(speech: WhisperModel, folder: Path, *, quantization: Quantization) -> float:
-    """Write `speech`, its adapters merged, into an empty folder; return the largest difference of any logit to torch's.
+def write_onnx(model: WhisperModel, folder: Path, *, quantization: Quantization) -> float:
+    """Write `model`, its adapters merged, into an empty folder; return the largest difference of any logit to torch's.
 
     float16: weights and arithmetic, with inputs and outputs in float32. int8: the weights of matrix products and the
     embedding; convolutions, positions, biases, normalisations and the encoder's fc2 stay in float32.
@@ -31,12 +31,12 @@ def write_onnx(speech: WhisperModel, folder: Path, *, quantization: Quantization
     or one of another quantisation is no number.
     """
     require_onnx()
-    network = traceable(speech.network)
+    network = traceable(model.network)
     write_encoder(network, folder, quantization)
     write_decoder(network, folder, quantization)
-    speech.network.config.save_pretrained(folder)
-    speech.save_companions(folder)
-    complete_for_older_tools(speech.tokenizer, folder)
-    difference = measure_agreement(speech, folder)
+    model.network.config.save_pretrained(folder)
+    model.save_companions(folder)
+    complete_for_older_tools(model.tokenizer, folder)
+    difference = measure_agreement(model, folder)
     require_close(difference, folder, quantization=quantization)
     return difference

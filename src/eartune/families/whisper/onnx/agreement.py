@@ -18,10 +18,10 @@ from eartune.runtimes.onnx_whisper_graphs import WhisperGraphs
 FIRST, LAST = 4, 3
 
 
-def measure_agreement(speech: WhisperModel, folder: Path) -> float:
+def measure_agreement(model: WhisperModel, folder: Path) -> float:
     """Return the largest difference of any logit [B, U, V], each step given the same tokens."""
-    probe = {name: value.cpu() for name, value in speech.probe_inputs().items()}
-    expected_BUV = _in_torch(speech, probe)
+    probe = {name: value.cpu() for name, value in model.probe_inputs().items()}
+    expected_BUV = _in_torch(model, probe)
     tokens_BU = probe["decoder_input_ids"].numpy()
     num_tokens = tokens_BU.shape[1]
     ends = [FIRST, *range(FIRST + 1, num_tokens - LAST + 1), num_tokens]
@@ -36,8 +36,8 @@ def measure_agreement(speech: WhisperModel, folder: Path) -> float:
 
 
 @torch.no_grad()
-def _in_torch(speech: WhisperModel, probe: dict[str, torch.Tensor]) -> torch.Tensor:
-    network = speech.network
+def _in_torch(model: WhisperModel, probe: dict[str, torch.Tensor]) -> torch.Tensor:
+    network = model.network
     training = network.training
     device = next(network.parameters()).device
     with torch.autocast(device.type, enabled=False):

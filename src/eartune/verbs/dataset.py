@@ -10,6 +10,7 @@ from eartune.config.sections import DataSection
 from eartune.errors import InputError, raise_findings
 from eartune.families.registry import vocabulary
 from eartune.manifest import Manifest, Utterance, read_manifest
+from eartune.model import SpeechModel
 from eartune.prepare.split import leak_notes
 from eartune.reporting import Reporter, clock
 from eartune.run_dir import describe_data
@@ -20,7 +21,6 @@ from eartune.speech_checks import (
     remarks,
     text_finding,
 )
-from eartune.speech_model import SpeechModel
 
 # of the characters that were added
 NUM_SHOWN = 40
@@ -71,10 +71,10 @@ def left_out(what: str, findings: Sequence[str]) -> list[str]:
 
 
 def check_speech(
-    options: DataSection, speech: SpeechModel, manifests: tuple[Manifest, Manifest | None], report: Reporter
+    options: DataSection, model: SpeechModel, manifests: tuple[Manifest, Manifest | None], report: Reporter
 ) -> TrainingSpeech:
     """Check every utterance against the limits of the model. Raises InputError with all findings."""
-    told = speech.describe_texts(manifests[0].utterances)
+    told = model.describe_texts(manifests[0].utterances)
     if told is not None:
         report.line(told)
     kept: list[tuple[Utterance, ...]] = []
@@ -82,7 +82,7 @@ def check_speech(
     odd: list[list[str]] = []
     for manifest in manifests:
         utterances = manifest.utterances if manifest is not None else ()
-        checked = check_recordings(utterances, speech.findings(utterances), report)
+        checked = check_recordings(utterances, model.findings(utterances), report)
         reasons = checked.findings
         findings += [f"{u.source}: {reason}" for u, reason in zip(utterances, reasons, strict=True) if reason]
         kept.append(tuple(u for u, reason in zip(utterances, reasons, strict=True) if reason is None))
@@ -102,7 +102,7 @@ def check_speech(
         f"{name}: {remark}"
         for name, manifest, utterances, found in zip(("train", "val"), manifests, kept, odd, strict=True)
         if manifest is not None
-        for remark in (*manifest.remarks, *speech.remarks(utterances), *found)
+        for remark in (*manifest.remarks, *model.remarks(utterances), *found)
     ) + tuple(leaks)
     for remark in told_last:
         report.line(remark)
@@ -145,14 +145,14 @@ def check_recordings(
     return CheckedRecordings(tuple(findings), (*remarks(of, loudness_of), *level_remarks(of, loudness_of)))
 
 
-def extend_vocabulary(speech: SpeechModel, utterances: Sequence[Utterance], report: Reporter) -> str:
+def extend_vocabulary(model: SpeechModel, utterances: Sequence[Utterance], report: Reporter) -> str:
     """Give the model tokens for the characters of texts to learn that it lacks, and return these characters."""
-    door = vocabulary(speech.family)
-    added = door.lacking(speech, utterances)
+    door = vocabulary(model.family)
+    added = door.lacking(model, utterances)
     if not added:
         report.line("extend_vocabulary: the tokenizer has a token for every character, so none is added")
         return added
-    door.extend(speech, added)
+    door.extend(model, added)
     shown = " ".join(added[:NUM_SHOWN]) + (" ..." if len(added) > NUM_SHOWN else "")
     report.line(f"extend_vocabulary: {len(added)} characters get tokens of their own: {shown}")
     return added

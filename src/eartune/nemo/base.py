@@ -20,12 +20,12 @@ from transformers import (
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.manifest import Utterance
+from eartune.model import Network, Waveform, WindowKind, pad_waveforms
 from eartune.nemo.archive import NemoArchive
 from eartune.nemo.coverage import require_covered
 from eartune.nemo.features import LogMel, feature_settings
 from eartune.nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer, build_tokenizer, tokenizer_model
 from eartune.runtimes.runtime import NEMO_WINDOW_S
-from eartune.speech_model import Network, Waveform, WindowKind, pad_waveforms
 from eartune.training.batching.windows import widened_s
 
 # short windows come in so many seconds, so that few shapes occur
@@ -52,7 +52,7 @@ def parts_of(archive: NemoArchive) -> tuple[PreTrainedTokenizerBase, LogMel]:
     return tokenizer, LogMel(feature_settings(archive))
 
 
-class NemoSpeech(ABC):
+class NemoModel(ABC):
     """A network of NeMo's with its tokenizer and features; each clip is seen in its own length."""
 
     max_duration_s = MAX_DURATION_S
