@@ -13,7 +13,7 @@ from torch import nn
 
 from eartune.audio import decode
 from eartune.errors import EartuneError
-from eartune.export.gate import Gate, Said, Sample, check
+from eartune.export.gate import Gate, ReferenceOutputs, Sample, check
 from eartune.families.registry import exports_of
 from eartune.model import DecodeOptions, Waveform
 from eartune.nemo.architecture import known_config
@@ -31,7 +31,7 @@ class Case:
         words = self.model.transcribe_batch(clips, clips_in(*["en"] * 3), DecodeOptions(max_length=224))
         assert all(words)
         self.sample = Sample(tuple(clips), tuple(words), ("en",) * 3, ("en",) * 3, {})
-        self.said = Said(tuple(words), (), None)
+        self.said = ReferenceOutputs(tuple(words), (), None)
 
     @classmethod
     def lively(cls, folder: Path, kind: str) -> Case:
@@ -50,19 +50,19 @@ class Case:
     def write(self, form: str, folder: Path, model: Any = None) -> Path:
         exporter = exports_of(self.model.family).formats[form]
         folder.mkdir()
-        artefact = folder / (exporter.file_name or "")
-        exporter.write(model or self.model, artefact, "float32", self.archive)
-        return artefact
+        exported = folder / (exporter.file_name or "")
+        exporter.write(model or self.model, exported, "float32", self.archive)
+        return exported
 
-    def judge(self, artefact: Path) -> Gate:
+    def judge(self, exported: Path) -> Gate:
         def opener(path: Path) -> Any:
             return open_runtime(path, family=self.model.family, read_nemo_config=known_config)
 
-        return check(artefact, opener, sample=self.sample, said=self.said, quantization="float32")
+        return check(exported, opener, sample=self.sample, said=self.said, quantization="float32")
 
-    def refused(self, artefact: Path) -> str:
+    def refused(self, exported: Path) -> str:
         try:
-            return "; ".join(self.judge(artefact).failures)
+            return "; ".join(self.judge(exported).failures)
         except EartuneError as error:
             return str(error)
 

@@ -34,8 +34,8 @@ def lively_model(
     weights = {"encoder.pre_encode.out.weight": 0.3 * torch.randn(shape, generator=generator)} | dict(weights or {})
     settings = {"preprocessor__features": num_mels, "encoder__feat_in": num_mels, **changes}
     path = write_tiny_nemo(folder / f"{kind}.nemo", kind, weights=weights, **settings)
-    door = family("canary" if kind == "canary" else "parakeet")
-    model: Any = door.load(door.find(str(path)), language="en")
+    family_module = family("canary" if kind == "canary" else "parakeet")
+    model: Any = family_module.load(family_module.find(str(path)), language="en")
     enliven(model, BLANK_BIAS.get(kind, 0.0))
     return model
 
@@ -71,7 +71,7 @@ def enliven(model: Any, blank_bias: float) -> None:
         head, blank = network.proj_out, None
     if blank is not None:
         head.bias[blank] += blank_bias
-    # what programs write in ways of their own: the unknown token, symbols, and marks that are no letters
+    # what programs write in ways of their own: the unknown token, symbols, and marks that are not letters
     for piece, token in model.tokenizer.get_vocab().items():
         if not piece.strip("▁").isalpha():
             head.bias[token] = NEVER

@@ -83,7 +83,7 @@ def cut(path: Path, share: float = 0.5) -> Path:
     return path
 
 
-# --- files that are no recordings
+# --- files that are not recordings
 
 
 @pytest.mark.parametrize("read", [probe, decode])
@@ -128,7 +128,7 @@ def test_samples_that_are_no_numbers(tmp_path: Path, bad: float) -> None:
     samples = chirp(1)
     samples[100] = bad
     path = write(tmp_path / "x.wav", samples, subtype="FLOAT")
-    with pytest.raises(InputError, match=r"samples that are no numbers \(NaN or infinity\)"):
+    with pytest.raises(InputError, match=r"samples that are not numbers \(NaN or infinity\)"):
         decode(path)
 
 

@@ -1,4 +1,4 @@
-"""Files whose tensors are no weights are refused by the tensor's name: values, types, names twice, other sizes."""
+"""Files whose tensors are not weights are refused by the tensor's name: values, types, names twice, other sizes."""
 
 import json
 import shutil
@@ -46,8 +46,8 @@ ODD: dict[str, tuple[Change, str]] = {
 @pytest.fixture(scope="module")
 def whisper_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("folder") / "model"
-    door = family("whisper")
-    door.load(door.find(str(tiny_model))).save(folder)
+    family_module = family("whisper")
+    family_module.load(family_module.find(str(tiny_model))).save(folder)
     return folder
 
 
@@ -62,9 +62,9 @@ def copied(folder: Path, out: Path, *, weights: Mapping[str, torch.Tensor] | Non
 
 
 def refusal(path: Path, name: str = "whisper") -> str:
-    door = family(name)
+    family_module = family(name)
     with pytest.raises(InputError) as refused:
-        door.load(door.find(str(path)))
+        family_module.load(family_module.find(str(path)))
     message = str(refused.value)
     assert "\n" not in message
     assert str(path) in message
@@ -185,12 +185,12 @@ def test_an_openai_checkpoint_that_promises_more_layers_is_refused(tiny_model: P
 @pytest.mark.parametrize("kind", ["hybrid", "canary"])
 def test_folders_of_nemo_s_models_are_refused_by_name(kind: str, tiny_nemo: dict[str, Path], tmp_path: Path) -> None:
     name = "canary" if kind == "canary" else "parakeet"
-    door = family(name)
-    door.load(door.find(str(tiny_nemo[kind]))).save(tmp_path / "sound")
+    family_module = family(name)
+    family_module.load(family_module.find(str(tiny_nemo[kind]))).save(tmp_path / "sound")
     weights = load_file(tmp_path / "sound" / "model.safetensors")
     # batch norms count their batches in whole numbers
     assert any(value.dtype == torch.int64 for value in weights.values())
-    door.load(door.find(str(tmp_path / "sound")))
+    family_module.load(family_module.find(str(tmp_path / "sound")))
     weight = next(each for each in weights if each.endswith("encoder.layers.1.norm_conv.weight"))
     odd = weights | {weight: with_value(float("inf"))(weights[weight])}
     assert f"1 of the 16 values of {weight} are NaN or inf" in refusal(
@@ -202,8 +202,8 @@ def test_folders_of_nemo_s_models_are_refused_by_name(kind: str, tiny_nemo: dict
 
 
 def test_adapters_are_refused_by_name(whisper_folder: Path, tmp_path: Path) -> None:
-    door = family("whisper")
-    network = door.load(door.find(str(whisper_folder))).network
+    family_module = family("whisper")
+    network = family_module.load(family_module.find(str(whisper_folder))).network
     get_peft_model(network, LoraConfig(target_modules=["q_proj"], r=2)).save_pretrained(tmp_path)
     path = tmp_path / "adapter_model.safetensors"
     sound = load_file(path)

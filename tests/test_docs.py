@@ -177,7 +177,7 @@ def test_flags_of_other_scripts_are_taken_or_refused_with_advice_as_the_table_sa
         for name, is_taken in zip(flags, taken, strict=True):
             assert is_taken or refusal(name) is not None, f"--{name} is neither an option nor refused with advice"
         for name in re.findall(r"--([\w-]+)", here + note):
-            assert name.replace("-", "_") in {*BY_NAME, "preset"}, f"--{name} is no option"
+            assert name.replace("-", "_") in {*BY_NAME, "preset"}, f"--{name} is not an option"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -203,8 +203,8 @@ def test_every_shipped_configuration_trains(
     assert main(["train", "--config", str(path), *words, "--outdir", str(tmp_path / "run"), *QUICK]) == 0
 
 
-def test_the_map_of_the_readme_names_every_source_file_and_no_other() -> None:
-    (tree,) = re.findall(r"## Map\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+def test_the_map_names_every_source_file_and_no_other() -> None:
+    (tree,) = re.findall(r"## Map\n\n```\n(.*?)```", (ROOT / "docs/architecture.md").read_text(), flags=re.DOTALL)
     named: set[str] = set()
     folders: list[str] = []
     for line in tree.splitlines():

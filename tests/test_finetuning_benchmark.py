@@ -54,16 +54,16 @@ def test_nemo_s_manifest_has_the_steps_that_eartune_makes(
         [json.loads(line)["duration"] for line in manifests[name].read_text().splitlines()] for name in manifests
     )
     assert sorted(ordered) == sorted(given)
-    seen_s: list[float] = []
+    input_s_total: list[float] = []
     training_loss = Forward.training_loss
 
     def watched(self: Forward, batches: Sequence[Batch]) -> torch.Tensor:
-        seen_s.append(sum(batch.speech_s for batch in batches))
+        input_s_total.append(sum(batch.speech_s for batch in batches))
         return training_loss(self, batches)
 
     monkeypatch.setattr(Forward, "training_loss", watched)
     train(training_config(kind, tiny_nemo[kind], manifests["eartune"], tmp_path / "run", batch_size=2))
-    assert seen_s == pytest.approx([sum(ordered[number : number + 2]) for number in (0, 2, 4)])
+    assert input_s_total == pytest.approx([sum(ordered[number : number + 2]) for number in (0, 2, 4)])
 
 
 def test_too_few_clips_are_refused(tiny_nemo: dict[str, Path], tiny_speech: Path) -> None:

@@ -323,7 +323,7 @@ def test_all_findings_come_together_with_their_lines(folder: Path) -> None:
         "m.jsonl:10: no recording: no column with the recordings (audio_filepath, audio, path, file_name, ...); "
         "columns found: audoi, txt. Did you mean audio?; no column with the transcripts "
         "(text, sentence, transcript, transcription, ...); columns found: audoi, txt. Did you mean text?",
-        "m.jsonl:11: is no JSON object: [1, 2]",
+        "m.jsonl:11: is not JSON object: [1, 2]",
         "m.jsonl:12: no recording: its path is empty; the text is missing (null); an empty text in quotes means that "
         "nobody speaks",
         "m.jsonl:13: the text holds half a character (a lone surrogate): '\\ud83d'",
@@ -354,7 +354,7 @@ def test_items_of_a_list_are_counted(folder: Path) -> None:
     path = put(
         folder / "m.json", json.dumps([{"audio": "audio/a.wav", "text": "x"}, {"audio": "none.wav", "text": "x"}, 3])
     )
-    assert findings(path) == ["m.json: item 2: none.wav: no such file", "m.json: item 3: is no JSON object: 3"]
+    assert findings(path) == ["m.json: item 2: none.wav: no such file", "m.json: item 3: is not JSON object: 3"]
 
 
 def test_lines_of_a_table_count_line_feeds_in_quotes(folder: Path) -> None:
@@ -410,7 +410,7 @@ def test_bytes_that_are_no_utf8(folder: Path) -> None:
     assert findings(path) == ["m.json:2: is not UTF-8 (byte 0xe9 at column 38); save the file as UTF-8"]
 
 
-# --- files that are no manifests
+# --- files that are not manifests
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ def test_bytes_that_are_no_utf8(folder: Path) -> None:
         (b"path,text\n", "m.csv: holds no rows"),
         (b"[]", "m.csv: holds no rows"),
         ("path,text\n".encode("utf-16"), "m.csv:1: is UTF-16; save it as UTF-8"),
-        (b"RIFF\x00\x01", "m.csv: is no text; give a manifest in JSON lines, JSON, CSV or TSV"),
+        (b"RIFF\x00\x01", "m.csv: is not text; give a manifest in JSON lines, JSON, CSV or TSV"),
         (b'[\n{"audio": 1,\n}]', "m.csv:3: broken JSON: Illegal trailing comma"),
         (b'[\n{"audio": 1,,\n}]', "m.csv:2: broken JSON: "),
         (

@@ -25,7 +25,7 @@ from benchmarks.whisper.material import write_made_up_speech
 from eartune.errors import EartuneError
 from eartune.files import write_json_atomic
 from eartune.manifest import read_manifest
-from eartune.verbs.quiet import quieten_libraries
+from eartune.verbs.library_logging import silence_libraries
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("ctc", "rnnt", "canary")
@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> dict[str, Any]:
     """Run the benchmark and return what it wrote."""
     asked = parse(words)
     console = Console(stderr=True)
-    quieten_libraries()
+    silence_libraries()
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     pythons = {"eartune": sys.executable, "nemo": asked.nemo_python}
     kinds: dict[str, Any] = {}

@@ -45,8 +45,8 @@ def choose_clips(
     kind: str, model: Path, speech: Sequence[Utterance], count: int, *, longest_s: float = math.inf
 ) -> list[Utterance]:
     """Return the first `count` utterances, of at most `longest_s`, that the model can be trained on."""
-    door = family(family_of(kind))
-    loaded = door.load(door.find(str(model)), language="en")
+    family_module = family(family_of(kind))
+    loaded = family_module.load(family_module.find(str(model)), language="en")
     long_enough = [utterance for utterance in speech if SHORTEST_S <= utterance.duration_s <= longest_s]
     findings = loaded.findings(long_enough)
     usable = [utterance for utterance, finding in zip(long_enough, findings, strict=True) if finding is None]
@@ -64,8 +64,8 @@ def write_in_plan_order(
     folder.mkdir()
     given = write_manifest(folder / "train.jsonl", utterances)
     config = training_config(kind, base_model, given, folder / "unused", batch_size=batch_size)
-    door = family(config.family)
-    model = door.load(door.find(str(base_model)))
+    family_module = family(config.family)
+    model = family_module.load(family_module.find(str(base_model)))
     read = read_manifest([given]).utterances
     epochs = plan_epochs(config, SpeechDataset(read, model).clips(), model, torch.device("cpu"))
     steps = [[clip.index for batch in step for w in batch.windows for clip in w.clips] for step in epochs.plan(0)]

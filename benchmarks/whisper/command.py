@@ -26,14 +26,14 @@ from benchmarks.whisper.setting import Setting
 from eartune.files import write_json_atomic
 from eartune.scoring import score
 from eartune.training.device import best_device, resolve_precision
-from eartune.verbs.quiet import quieten_libraries
+from eartune.verbs.library_logging import silence_libraries
 
 
 def main(words: Sequence[str]) -> dict[str, Any]:
     """Run the benchmark and return what it wrote."""
     asked = parse(words)
     console = Console(stderr=True)
-    quieten_libraries()
+    silence_libraries()
     if asked.threads:
         torch.set_num_threads(asked.threads)
     asked.out.parent.mkdir(parents=True, exist_ok=True)

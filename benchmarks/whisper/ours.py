@@ -62,8 +62,8 @@ def train(name: str, setting: Setting, benchmark: Benchmark) -> None:
 
 
 def evaluate(name: str, setting: Setting, benchmark: Benchmark) -> None:
-    door = family("whisper")
-    model = door.load(door.find(str(setting.model)), language=setting.language)
+    family_module = family("whisper")
+    model = family_module.load(family_module.find(str(setting.model)), language=setting.language)
     model.network.to(best_device())
     weights = hash_of_weights(model.network)
     utterances = read_manifest([setting.test]).utterances

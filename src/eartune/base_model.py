@@ -184,7 +184,7 @@ OTHER_NAMES = {"nemotron": "parakeet"}
 
 
 def model_type(folder: Path) -> str | None:
-    """Return what a model folder's config.json calls its model; None where there is none."""
+    """Return what a model folder's config.json calls its model; None where there is not one."""
     config = folder / "config.json"
     if not config.is_file():
         return None

@@ -61,7 +61,7 @@ class Declared:
 def require_declared(folder: Path, network_class: Any, config: Any) -> None:
     """Raise InputError where a folder's weights are not those of a `network_class` of `config`.
 
-    Refused by name are types that are no weights', names that occur twice, other numbers of layers and other shapes.
+    Refused by name are types that are not weights', names that occur twice, other numbers of layers and other shapes.
     """
     declared = read_declared(folder)
     require_layers(declared, config, where=str(folder))
@@ -69,7 +69,7 @@ def require_declared(folder: Path, network_class: Any, config: Any) -> None:
 
 
 def require_weight_file(path: Path) -> None:
-    """Raise InputError where a file's tensors are no weights by name, type or value. They are read one by one."""
+    """Raise InputError where a file's tensors are not weights by name, type or value. They are read one by one."""
     if path.suffix != ".safetensors":
         require_types({name: each.dtype for name, each in _read_pickled(path).items()}, where=str(path))
         require_finite(torch.load(path, map_location="cpu", weights_only=True, mmap=True).items(), where=str(path))
@@ -127,7 +127,7 @@ def _shards(index: Path) -> list[str]:
 def read_safetensors_header(path: Path) -> dict[str, Declared]:
     """Read what a safetensors file declares.
 
-    Raises InputError for names that occur twice in it, and ValueError where it is no header of such a file.
+    Raises InputError for names that occur twice in it, and ValueError where it is not a header of such a file.
     """
     try:
         with path.open("rb") as file:

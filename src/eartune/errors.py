@@ -9,7 +9,7 @@ MAX_FINDINGS_SHOWN = 20
 
 
 class EartuneError(Exception):
-    """Something failed that is no fault of the user's input; the command line exits with 1."""
+    """Something failed that is not a fault of the user's input; the command line exits with 1."""
 
     exit_code = 1
 

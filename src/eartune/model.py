@@ -154,7 +154,7 @@ class SpeechModel(Protocol):
         what the model gets to see; by default the whole window it was made for, or the longest clip.
         """
 
-    def shown_s(self, longest_s: float, window: WindowKind) -> float:
+    def encoder_input_s(self, longest_s: float, window: WindowKind) -> float:
         """Return how much of a batch the network gets to see in decoding, in seconds."""
 
     def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -187,5 +187,5 @@ class SpeechModel(Protocol):
     def save(self, folder: Path) -> None:
         """Write network, tokenizer and feature settings as a Hugging Face model folder."""
 
-    def save_companions(self, folder: Path) -> None:
+    def save_processor(self, folder: Path) -> None:
         """Write only what stands beside the weights: tokenizer, feature and generation settings."""

@@ -96,7 +96,7 @@ class RunDir:
 
 
 def read_origin(folder: Path) -> dict[str, Any] | None:
-    """Read a folder's origin.json; None where there is none. Raises InputError where it is damaged or newer."""
+    """Read a folder's origin.json; None where there is not one. Raises InputError where it is damaged or newer."""
     path = folder / ORIGIN
     if not path.is_file():
         return None

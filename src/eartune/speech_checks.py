@@ -50,13 +50,13 @@ _SYLLABLES = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "YI ", "ETHIO
 
 def text_finding(utterance: Utterance) -> str | None:
     """Say that a text would have to be spoken faster than anyone speaks, or nothing."""
-    need_s = shortest_s(utterance.text)
-    if need_s <= utterance.duration_s + SLACK_S:
+    input_s = shortest_s(utterance.text)
+    if input_s <= utterance.duration_s + SLACK_S:
         return None
     num_letters = sum(_counts(letter) for letter in utterance.text)
     return (
-        f"{num_letters} letters in {utterance.duration_s:.2f} s are more than anyone speaks (this takes {need_s:.1f} s "
-        "at the very least); is the clip cut short, or the text that of another one?"
+        f"{num_letters} letters in {utterance.duration_s:.2f} s are more than anyone speaks (this takes "
+        f"{input_s:.1f} s at the very least); is the clip cut short, or the text that of another one?"
     )
 
 

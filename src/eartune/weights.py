@@ -1,4 +1,4 @@
-"""Tensors that are no weights, found by name: of a type that cannot be trained, or with values that are not finite."""
+"""Tensors that are not weights, found by name: of a type that cannot be trained, or with values that are not finite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COUNTERS = ("num_batches_tracked", "position_ids")
 
 
 def require_weights(weights: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Raise InputError where tensors of a file are no weights: their type, or values that are NaN or infinite.
+    """Raise InputError where tensors of a file are not weights: their type, or values that are NaN or infinite.
 
     `where` names the file and begins the message.
     """

@@ -285,7 +285,7 @@ def test_amr_cut_inside_a_frame(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="pipes have no names there")
 def test_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.wav")
-    check_refused(tmp_path / "x.wav", "is no file but a pipe or a device")
+    check_refused(tmp_path / "x.wav", "is not a file but a pipe or a device")
 
 
 @pytest.mark.parametrize("rate_hz", [1, 10, 3999])

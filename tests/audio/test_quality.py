@@ -58,7 +58,7 @@ def test_quiet_stretch_of_integers_is_known_by_their_being_whole(tmp_path: Path)
 def test_no_numbers(tmp_path: Path, bad: float, place: int, rate_hz: int) -> None:
     samples = A.copy()
     samples[place] = bad
-    refused(write(tmp_path / "x.wav", samples, rate_hz, subtype="FLOAT"), r"no numbers \(NaN or infinity\)")
+    refused(write(tmp_path / "x.wav", samples, rate_hz, subtype="FLOAT"), r"not numbers \(NaN or infinity\)")
 
 
 @pytest.mark.parametrize("other", [-A, -A + NOISE, -0.8 * A, 0.3 - A])

@@ -36,9 +36,9 @@ def test_graphs_that_were_transposed_or_shifted_are_caught(name: str, lively: Ca
 
 
 def test_a_wrong_number_of_mel_bins_is_caught_in_onnx_asr(lively: Case, tmp_path: Path) -> None:
-    artefact = lively.write("onnx", tmp_path / "broken")
-    ask_for_128_mels(artefact)
-    assert lively.refused(artefact)
+    exported = lively.write("onnx", tmp_path / "broken")
+    ask_for_128_mels(exported)
+    assert lively.refused(exported)
 
 
 @pytest.mark.real_speech
@@ -54,6 +54,6 @@ def test_weights_that_were_transposed_or_shifted_are_caught(name: str, trained: 
 
 @pytest.mark.real_speech
 def test_a_wrong_number_of_mel_bins_is_caught_in_transformers(trained: Case, tmp_path: Path) -> None:
-    artefact = trained.write("hf", tmp_path / "broken")
-    ask_for_128_mels(artefact)
-    assert trained.refused(artefact)
+    exported = trained.write("hf", tmp_path / "broken")
+    ask_for_128_mels(exported)
+    assert trained.refused(exported)

@@ -7,7 +7,7 @@ import pytest
 from eartune.errors import InputError
 from eartune.export.exporter import Exporter, for_app, plan
 from eartune.families.registry import exports_of
-from eartune.verbs.places import choose_place
+from eartune.verbs.export_paths import choose_destination
 
 
 def planned(formats: list[str], quantizations: list[str], family: str = "whisper") -> list[str]:
@@ -42,21 +42,23 @@ def test_one_export_goes_where_it_is_told_and_several_into_folders_there(tmp_pat
     formats = exports_of("whisper").formats
     [ggml, hf] = plan(["ggml", "hf"], [], family="whisper", exporters=formats)
     out = tmp_path / "deployed"
-    assert choose_place(ggml, "run", out, alone=True).path == out
-    assert choose_place(ggml, "run", out, alone=False).path == out / "ggml-f16"
-    named = choose_place(ggml, "run", tmp_path / "mine.bin", alone=True)
+    assert choose_destination(ggml, "run", out, alone=True).path == out
+    assert choose_destination(ggml, "run", out, alone=False).path == out / "ggml-f16"
+    named = choose_destination(ggml, "run", tmp_path / "mine.bin", alone=True)
     assert (named.path, named.is_file) == (tmp_path / "mine.bin", True)
     with pytest.raises(InputError, match=r"mine\.bin is one file, and several are asked for"):
-        choose_place(ggml, "run", tmp_path / "mine.bin", alone=False)
+        choose_destination(ggml, "run", tmp_path / "mine.bin", alone=False)
     # a folder may be called anything
-    assert not choose_place(hf, "run", tmp_path / "mine.bin", alone=True).is_file
+    assert not choose_destination(hf, "run", tmp_path / "mine.bin", alone=True).is_file
 
 
 def test_without_a_place_exports_lie_in_the_run_or_here(tmp_path: Path) -> None:
     [target] = plan(["ggml"], ["q8_0"], family="whisper", exporters=exports_of("whisper").formats)
-    assert choose_place(target, "openai/whisper-tiny", None, alone=True).path == Path("export/whisper-tiny/ggml-q8_0")
+    assert choose_destination(target, "openai/whisper-tiny", None, alone=True).path == Path(
+        "export/whisper-tiny/ggml-q8_0"
+    )
     (tmp_path / "origin.json").write_text("{}")
-    assert choose_place(target, str(tmp_path), None, alone=True).path == tmp_path / "export" / "ggml-q8_0"
+    assert choose_destination(target, str(tmp_path), None, alone=True).path == tmp_path / "export" / "ggml-q8_0"
 
 
 def test_an_app_names_the_file() -> None:

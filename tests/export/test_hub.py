@@ -1,4 +1,4 @@
-"""Pushing an export: one commit with artefact, card and a record that names nobody's sentences, folders or token."""
+"""Pushing an export: one commit with export, card and a record that names nobody's sentences, folders or token."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eartune.errors import EartuneError, InputError
-from eartune.export import hub as door
+from eartune.export import hub as hub_module
 from eartune.export.hub import push, require_account
 from tests.export.fake_hub import TOKEN, Hub, running_hub
 
@@ -28,7 +28,7 @@ RECORD: dict[str, Any] = {
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with running_hub() as running:
         monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setattr(door, "HfApi", lambda: __import__("huggingface_hub").HfApi(endpoint=running.endpoint))
+        monkeypatch.setattr(hub_module, "HfApi", lambda: __import__("huggingface_hub").HfApi(endpoint=running.endpoint))
         yield running
 
 
@@ -79,15 +79,15 @@ def test_a_refused_token_is_one_line_without_it(hub: Hub) -> None:
 
 def test_no_token_bad_names_and_no_hub_are_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr(door, "get_token", lambda: None)
+    monkeypatch.setattr(hub_module, "get_token", lambda: None)
     with pytest.raises(InputError, match="--push someone/bees: no token; set the environment variable HF_TOKEN"):
         require_account("someone/bees")
     with pytest.raises(InputError, match="--push bees: has no owner; write OWNER/NAME"):
         require_account("bees")
     with pytest.raises(InputError, match="--push a/b/c:"):
         require_account("a/b/c")
-    monkeypatch.setattr(door, "get_token", lambda: TOKEN)
+    monkeypatch.setattr(hub_module, "get_token", lambda: TOKEN)
     # a port where nobody listens
-    monkeypatch.setattr(door, "HfApi", lambda: __import__("huggingface_hub").HfApi(endpoint="http://127.0.0.1:9"))
+    monkeypatch.setattr(hub_module, "HfApi", lambda: __import__("huggingface_hub").HfApi(endpoint="http://127.0.0.1:9"))
     with pytest.raises(EartuneError, match="--push someone/bees: the hub cannot be reached"):
         require_account("someone/bees")

@@ -13,7 +13,7 @@ from eartune.manifest import Segment
 DISTINCT = [f"word{number}" for number in range(60)]
 
 
-def said(*times: tuple[float, float]) -> list[Segment]:
+def reference_outputs(*times: tuple[float, float]) -> list[Segment]:
     return [
         Segment(start_s, end_s, f"{DISTINCT[2 * at]} {DISTINCT[2 * at + 1]}")
         for at, (start_s, end_s) in enumerate(times)
@@ -30,7 +30,7 @@ def test_clips_are_joined_with_pauses_whose_middles_are_known() -> None:
 
 
 def test_distances_are_to_the_nearest_edge() -> None:
-    found = check_long(said((0, 4.8), (5.4, 10), (12, 20)), joins_s=[5.0, 11.5, 16.0], duration_s=20)
+    found = check_long(reference_outputs((0, 4.8), (5.4, 10), (12, 20)), joins_s=[5.0, 11.5, 16.0], duration_s=20)
     # 0.2 s, 0.5 s and 4 s away
     assert found.share_near == pytest.approx(2 / 3)
     assert found.farthest_s == pytest.approx(4)
@@ -53,7 +53,7 @@ def test_distances_are_to_the_nearest_edge() -> None:
     ],
 )
 def test_half_minutes_without_words_are_found(times: list, skipped: tuple) -> None:
-    found = check_long(said(*times), joins_s=[35], duration_s=70)
+    found = check_long(reference_outputs(*times), joins_s=[35], duration_s=70)
     assert found.skipped == skipped
     assert ("nothing heard" in found.verdict) is bool(skipped)
     json.dumps(found.to_json(), allow_nan=False)
@@ -62,7 +62,7 @@ def test_half_minutes_without_words_are_found(times: list, skipped: tuple) -> No
 @pytest.mark.parametrize(("shift_s", "passes"), [(0.0, True), (0.9, True), (2.5, False), (-2.5, False)])
 def test_times_that_are_shifted_are_found(shift_s: float, passes: bool) -> None:
     times = [(max(at + shift_s, 0), at + 5 + shift_s) for at in range(0, 40, 5)]
-    found = check_long(said(*times), joins_s=list(range(5, 40, 5)), duration_s=43)
+    found = check_long(reference_outputs(*times), joins_s=list(range(5, 40, 5)), duration_s=43)
     assert found.passes is passes
     assert ("times that are not those of the speech" in found.verdict) is not passes
 
@@ -72,10 +72,10 @@ def test_a_segment_without_words_hears_nothing() -> None:
 
 
 def test_times_out_of_order_or_beyond_the_end_are_found() -> None:
-    assert check_long(said((0, 5), (4, 10)), joins_s=[], duration_s=10).passes
-    assert check_long(said((5, 10), (0, 5)), joins_s=[], duration_s=10).disorder
-    assert check_long(said((5, 4)), joins_s=[], duration_s=10).disorder
-    assert check_long(said((0, 16)), joins_s=[], duration_s=10).disorder
+    assert check_long(reference_outputs((0, 5), (4, 10)), joins_s=[], duration_s=10).passes
+    assert check_long(reference_outputs((5, 10), (0, 5)), joins_s=[], duration_s=10).disorder
+    assert check_long(reference_outputs((5, 4)), joins_s=[], duration_s=10).disorder
+    assert check_long(reference_outputs((0, 16)), joins_s=[], duration_s=10).disorder
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_phrase_of_different_words_is_a_loop_from_four_times_on(
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), max_size=10), st.lists(st.floats(0, 100), max_size=5))
 def test_any_segments_give_a_verdict_in_one_line(times: list[tuple[float, float]], joins_s: list[float]) -> None:
-    found = check_long(said(*times), joins_s=joins_s, duration_s=100)
+    found = check_long(reference_outputs(*times), joins_s=joins_s, duration_s=100)
     assert found.passes is found.verdict.startswith("passes: ")
     assert "\n" not in found.verdict
     assert 0 <= found.share_near <= 1
@@ -124,9 +124,11 @@ def test_any_segments_give_a_verdict_in_one_line(times: list[tuple[float, float]
 def test_segments_of_several_sentences_have_their_edges_at_joins() -> None:
     """Joins each 2.5 s, and segments of four sentences: most joins are within one, and all edges at one."""
     joins_s = [2.5 * number for number in range(1, 24)]
-    found = check_long(said((0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, 60)), joins_s=joins_s, duration_s=60)
+    found = check_long(
+        reference_outputs((0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, 60)), joins_s=joins_s, duration_s=60
+    )
     assert found.share_near < 0.5
     assert found.share_of_edges == 1
     assert found.passes
     # one edge for a minute tells nothing, wherever it lies
-    assert not check_long(said((0, 30), (30, 60)), joins_s=joins_s, duration_s=60).passes
+    assert not check_long(reference_outputs((0, 30), (30, 60)), joins_s=joins_s, duration_s=60).passes

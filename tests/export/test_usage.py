@@ -40,7 +40,7 @@ def test_every_snippet_of_a_card_runs(
     folder = tmp_path / "FOLDER"
     folder.mkdir()
     exporter.write(open_located(located), folder / name, quantization, None)
-    found = usages(located.family, form, artefact=folder / name, file=name or "FOLDER", language="en")
+    found = usages(located.family, form, exported=folder / name, file=name or "FOLDER", language="en")
     assert found
     place = folder if name else tmp_path
     samples = 0.1 * np.random.default_rng(0).standard_normal(32_000)

@@ -30,9 +30,9 @@ ATTENDING = ("whisper", "canary")
 @pytest.fixture(params=[(name, kind) for name in FAMILIES for kind in KINDS[name]], ids=lambda pair: "-".join(pair))
 def model(request: pytest.FixtureRequest) -> SpeechModel:
     name, kind = request.param
-    door = family(name)
+    family_module = family(name)
     path = request.getfixturevalue("tiny_model") if kind == "whisper" else request.getfixturevalue("tiny_nemo")[kind]
-    return door.load(door.find(str(path)), language="en")
+    return family_module.load(family_module.find(str(path)), language="en")
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def test_a_translation_is_written_in_the_target_language(tiny_model: Path, tiny_
     spoken = Utterance(audio=Path("x.wav"), text="x", duration_s=1.0, language="de")
     into_french = replace(spoken, extra={"target_lang": "fr-FR"})
     for name, path in (("whisper", tiny_model), ("canary", tiny_nemo["canary"])):
-        door = family(name)
-        translating = door.load(door.find(str(path)), task="translate")
+        family_module = family(name)
+        translating = family_module.load(family_module.find(str(path)), task="translate")
         assert translating.text_language(spoken) == "en"
     assert translating.text_language(into_french) == "fr"
 
@@ -164,8 +164,8 @@ def test_a_saved_model_answers_the_same(model: SpeechModel, tmp_path: Path) -> N
     with torch.no_grad():
         expected = model.network(**model.probe_inputs()).logits
     model.save(tmp_path)
-    door = family(model.family)
-    again = door.load(door.find(str(tmp_path)), language="en")
+    family_module = family(model.family)
+    again = family_module.load(family_module.find(str(tmp_path)), language="en")
     again.network.eval()
     with torch.no_grad():
         found = again.network(**again.probe_inputs()).logits

@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 @pytest.fixture(params=MODELS)
 def model(request: pytest.FixtureRequest, tiny_nemo: dict[str, Path]) -> SpeechModel:
     spec = str(tiny_nemo[request.param])
-    door = family(family_of(spec) or "")
-    return door.load(door.find(spec), language="en")
+    family_module = family(family_of(spec) or "")
+    return family_module.load(family_module.find(spec), language="en")
 
 
 def loss_and_gradients(model: SpeechModel, device: str, tiny_speech: Path) -> tuple[float, dict[str, torch.Tensor]]:

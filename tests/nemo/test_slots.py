@@ -64,7 +64,7 @@ def test_other_names_of_columns_are_understood() -> None:
     written = PROMPTS.write(row(src_lang="en", target_language="German", timestamps="yes"))
     assert "<|en|><|de|>" in written
     assert "<|timestamp|>" in written
-    # a list of times is no switch
+    # a list of times is not a switch
     assert "<|notimestamp|>" in PROMPTS.write(row("en", timestamps=[0.0, 1.2]))
 
 

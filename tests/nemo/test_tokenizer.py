@@ -156,7 +156,7 @@ def test_a_folder_with_its_tokenizer_model_is_cut_as_sentencepiece_does(tmp_path
     (tmp_path / MODEL_FILE).write_bytes(MODELS["unigram"])
     assert not isinstance(folder_tokenizer(tmp_path), SentencePieceTokenizer)
     (tmp_path / MODEL_FILE).write_bytes(b"no model")
-    with pytest.raises(InputError, match=r"tokenizer\.model: is no SentencePiece model"):
+    with pytest.raises(InputError, match=r"tokenizer\.model: is not a SentencePiece model"):
         folder_tokenizer(tmp_path)
 
 
@@ -217,11 +217,11 @@ def changed(change: Callable[[Any], object]) -> bytes:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (b"not a model", "is no SentencePiece model"),
-        (b"", "is no SentencePiece model"),
+        (b"not a model", "is not a SentencePiece model"),
+        (b"", "is not a SentencePiece model"),
         (
             train_sentencepiece(model_type="char", vocab_size=60),
-            "is no SentencePiece model of the types unigram and bpe",
+            "is not a SentencePiece model of the types unigram and bpe",
         ),
         (changed(lambda proto: setattr(proto.pieces[9], "type", 5)), r"has unused pieces \('"),
         (

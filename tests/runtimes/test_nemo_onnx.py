@@ -21,7 +21,7 @@ from eartune.families.parakeet.segments import text_of
 from eartune.families.registry import family
 from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.onnx_asr import OnnxAsr
-from eartune.runtimes.runtime import HearsLong, Runtime
+from eartune.runtimes.runtime import Runtime, SupportsLongForm
 from eartune.runtimes.sherpa_onnx import SherpaOnnx
 from tests.broken_onnx import cut_short, leave_out_token, set_config, set_metadata, shift_tokens, transpose_weights
 from tests.lively_nemo import lively_model, varied_clips
@@ -100,9 +100,9 @@ def test_sherpa_onnx_differs_by_its_features_only(kind: str, folders: dict[str, 
 def test_a_trained_model_says_eartunes_words(
     kind: str, quantization: str, program: str, shared_dir: Path, tmp_path: Path
 ) -> None:
-    door = family(kind.split("-")[0])
+    family_module = family(kind.split("-")[0])
     models = shared_dir / "models" / "nemo-tiny"
-    model: Any = door.load(door.find(str(models / f"{kind}.nemo")), language="en")
+    model: Any = family_module.load(family_module.find(str(models / f"{kind}.nemo")), language="en")
     clips = [soundfile.read(path, dtype="float32")[0] for path in sorted((models / "audio" / kind).rglob("*.wav"))[:6]]
     expected = model.transcribe_batch(clips, clips_in(*["en"] * len(clips)), DecodeOptions(max_length=60))
     found = words(program, write(model, tmp_path / "onnx", quantization), clips)
@@ -148,7 +148,7 @@ def test_segments_are_where_the_words_are(
 ) -> None:
     recording = np.concatenate([np.pad(clip, (0, 16_000)) for clip in varied_clips(7) * 3])
     with PROGRAMS[program](folders[kind]) as runtime:
-        assert isinstance(runtime, HearsLong)
+        assert isinstance(runtime, SupportsLongForm)
         heard = runtime.segments(recording, "en")
     assert heard.num_fallbacks is None
     starts = [segment.start_s for segment in heard.segments]

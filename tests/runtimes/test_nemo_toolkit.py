@@ -25,7 +25,7 @@ def test_without_nemo_it_says_what_to_install(tiny_nemo: dict[str, Path], monkey
 )
 def test_classes_of_others_are_never_made(config: dict, tmp_path: Path) -> None:
     (tmp_path / "model.nemo").touch()
-    with pytest.raises(InputError, match="which is no class of NeMo's collections, and NeMo would run it"):
+    with pytest.raises(InputError, match="which is not a class of NeMo's collections, and NeMo would run it"):
         open_nemo(tmp_path / "model.nemo", read_config=lambda _: config)
 
 

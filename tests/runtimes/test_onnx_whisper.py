@@ -19,7 +19,7 @@ from eartune.families.whisper.onnx import write_onnx
 from eartune.manifest import read_manifest
 from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.onnx_whisper import FILES, OnnxWhisper
-from eartune.runtimes.runtime import MAX_TOKENS, HearsLong, ShowsLogits
+from eartune.runtimes.runtime import MAX_TOKENS, ExposesLogits, SupportsLongForm
 from eartune.scoring import score
 from tests.tiny import LARGE_V3_VOCABULARY, clips_in, write_openai_checkpoint
 
@@ -107,7 +107,7 @@ def test_random_models_of_every_kind_write_eartunes_words(num_vocabulary: int, n
     folder.mkdir()
     write_onnx(speech, folder, quantization="float32")
     runtime = OnnxWhisper(folder)
-    assert isinstance(runtime, ShowsLogits)
+    assert isinstance(runtime, ExposesLogits)
     # None has the language detected
     for language in (None, "en") if num_vocabulary == 51864 else (None, "en", "de"):
         text = words(speech, NOISE, language)
@@ -122,7 +122,7 @@ def test_the_first_logits_are_torchs(english: Written) -> None:
     with torch.no_grad():
         # <|startoftranscript|><|notimestamps|> of English-only models
         expected = network(**features, decoder_input_ids=torch.tensor([[50257, 50362]])).logits[0, -1]
-    found = OnnxWhisper(english.folder).first_logits(waveform, "en")
+    found = OnnxWhisper(english.folder).first_token_logits(waveform, "en")
     assert found.shape == (51864,)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-3)
 
@@ -237,7 +237,7 @@ def test_a_long_recording_is_heard_once_and_in_order(english: Written, demo_clip
     duration_s = len(recording) / 16_000
     assert duration_s > 30
     runtime = OnnxWhisper(english.folder)
-    assert isinstance(runtime, HearsLong)
+    assert isinstance(runtime, SupportsLongForm)
     found = runtime.segments(recording, "en")
     checked = check_long(found.segments, joins_s=joins_s, duration_s=duration_s)
     assert checked.passes, checked.verdict

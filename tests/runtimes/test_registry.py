@@ -77,7 +77,7 @@ def test_folders_of_onnx_are_known_by_their_names(name: str, tmp_path: Path) -> 
 def test_other_files_are_none(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     assert recognise(tmp_path / "file") is None
-    with pytest.raises(InputError, match="is no export that is known"):
+    with pytest.raises(InputError, match="is not an export that is known"):
         open_runtime(tmp_path / "file")
 
 

@@ -24,7 +24,7 @@ from eartune.manifest import read_manifest
 from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.faster_whisper import FILES, FasterWhisper
 from eartune.runtimes.openai_whisper import OpenAIWhisper
-from eartune.runtimes.runtime import MAX_TOKENS, HearsLong, Runtime
+from eartune.runtimes.runtime import MAX_TOKENS, Runtime, SupportsLongForm
 from eartune.runtimes.whisper_cpp import WhisperCpp
 from tests.tiny import clips_in
 
@@ -33,7 +33,7 @@ pytest.importorskip("faster_whisper")
 pytestmark = pytest.mark.runtimes
 
 
-class Hearing(Runtime, HearsLong, Protocol):
+class Hearing(Runtime, SupportsLongForm, Protocol):
     """A runtime that hears long recordings."""
 
 
@@ -51,9 +51,9 @@ class Spoken:
         ]
 
     def parity(
-        self, open_runtime: Callable[[Path], Runtime], artefact: Path, quantization: str, *, count: int | None = None
+        self, open_runtime: Callable[[Path], Runtime], exported: Path, quantization: str, *, count: int | None = None
     ) -> Parity:
-        with measured(open_runtime, artefact, self.waveforms[:count], self.languages[:count]) as (heard, _):
+        with measured(open_runtime, exported, self.waveforms[:count], self.languages[:count]) as (heard, _):
             return compare(
                 self.references[:count],
                 self.words[:count],
@@ -109,11 +109,11 @@ def test_whisper_cpp_passes_the_parity_of_float_files(english: Spoken, ggml: Pat
 
 def test_an_english_only_model_writes_the_same_words_in_both(english: Spoken, folder: Path, tmp_path: Path) -> None:
     write_openai(english.model, tmp_path / "tiny.en.pt")
-    for opener, artefact, quantization in (
+    for opener, exported, quantization in (
         (FasterWhisper, folder, "float32"),
         (OpenAIWhisper, tmp_path / "tiny.en.pt", "float16"),
     ):
-        found = english.parity(opener, artefact, quantization)
+        found = english.parity(opener, exported, quantization)
         assert found.passes
         assert found.num_differing == 0, found.differing
         assert found.cost.size_bytes > 70_000_000
@@ -140,7 +140,7 @@ def shift_token_ids(weights: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize("damage", [transpose_a_tensor, shift_token_ids])
-def test_a_damaged_artefact_is_caught(damage: Callable[[dict], None], english: Spoken, tmp_path: Path) -> None:
+def test_a_damaged_export_is_caught(damage: Callable[[dict], None], english: Spoken, tmp_path: Path) -> None:
     write_openai(english.model, tmp_path / "m.pt")
     checkpoint = torch.load(tmp_path / "m.pt", weights_only=True)
     damage(checkpoint["model_state_dict"])
@@ -194,11 +194,11 @@ def test_a_long_recording_is_heard_once_and_in_order(
     ggml: Path,
     demo_clips: list[tuple[Path, str]],
 ) -> None:
-    artefacts = {FasterWhisper: folder, OpenAIWhisper: real_tiny_en, WhisperCpp: ggml}
+    exports_ = {FasterWhisper: folder, OpenAIWhisper: real_tiny_en, WhisperCpp: ggml}
     recording, joins_s = join_clips([decode(path) for path, _ in demo_clips[:10]])
     duration_s = len(recording) / 16_000
     assert duration_s > 30
-    with opener(artefacts[opener]) as runtime:
+    with opener(exports_[opener]) as runtime:
         found = runtime.segments(recording, "en")
         assert runtime.segments(recording, "en") == found
     checked = check_long(found.segments, joins_s=joins_s, duration_s=duration_s)

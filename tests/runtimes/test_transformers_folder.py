@@ -10,10 +10,10 @@ from eartune.audio import decode
 from eartune.errors import InputError
 from eartune.export.long_clip import check_long, join_clips
 from eartune.families.registry import family
-from eartune.families.whisper.first_logits import first_logits
+from eartune.families.whisper.exports import first_token_logits
 from eartune.families.whisper.load import find, load
 from eartune.model import DecodeOptions
-from eartune.runtimes.runtime import HearsLong, ShowsLogits
+from eartune.runtimes.runtime import ExposesLogits, SupportsLongForm
 from eartune.runtimes.transformers_folder import open_folder
 from tests.tiny import clips_in
 from tests.tiny_nemo import STREAMING, write_tiny_nemo
@@ -33,8 +33,8 @@ def test_a_folder_of_nemos_model_says_the_same_words_in_transformers(
     kind: str, shared_dir: Path, tmp_path: Path
 ) -> None:
     models = shared_dir / "models" / "nemo-tiny"
-    door = family("canary" if kind == "canary" else "parakeet")
-    model = door.load(door.find(str(models / f"{kind}.nemo")))
+    family_module = family("canary" if kind == "canary" else "parakeet")
+    model = family_module.load(family_module.find(str(models / f"{kind}.nemo")))
     model.save(tmp_path / "model")
     clips = [decode(path) for path in sorted((models / "audio" / kind).glob("*.wav"))[:4]]
     assert clips
@@ -43,7 +43,7 @@ def test_a_folder_of_nemos_model_says_the_same_words_in_transformers(
     with open_folder(tmp_path / "model") as runtime:
         assert [runtime.transcribe(clip, "en") for clip in clips] == expected
     # the copy that is read back and written again is the same
-    again = door.load(door.find(str(tmp_path / "model")))
+    again = family_module.load(family_module.find(str(tmp_path / "model")))
     again.save(tmp_path / "again")
     assert [again.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips] == expected
     with open_folder(tmp_path / "again") as runtime:
@@ -52,8 +52,8 @@ def test_a_folder_of_nemos_model_says_the_same_words_in_transformers(
 
 @pytest.mark.parametrize("kind", STREAMING)
 def test_a_folder_that_streams_says_the_same_in_transformers(kind: str, tmp_path: Path) -> None:
-    door = family("parakeet")
-    model = door.load(door.find(str(write_tiny_nemo(tmp_path / "model.nemo", kind))))
+    family_module = family("parakeet")
+    model = family_module.load(family_module.find(str(write_tiny_nemo(tmp_path / "model.nemo", kind))))
     model.save(tmp_path / "model")
     generator = np.random.default_rng(0)
     clips = [0.1 * generator.standard_normal(size).astype(np.float32) for size in (16_000, 50_000)]
@@ -74,8 +74,8 @@ def test_a_folder_that_streams_says_the_same_in_transformers(kind: str, tmp_path
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "canary"])
 def test_a_parakeets_folder_is_all_that_a_pipeline_needs(kind: str, shared_dir: Path, tmp_path: Path) -> None:
     models = shared_dir / "models" / "nemo-tiny"
-    door = family("parakeet")
-    model = door.load(door.find(str(models / f"{kind}.nemo")))
+    family_module = family("parakeet")
+    model = family_module.load(family_module.find(str(models / f"{kind}.nemo")))
     model.save(tmp_path / "model")
     recognise = pipeline("automatic-speech-recognition", model=str(tmp_path / "model"))
     clips = [decode(path) for path in sorted((models / "audio" / kind).glob("*.wav"))[:4]]
@@ -87,11 +87,11 @@ def test_a_parakeets_folder_is_all_that_a_pipeline_needs(kind: str, shared_dir: 
 @pytest.mark.parametrize("kind", ["parakeet-rnnt", "parakeet-tdt"])
 def test_segments_of_a_transducer_are_its_words(kind: str, shared_dir: Path, tmp_path: Path) -> None:
     models = shared_dir / "models" / "nemo-tiny"
-    door = family("parakeet")
-    door.load(door.find(str(models / f"{kind}.nemo"))).save(tmp_path / "model")
+    family_module = family("parakeet")
+    family_module.load(family_module.find(str(models / f"{kind}.nemo"))).save(tmp_path / "model")
     clip = decode(sorted((models / "audio" / kind).glob("*.wav"))[0])
     with open_folder(tmp_path / "model") as runtime:
-        assert isinstance(runtime, HearsLong)
+        assert isinstance(runtime, SupportsLongForm)
         found = runtime.segments(clip, None)
         assert found.text == runtime.transcribe(clip, None)
     starts = [segment.start_s for segment in found.segments]
@@ -101,8 +101,8 @@ def test_segments_of_a_transducer_are_its_words(kind: str, shared_dir: Path, tmp
 
 @pytest.mark.real_speech
 def test_a_canary_is_asked_in_its_own_words(shared_dir: Path, tmp_path: Path) -> None:
-    door = family("canary")
-    model = door.load(door.find(str(shared_dir / "models" / "nemo-tiny" / "canary.nemo")))
+    family_module = family("canary")
+    model = family_module.load(family_module.find(str(shared_dir / "models" / "nemo-tiny" / "canary.nemo")))
     model.save(tmp_path / "model")
     with open_folder(tmp_path / "model") as runtime:
         found = runtime._processor.apply_transcription_request(
@@ -132,11 +132,11 @@ def test_whispers_words_and_numbers_are_eartunes(
     model = load(find(str(real_tiny_en)))
     clips = [decode(path) for path, _ in demo_clips[:2]]
     with open_folder(english) as runtime:
-        assert isinstance(runtime, ShowsLogits)
+        assert isinstance(runtime, ExposesLogits)
         for clip in clips:
             expected = model.transcribe_batch([clip], clips_in(None), DecodeOptions())[0]
             assert runtime.transcribe(clip, None) == expected
-            assert np.abs(runtime.first_logits(clip, "en") - first_logits(model, clip, "en")).max() < 2e-3
+            assert np.abs(runtime.first_token_logits(clip, "en") - first_token_logits(model, clip, "en")).max() < 2e-3
         with pytest.raises(InputError, match=r"a clip of 30\.1 s exceeds"):
             runtime.transcribe(np.zeros(481_600, dtype=np.float32), "en")
         with pytest.raises(InputError, match="language 'ru': the model is English-only"):
@@ -150,7 +150,7 @@ def test_whisper_hears_a_long_recording_in_order(english: Path, demo_clips: list
     duration_s = len(recording) / 16_000
     assert duration_s > 30
     with open_folder(english) as runtime:
-        assert isinstance(runtime, HearsLong)
+        assert isinstance(runtime, SupportsLongForm)
         found = runtime.segments(recording, None)
     checked = check_long(found.segments, joins_s=joins_s, duration_s=duration_s)
     assert checked.passes, checked.verdict

@@ -11,7 +11,7 @@ from eartune.runtimes.worker import Worker
 
 SCRIPT = """
 import os, sys
-from eartune.runtimes.worker_loop import answer_requests
+from eartune.runtimes.worker_loop import serve_requests
 
 def load():
     if sys.argv[1] == "dies":
@@ -29,7 +29,7 @@ def load():
 
     return {"how": sys.argv[1]}, decode
 
-answer_requests(load)
+serve_requests(load)
 """
 
 

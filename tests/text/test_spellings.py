@@ -95,7 +95,7 @@ def test_digits_of_any_script_are_digits(language, zero):
         ("de", "STRAẞE", "straße"),
         (None, "İstanbul", "istanbul"),
         ("tr", "I\u0307ki", "iki"),
-        # signs that are no words
+        # signs that are not words
         ("de", "1️⃣ test\u0301¨", "1 test\u0301"),
         ("ar", "\u061cسلام\u200f", "سلام"),
         ("ko", "가\u3164나", "가나"),

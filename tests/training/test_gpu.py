@@ -1,4 +1,4 @@
-"""Training, resuming and decoding on a GPU; skipped where there is none."""
+"""Training, resuming and decoding on a GPU; skipped where there is not one."""
 
 import csv
 import re
@@ -93,7 +93,7 @@ def test_a_run_out_of_memory_goes_on_in_smaller_passes(
     loss = Forward.training_loss
 
     def crowded(self: Forward, batches: Sequence[Batch]) -> torch.Tensor:
-        if sum(batch.seen_s for batch in batches) > 100:
+        if sum(batch.input_s_total for batch in batches) > 100:
             taken.append(torch.empty(2 * torch.cuda.mem_get_info()[1], dtype=torch.uint8, device="cuda"))
         return loss(self, batches)
 

@@ -15,13 +15,13 @@ from eartune.reporting import Silent
 from eartune.training import memory
 from eartune.training.batching.batches import Batch
 from eartune.training.forward import Forward
-from eartune.training.memory import is_out_of_memory, most_seen_s
+from eartune.training.memory import is_out_of_memory, max_input_s_total
 from eartune.verbs.train import TrainedRun, train
 
 CPU = torch.device("cpu")
 
 
-class Said(Silent):
+class ReferenceOutputs(Silent):
     """Keeps the lines of a report."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Said(Silent):
         self.lines.append(text)
 
 
-def run(model: Path, speech: Path, out: Path, said: Said, **options: Any) -> TrainedRun:
+def run(model: Path, speech: Path, out: Path, said: ReferenceOutputs, **options: Any) -> TrainedRun:
     given = {
         "base_model": str(model), "train": [str(speech)], "output_dir": str(out), "num_train_epochs": 2,
         "batch_size": 6, "precision": "fp32", "num_workers": 0, "method": "full", "lr": 1e-3, "window": "padded",
@@ -44,15 +44,15 @@ def run(model: Path, speech: Path, out: Path, said: Said, **options: Any) -> Tra
 def limit(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let memory run out in passes that see more than so many seconds; return the passes that did not."""
 
-    def apply(seen_s: float) -> list[float]:
+    def apply(input_s_total: float) -> list[float]:
         passed: list[float] = []
         loss = Forward.training_loss
 
         def limited(self: Forward, batches: Sequence[Batch]) -> torch.Tensor:
-            seen = sum(batch.seen_s for batch in batches)
-            if seen > seen_s:
+            input_total = sum(batch.input_s_total for batch in batches)
+            if input_total > input_s_total:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-            passed.append(seen)
+            passed.append(input_total)
             return loss(self, batches)
 
         monkeypatch.setattr(Forward, "training_loss", limited)
@@ -64,8 +64,8 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_run_out_of_memory_goes_on_in_smaller_passes_and_learns_the_same(
     tiny_model: Path, tiny_speech: Path, tmp_path: Path, limit: Any
 ) -> None:
-    whole = run(tiny_model, tiny_speech, tmp_path / "whole", Said())
-    passed, said = limit(50.0), Said()
+    whole = run(tiny_model, tiny_speech, tmp_path / "whole", ReferenceOutputs())
+    passed, said = limit(50.0), ReferenceOutputs()
     parts = run(tiny_model, tiny_speech, tmp_path / "parts", said)
     # 180 s, then 90 s, then 45 s at most: windows of 30 s one at a time, in both epochs
     assert passed == [30.0] * 12
@@ -82,14 +82,14 @@ def test_a_single_window_that_does_not_fit_ends_the_run_with_advice(
 ) -> None:
     limit(20.0)
     with pytest.raises(EartuneError, match="too small for one window: set window short or packed"):
-        run(tiny_model, tiny_speech, tmp_path / "run", Said())
+        run(tiny_model, tiny_speech, tmp_path / "run", ReferenceOutputs())
 
 
 @pytest.mark.parametrize("window", ["padded", "short"])
 def test_batch_seconds_auto_takes_what_fits(
     window: str, tiny_model: Path, tiny_speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = Said()
+    said = ReferenceOutputs()
     run(tiny_model, tiny_speech, tmp_path / "all", said, window=window, batch_seconds="auto")
     (line,) = [line for line in said.lines if line.startswith("batch_seconds")]
     assert line.endswith(": 1 pass per step")
@@ -98,7 +98,7 @@ def test_batch_seconds_auto_takes_what_fits(
     # a thousandth of the room
     free = memory.free_bytes(CPU)
     monkeypatch.setattr(memory, "free_bytes", lambda _: free * 80 / roomy)
-    said = Said()
+    said = ReferenceOutputs()
     run(tiny_model, tiny_speech, tmp_path / "few", said, window="padded", batch_seconds="auto")
     (line,) = [line for line in said.lines if line.startswith("batch_seconds")]
     assert int(line.rpartition(":")[2].split()[0]) >= 2
@@ -116,10 +116,10 @@ def test_what_fits_is_measured_between_two_sizes(monkeypatch: pytest.MonkeyPatch
         (weight.exp().sum() + sum(part.sum() for part in kept) + rows.sum()).backward()
         return 10.0 * count
 
-    assert most_seen_s(trial, device=CPU, optimizer_bytes=20_000) == pytest.approx(80_000 / 4000, rel=0.01)
+    assert max_input_s_total(trial, device=CPU, optimizer_bytes=20_000) == pytest.approx(80_000 / 4000, rel=0.01)
     monkeypatch.setattr(memory, "free_bytes", lambda _: 50_000)
     with pytest.raises(EartuneError, match="too small for one window"):
-        most_seen_s(trial, device=CPU, optimizer_bytes=20_000)
+        max_input_s_total(trial, device=CPU, optimizer_bytes=20_000)
 
 
 def test_the_errors_that_mean_memory() -> None:

@@ -15,12 +15,12 @@ def rates(warmup: int, steps: int, lowest_lr: float | None) -> list[float]:
     schedule = get_inverse_sqrt_schedule(optimizer, warmup)
     if lowest_lr is not None:
         set_floor(schedule, lowest_lr, after_steps=warmup)
-    seen = []
+    input_total = []
     for _ in range(steps):
-        seen.append(float(schedule.get_last_lr()[0]))
+        input_total.append(float(schedule.get_last_lr()[0]))
         optimizer.step()
         schedule.step()
-    return seen
+    return input_total
 
 
 @given(st.integers(0, 20), st.floats(0, 0.99))

@@ -15,10 +15,10 @@ from eartune.cli.show import show_evaluation
 from eartune.manifest import Utterance
 from eartune.model import DecodeOptions
 from eartune.reporting import Terminal
-from eartune.verbs import listen as listening
+from eartune.verbs import transcriber
 from eartune.verbs.evaluate import evaluate
-from eartune.verbs.listen import Artefact
 from eartune.verbs.train import train
+from eartune.verbs.transcriber import ExportedModel
 from tests.verbs.test_train import configure
 
 SHORT = DecodeOptions(max_length=8)
@@ -75,12 +75,12 @@ def test_a_run_that_translates_is_validated_and_evaluated_in_english(
 
 def test_an_export_that_translates_is_scored_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def opened(_: Artefact) -> Iterator[SimpleNamespace]:
+    def opened(_: ExportedModel) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(max_duration_s=30.0)
 
-    monkeypatch.setattr(listening, "open_artefact", opened)
+    monkeypatch.setattr(transcriber, "open_export", opened)
     spoken = Utterance(audio=Path("x.wav"), text="x", duration_s=1.0, language="ja")
     for task, language in (("translate", "en"), ("transcribe", "ja")):
-        artefact = Artefact(Path("x.bin"), "ggml", "whisper", None, task)
-        with listening.listen(artefact, batch_size=1, options=SHORT, precision="fp32") as listener:
-            assert listener.text_language(spoken) == language
+        exported = ExportedModel(Path("x.bin"), "ggml", "whisper", None, task)
+        with transcriber.open_transcriber(exported, batch_size=1, options=SHORT, precision="fp32") as opened_export:
+            assert opened_export.text_language(spoken) == language

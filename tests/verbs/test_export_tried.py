@@ -23,7 +23,7 @@ from tests.verbs.test_export import tuned
 pytest.importorskip("faster_whisper")
 
 pytestmark = pytest.mark.runtimes
-artefacts = importlib.import_module("eartune.verbs.artefact")
+exports_ = importlib.import_module("eartune.verbs.export_one")
 
 
 class Fake(Opened):
@@ -109,7 +109,7 @@ def test_however_it_was_tuned_the_export_says_what_it_says(
 
 
 def test_what_says_other_words_is_not_put_in_place(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artefacts, "open_in_runtime", lambda *_, **__: Fake("another model altogether"))
+    monkeypatch.setattr(exports_, "open_in_runtime", lambda *_, **__: Fake("another model altogether"))
     with pytest.raises(EartuneError, match=r"of the words are not the model's.*nothing was written but"):
         export(str(run), to=["ctranslate2"], num_utterances=2)
     [left] = (run / "export").iterdir()
@@ -123,12 +123,12 @@ def test_what_says_other_words_is_not_put_in_place(run: Path, monkeypatch: pytes
 
 
 def test_one_that_fails_leaves_the_others(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = artefacts.open_in_runtime
+    real = exports_.open_in_runtime
 
     def some(path: Path, **settings: Any) -> Any:
         return Fake("no") if path.suffix == ".pt" else real(path, **settings)
 
-    monkeypatch.setattr(artefacts, "open_in_runtime", some)
+    monkeypatch.setattr(exports_, "open_in_runtime", some)
     with pytest.raises(EartuneError, match=r"^openai-float16: .*of the words are not the model's"):
         export(str(run), to=["openai", "ctranslate2"], num_utterances=2, out=tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -142,7 +142,7 @@ def test_a_program_that_is_missing_is_named_and_the_export_written(
     def missing(*_: Any, **__: Any) -> Any:
         raise CannotRun("whisper.cpp is not installed; pip install 'eartune[whisper-cpp]'")
 
-    monkeypatch.setattr(artefacts, "open_in_runtime", missing)
+    monkeypatch.setattr(exports_, "open_in_runtime", missing)
     [exported] = export(str(run), to=["ggml"], num_utterances=2, out=tmp_path / "out")
     assert exported.gate is None
     assert exported.path.name == "ggml-model-f16.bin"

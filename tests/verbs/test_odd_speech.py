@@ -76,7 +76,7 @@ def test_a_recording_that_fails_in_the_loader_is_named_and_the_run_goes_on_once_
     with pytest.raises(InputError) as caught:
         train(config)
     message = str(caught.value)
-    assert message.startswith(f"{speech}:3: {speech.parent / 'audio' / '2.wav'}: holds samples that are no numbers")
+    assert message.startswith(f"{speech}:3: {speech.parent / 'audio' / '2.wav'}: holds samples that are not numbers")
     assert "\n" not in message
     spoil(speech, 2, good)
     assert train(config).steps == 4

@@ -70,7 +70,7 @@ def cut_inside(what: str, held_s: float) -> str:
 
 
 def read_sample_data(file: BinaryIO, head: bytes) -> SampleData | None:
-    """Find the samples, or None where the format is none of these or says nothing."""
+    """Find the samples, or None where the format is not one of these or says nothing."""
     try:
         if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
             return _wav(file, head)

@@ -78,7 +78,7 @@ def _holds_another(path: Path, size: int, _changed: int) -> bool:
 
 
 def _last_frame(tail: bytes, block: int, *, certain: bool) -> tuple[int, int]:
-    """Return where the last frame begins and the number of the sample after it; -1 where there is none.
+    """Return where the last frame begins and the number of the sample after it; -1 where there is not one.
 
     `certain`: only a frame whose checksum is right, which takes a moment.
     """

@@ -35,7 +35,7 @@ def read_header(path: Path) -> Header:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(path)
         return Header(
-            b"?", fault="is no file but a pipe or a device, which may have no end; write it into a file first"
+            b"?", fault="is not a file but a pipe or a device, which may have no end; write it into a file first"
         )
     with path.open("rb") as file:
         head = file.read(512)

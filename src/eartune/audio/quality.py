@@ -19,7 +19,7 @@ CANCELLED_SHARE = 0.05
 ENVELOPE_S = 0.05
 # Loudness in the one channel then says nothing about that in the other.
 MOST_CORRELATION = 0.2
-# the quieter channel is no mere echo: at least -20 dB of the louder
+# the quieter channel is not a mere echo: at least -20 dB of the louder
 BOTH_HEARD = 0.1
 
 # of what is measured; a file with measurements of another version is measured anew
@@ -29,7 +29,7 @@ _VERSION = 2
 @dataclass(frozen=True)
 class Loudness:
     """Of one utterance, where 1 is full scale: the largest sample, the root mean square, the share at full scale, the
-    mean, the root mean square without that mean, which is no sound (None: as the other), and whether its two channels
+    mean, the root mean square without that mean, which is not sound (None: as the other), and whether its two channels
     hold different voices, as those of telephones do."""
 
     peak: float
@@ -92,7 +92,7 @@ class ChannelMeter:
         self._whole = self._whole and _are_whole(samples_SC[:1000]) and _are_whole(samples_SC)
         if samples_SC.shape[1] < 2:
             return True
-        # a constant offset of both channels is no sound that they share
+        # a constant offset of both channels is not sound that they share
         centred_SC: npt.NDArray[np.float64] = samples_SC - samples_SC.mean(axis=0, dtype=np.float64)
         squares_SC = np.square(centred_SC)
         self._mean_power += float(np.var(mean_S, dtype=np.float64)) * len(mean_S)
@@ -109,7 +109,7 @@ class ChannelMeter:
     def fault(self) -> str:
         """What is certainly wrong, or ''."""
         if not self._finite:
-            return "holds samples that are no numbers (NaN or infinity); convert it anew"
+            return "holds samples that are not numbers (NaN or infinity); convert it anew"
         if self._peak > MOST_PEAK or (self._whole and self._peak > 1):
             return (
                 f"holds samples up to {self._peak:g}, where 1 is full scale: {_meant(self._peak)}; "

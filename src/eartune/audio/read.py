@@ -56,7 +56,7 @@ def probe(path: str | Path) -> AudioInfo:
     """Return the length and kind of a recording: from its header, held against what the file holds.
 
     Raises InputError: no such file, a directory or a pipe, empty, text, cut short, other audio than its header tells,
-    several recordings that do not fit together, a sample rate that is none of speech, no samples, not audio, or
+    several recordings that do not fit together, a sample rate that is not one of speech, no samples, not audio, or
     a format that needs PyAV where that is missing.
     """
     path = Path(path)
@@ -242,7 +242,7 @@ def _open(path: Path) -> Recording:
 
 
 def _checked_header(path: Path) -> Header:
-    """Refuse what is no whole recording."""
+    """Refuse what is not a whole recording."""
     try:
         header = read_header(path)
     except FileNotFoundError:

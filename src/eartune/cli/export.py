@@ -42,7 +42,9 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--data", nargs="+", type=Path, default=(), help="speech to try it on; default: what the run validated on"
     )
-    parser.add_argument("--utterances", type=positive, default=40, help="how many of them, drawn by lot; default 40")
+    parser.add_argument(
+        "--utterances", type=positive, default=40, help="how many of them, sampled at random; default 40"
+    )
     parser.add_argument(
         "--wer-limit",
         type=_points,
@@ -74,8 +76,8 @@ def run(words: Sequence[str]) -> int:
 
     from eartune.cli.show import export_table  # noqa: PLC0415
     from eartune.reporting import Terminal  # noqa: PLC0415  torch is imported only when there is work
-    from eartune.verbs.artefact import CardNotes  # noqa: PLC0415
     from eartune.verbs.export import export  # noqa: PLC0415
+    from eartune.verbs.export_one import CardNotes  # noqa: PLC0415
 
     exports = export(
         chosen.model,

@@ -21,10 +21,10 @@ def run(words: Sequence[str]) -> int:
     """Merge and say where the model is."""
     chosen = build_parser().parse_args(list(words))
     from eartune.reporting import Terminal  # noqa: PLC0415  torch is imported only when there is work
+    from eartune.verbs.library_logging import silence_libraries  # noqa: PLC0415
     from eartune.verbs.merge import merge  # noqa: PLC0415
-    from eartune.verbs.quiet import quieten_libraries  # noqa: PLC0415
 
-    quieten_libraries()
+    silence_libraries()
     merged = merge(
         chosen.run, out=chosen.out, checkpoint=chosen.checkpoint, base_model=chosen.base_model, reporter=Terminal()
     )

@@ -11,9 +11,9 @@ from rich.text import Text
 from eartune.export.record import program_of
 from eartune.reporting import clock
 from eartune.scoring import ErrorCounts, Unit, by_language, differences
-from eartune.verbs.artefact import Exported
 from eartune.verbs.demo import Demonstration
 from eartune.verbs.evaluate import Evaluation, Measured
+from eartune.verbs.export_one import Exported
 from eartune.verbs.train import TrainedRun
 
 NUM_SENTENCES = 5
@@ -153,7 +153,7 @@ def export_table(exports: Sequence[Exported]) -> Table:
         table.add_row(
             name,
             _percent(parity.model.rate),
-            _percent(parity.artefact.rate),
+            _percent(parity.exported.rate),
             f"{parity.num_differing} of {parity.num_utterances}",
             "" if gate.long is None else "heard whole" if gate.long.check.passes else "fails",
             f"{1 / max(parity.cost.real_time_factor, 1e-9):.1f}",

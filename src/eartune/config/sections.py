@@ -80,7 +80,7 @@ class RunSection(Section):
     overwrite: Annotated[bool, ResumeSafe()] = False
     """Start afresh in a folder that holds another run. Its checkpoints are deleted."""
     gpu: Annotated[int | None, Field(ge=0), ResumeSafe(), also("gpu_device", flags=("-g",))] = None
-    """Index of the GPU to use. By default the first one, or the CPU where there is none."""
+    """Index of the GPU to use. By default the first one, or the CPU where there is not one."""
     seed: int = 42
     """Seed of shuffling, initialisation and dropout."""
     report_to: Annotated[Texts, ResumeSafe(), also("log")] = ("csv", "tensorboard")

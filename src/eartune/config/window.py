@@ -34,7 +34,7 @@ class WindowSection(Section):
     short_jitter: Annotated[float, Field(ge=0, le=28)] = 1.0
     """Most further silence, in seconds; drawn anew for each clip."""
     short_full: Share = 0.1
-    """Share of the steps that come in full windows instead, packed, so that the model stays at home in 30 s."""
+    """Share of the steps that come in full windows instead, packed, so that the model keeps working on 30 s windows."""
     spec_augment: bool = False
     """Mask stretches of time and frequency of the features (SpecAugment): for small corpora and many passes."""
     mask_time_prob: Share = 0.05

@@ -29,11 +29,11 @@ class Exporter:
     quantizations: tuple[str, ...]
     """The first is what is taken where nothing is asked for."""
     file_name: str | None = None
-    """The artefact's name in its folder, with {quantization}; None where the folder itself is the artefact."""
+    """The export's name in its folder, with {quantization}; None where the folder itself is the export."""
     reads_back: bool = False
-    """Whether eartune opens the artefact as it opens any model, so that its logits can be compared."""
+    """Whether eartune opens the export as it opens any model, so that its logits can be compared."""
     needs_original: bool = False
-    """Whether the .nemo file that the model began as gives the rest of the artefact."""
+    """Whether the .nemo file that the model began as gives the rest of the export."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FamilyExports:
     """
 
     formats: Mapping[str, Exporter]
-    first_logits: Callable[[SpeechModel, Waveform, str | None], npt.NDArray[np.float32]] | None = None
+    first_token_logits: Callable[[SpeechModel, Waveform, str | None], npt.NDArray[np.float32]] | None = None
     language_code: Callable[[SpeechModel, str | None], str | None] | None = None
 
 

@@ -1,4 +1,4 @@
-"""Acceptance of an exported artefact: its transcripts beside those of the model, for clips and long form."""
+"""Acceptance of an export: its transcripts beside those of the model, for clips and long form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eartune.export.measure import measured
 from eartune.export.parity import LOGIT_LIMITS, Parity, compare, logit_distance
 from eartune.manifest import Segment
 from eartune.model import Waveform
-from eartune.runtimes.runtime import HearsLong, Runtime, ShowsLogits, decoding
+from eartune.runtimes.runtime import ExposesLogits, Runtime, SupportsLongForm, decoding
 
 # clips whose numbers are compared too, where a runtime shows them
 NUM_LOGITS = 3
@@ -36,7 +36,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class Sample:
-    """Speech to try an artefact on, each clip within one window, with what was said.
+    """Speech to try an export on, each clip within one window, with what was said.
 
     `languages` are those the clips are decoded in, `text_languages` those their references are written in.
     """
@@ -60,16 +60,16 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Said:
+class ReferenceOutputs:
     """What the model itself makes of a sample: words, the first logits [V] of some clips, the long recording."""
 
     hypotheses: tuple[str, ...]
-    first_logits: tuple[npt.NDArray[np.float32], ...]
+    first_token_logits: tuple[npt.NDArray[np.float32], ...]
     long: LongClip | None
 
 
 @dataclass(frozen=True)
-class HeardLong:
+class LongFormResult:
     """A long recording in a runtime, and how many windows it decoded again (None where it does not tell)."""
 
     check: LongClip
@@ -81,18 +81,18 @@ class HeardLong:
 
 @dataclass(frozen=True)
 class Gate:
-    """What was found of an artefact."""
+    """What was found of an export."""
 
     parity: Parity
     logit_distance: float | None
     """Of clips' first tokens, as in parity.py; None where the runtime does not show its numbers."""
-    long: HeardLong | None
+    long: LongFormResult | None
     model_long: LongClip | None
-    base_long: HeardLong | None
+    base_long: LongFormResult | None
 
     @property
     def failures(self) -> list[str]:
-        """Say what keeps the artefact from being what the model is."""
+        """Say what keeps the export from being what the model is."""
         found = self.parity.failures
         most = LOGIT_LIMITS[self.parity.quantization]
         if self.logit_distance is not None and not self.logit_distance <= most:
@@ -103,7 +103,7 @@ class Gate:
 
     @property
     def warnings(self) -> list[str]:
-        """Say what is wrong with the model itself, artefact or not."""
+        """Say what is wrong with the model itself, export or not."""
         if self.model_long is None or self.model_long.passes:
             return []
         told = f"the model itself, on a long recording, {self.model_long.verdict}"
@@ -128,43 +128,47 @@ class Gate:
 
 
 def check(
-    artefact: Path,
+    exported: Path,
     open_runtime: Callable[[Path], Runtime],
     *,
     sample: Sample,
-    said: Said,
+    reference_outputs: ReferenceOutputs,
     quantization: str,
     limit_points: float | None = None,
 ) -> Gate:
-    """Decode the sample with the artefact and compare, the long recording too if the model itself passes on it.
+    """Decode the sample with the export and compare, the long recording too if the model itself passes on it.
 
-    Raises EartuneError where the runtime refuses the artefact.
+    Raises EartuneError where the runtime refuses the export.
     """
     with (
-        decoding(artefact, program="its program"),
-        measured(open_runtime, artefact, sample.waveforms, sample.languages) as (heard, runtime),
+        decoding(exported, program="its program"),
+        measured(open_runtime, exported, sample.waveforms, sample.languages) as (heard, runtime),
     ):
-        distance = _distance(runtime, sample, said)
-        # what the model itself cannot do says nothing of the artefact, and may take its program without end
-        long = hear_long(runtime, sample) if said.long is None or said.long.passes else None
+        distance = _distance(runtime, sample, reference_outputs)
+        # what the model itself cannot do says nothing of the export, and may take its program without end
+        long = (
+            transcribe_long_form(runtime, sample)
+            if reference_outputs.long is None or reference_outputs.long.passes
+            else None
+        )
     parity = compare(
         sample.references,
-        said.hypotheses,
+        reference_outputs.hypotheses,
         heard.hypotheses,
         languages=sample.text_languages,
         quantization=quantization,
         limit_points=limit_points,
         cost=heard.cost,
     )
-    return Gate(parity, distance, long, model_long=said.long, base_long=None)
+    return Gate(parity, distance, long, model_long=reference_outputs.long, base_long=None)
 
 
-def hear_long(runtime: Runtime, sample: Sample) -> HeardLong | None:
+def transcribe_long_form(runtime: Runtime, sample: Sample) -> LongFormResult | None:
     """Decode the long recording with its times; None where the runtime gives none."""
-    if not isinstance(runtime, HearsLong):
+    if not isinstance(runtime, SupportsLongForm):
         return None
     transcript = runtime.segments(sample.long.waveform_S, sample.long.language)
-    return HeardLong(check_segments(transcript.segments, sample), transcript.num_fallbacks)
+    return LongFormResult(check_segments(transcript.segments, sample), transcript.num_fallbacks)
 
 
 def check_segments(segments: Sequence[Segment], sample: Sample) -> LongClip:
@@ -173,11 +177,11 @@ def check_segments(segments: Sequence[Segment], sample: Sample) -> LongClip:
     return check_long(segments, joins_s=sample.long.joins_s, duration_s=duration_s)
 
 
-def _distance(runtime: Runtime, sample: Sample, said: Said) -> float | None:
-    if not isinstance(runtime, ShowsLogits) or not said.first_logits:
+def _distance(runtime: Runtime, sample: Sample, reference_outputs: ReferenceOutputs) -> float | None:
+    if not isinstance(runtime, ExposesLogits) or not reference_outputs.first_token_logits:
         return None
-    clips = zip(said.first_logits, sample.waveforms, sample.languages, strict=False)
+    clips = zip(reference_outputs.first_token_logits, sample.waveforms, sample.languages, strict=False)
     return max(
-        logit_distance(expected_V, runtime.first_logits(waveform_S, language))
+        logit_distance(expected_V, runtime.first_token_logits(waveform_S, language))
         for expected_V, waveform_S, language in clips
     )

@@ -1,4 +1,4 @@
-"""An export on the Hugging Face hub: artefact, card, and its record without anybody's sentences or paths.
+"""An export on the Hugging Face hub: files, card, and its record without anybody's sentences or paths.
 
 The token is the hub's own affair: the environment variable HF_TOKEN, or `hf auth login`.
 """

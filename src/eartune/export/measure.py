@@ -20,7 +20,7 @@ SAMPLE_EVERY_S = 0.02
 
 
 @dataclass(frozen=True)
-class Heard:
+class ClipTranscripts:
     """What a runtime said of some clips, and what it took."""
 
     hypotheses: tuple[str, ...]
@@ -30,18 +30,18 @@ class Heard:
 @contextmanager
 def measured(
     open_runtime: Callable[[Path], Runtime],
-    artefact: Path,
+    exported: Path,
     waveforms: Sequence[Waveform],
     languages: Sequence[str | None],
-) -> Iterator[tuple[Heard, Runtime]]:
-    """Open an artefact, decode clips one after another, and yield what that gave and the runtime, which is then closed.
+) -> Iterator[tuple[ClipTranscripts, Runtime]]:
+    """Open an export, decode clips one after another, and yield what that gave and the runtime, which is then closed.
 
     Raises what the runtime raises. The first of a process also pays for the import of its runtime.
     """
     with ExitStack() as stack:
         with _peak_memory() as peak:
             began = time.perf_counter()
-            runtime = stack.enter_context(open_runtime(artefact))
+            runtime = stack.enter_context(open_runtime(exported))
             opened = time.perf_counter()
             hypotheses = tuple(runtime.transcribe(*clip) for clip in zip(waveforms, languages, strict=True))
             ended = time.perf_counter()
@@ -50,14 +50,14 @@ def measured(
             decode_s=ended - opened,
             speech_s=sum(map(len, waveforms)) / SAMPLE_RATE_HZ,
             peak_memory_bytes=peak[0],
-            size_bytes=size_bytes(artefact),
+            size_bytes=size_bytes(exported),
         )
-        yield Heard(hypotheses, cost), runtime
+        yield ClipTranscripts(hypotheses, cost), runtime
 
 
-def size_bytes(artefact: Path) -> int:
+def size_bytes(exported: Path) -> int:
     """Return the size of a file, or of all files in a folder."""
-    files = artefact.rglob("*") if artefact.is_dir() else [artefact]
+    files = exported.rglob("*") if exported.is_dir() else [exported]
     return sum(path.stat().st_size for path in files if path.is_file())
 
 

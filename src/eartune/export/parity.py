@@ -1,4 +1,4 @@
-"""The model's hypotheses beside those of an exported artefact: do both say the same?
+"""The model's hypotheses beside those of an export: do both say the same?
 
 Error rates are fractions; limits and what is shown are points (1 point is 1 % of the reference's words).
 """
@@ -34,13 +34,13 @@ decoder or encoder transposed 0.8 to 1.1.
 
 # Rounding changes words that were wrong before into other wrong ones, so more words differ than the WER moves: in int8,
 # tiny.en writes 6 % of a foreign trade's words otherwise, at the same WER; of whisper.cpp's flash attention alone, 2 %
-# in float16. Beyond this many times the limit it is another model, though it be as often right.
+# in float16. Beyond this many times the limit it is another model, even if it is right as often.
 BETWEEN_FACTOR = 25
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What an artefact took: seconds to load and to decode, of how much speech; bytes of memory and on disk.
+    """What an export took: seconds to load and to decode, of how much speech; bytes of memory and on disk.
 
     `peak_memory_bytes` is what loading and decoding added to the process, or None where it was not measured.
     """
@@ -62,22 +62,30 @@ class Cost:
 
 @dataclass(frozen=True)
 class Difference:
-    """An utterance whose words differ between model and artefact, by its number."""
+    """An utterance whose words differ between model and export, by its number."""
 
     index: int
     reference: str
     model: str
-    artefact: str
+    exported: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "index": self.index,
+            "reference": self.reference,
+            "model": self.model,
+            "artefact": self.exported,
+        }
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Word errors of the model and of the artefact against the references, and of the artefact against the model."""
+    """Word errors of the model and of the export against the references, and of the export against the model."""
 
     quantization: str
     num_utterances: int
     model: ErrorCounts
-    artefact: ErrorCounts
+    exported: ErrorCounts
     between: ErrorCounts
     num_differing: int
     differing: tuple[Difference, ...]
@@ -87,13 +95,13 @@ class Parity:
     change_interval: tuple[float, float]
     """Within which the change lies, in points (95 %, sentences drawn again)."""
     model_interval: tuple[float, float]
-    artefact_interval: tuple[float, float]
+    export_interval: tuple[float, float]
     """95 % intervals of the two WERs, from resampled utterances."""
 
     @property
     def change_points(self) -> float:
-        """WER of the artefact minus that of the model."""
-        return 100 * (self.artefact.rate - self.model.rate)
+        """WER of the export minus that of the model."""
+        return 100 * (self.exported.rate - self.model.rate)
 
     @property
     def failures(self) -> list[str]:
@@ -113,7 +121,7 @@ class Parity:
     @property
     def may_be_chance(self) -> bool:
         low, high = self.change_interval
-        return low <= 0 <= high or abs(self.artefact.errors - self.model.errors) <= 1
+        return low <= 0 <= high or abs(self.exported.errors - self.model.errors) <= 1
 
     @property
     def passes(self) -> bool:
@@ -123,7 +131,7 @@ class Parity:
     def verdict(self) -> str:
         """One line: whether it passes, and what differs."""
         told = (
-            f"WER {100 * self.model.rate:.2f} % of the model, {100 * self.artefact.rate:.2f} % of the artefact"
+            f"WER {100 * self.model.rate:.2f} % of the model, {100 * self.exported.rate:.2f} % of the export"
             f" ({self.quantization}), {self.num_differing} of {self.num_utterances} sentences differ"
         )
         if self.failures:
@@ -150,16 +158,16 @@ class Parity:
             "change_points": self.change_points,
             "change_points_interval_95": list(self.change_interval),
             "model_wer": self.model.rate,
-            "artefact_wer": self.artefact.rate,
+            "artefact_wer": self.exported.rate,
             "model_wer_interval_95": list(self.model_interval),
-            "artefact_wer_interval_95": list(self.artefact_interval),
+            "artefact_wer_interval_95": list(self.export_interval),
             "between_wer": self.between.rate,
             "model_words": self.model.to_json(),
-            "artefact_words": self.artefact.to_json(),
+            "artefact_words": self.exported.to_json(),
             "between_words": self.between.to_json(),
             "num_utterances": self.num_utterances,
             "num_differing": self.num_differing,
-            "differing": [asdict(each) for each in self.differing],
+            "differing": [each.to_json() for each in self.differing],
             "cost": self.cost.to_json(),
         }
 
@@ -167,7 +175,7 @@ class Parity:
 def compare(
     references: Sequence[str],
     model: Sequence[str],
-    artefact: Sequence[str],
+    exported: Sequence[str],
     *,
     languages: Sequence[str | None],
     quantization: str,
@@ -182,12 +190,14 @@ def compare(
     """
     if quantization not in LIMITS_POINTS:
         known = list(LIMITS_POINTS)
-        raise InputError(f"quantization {quantization!r}: is none of {', '.join(known)}.{nearest(quantization, known)}")
+        raise InputError(
+            f"quantization {quantization!r}: is not one of {', '.join(known)}.{nearest(quantization, known)}"
+        )
     of_model = score(references, model, languages=languages)
-    of_artefact = score(references, artefact, languages=languages)
-    between = score(model, artefact, languages=languages)
+    of_export = score(references, exported, languages=languages)
+    between = score(model, exported, languages=languages)
     low, high = paired_bootstrap(
-        [each.words for each in of_model.utterances], [each.words for each in of_artefact.utterances]
+        [each.words for each in of_model.utterances], [each.words for each in of_export.utterances]
     ).interval
     differing = [
         Difference(each.index, references[each.index], each.reference, each.hypothesis)
@@ -198,14 +208,14 @@ def compare(
         quantization=quantization,
         num_utterances=len(references),
         model=of_model.words,
-        artefact=of_artefact.words,
+        exported=of_export.words,
         between=between.words,
         num_differing=len(differing),
         differing=tuple(differing[:NUM_SHOWN]),
         cost=cost,
         change_interval=(100 * low, 100 * high),
         model_interval=of_model.wer_interval,
-        artefact_interval=of_artefact.wer_interval,
+        export_interval=of_export.wer_interval,
         limit_points=LIMITS_POINTS[quantization] if limit_points is None else limit_points,
     )
 

@@ -1,4 +1,4 @@
-"""parity.json: what an exported artefact is, what it was made from, and what its runtime made of it."""
+"""parity.json: what an export is, what it was made from, and what its runtime made of it."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def program_of(format: str) -> dict[str, str | None]:
     return {"program": program, "package": package, "version": found}
 
 
-def record_of(artefact: Path) -> Path:
-    """Return where the record of an artefact lies: beside a file that a user named, else in its folder."""
-    beside = artefact.with_name(f"{artefact.name}.{RECORD}")
-    if artefact.is_dir():
-        return artefact / RECORD
-    return beside if beside.is_file() else artefact.parent / RECORD
+def record_of(exported: Path) -> Path:
+    """Return where the record of an export lies: beside a file that a user named, else in its folder."""
+    beside = exported.with_name(f"{exported.name}.{RECORD}")
+    if exported.is_dir():
+        return exported / RECORD
+    return beside if beside.is_file() else exported.parent / RECORD
 
 
-def read_record(artefact: Path) -> dict[str, Any]:
-    """Return what is known of an artefact; nothing where it lies alone. Raises InputError for a damaged record."""
-    path = record_of(artefact)
+def read_record(exported: Path) -> dict[str, Any]:
+    """Return what is known of an export; nothing where it lies alone. Raises InputError for a damaged record."""
+    path = record_of(exported)
     if not path.is_file():
         return {}
     try:
@@ -57,10 +57,10 @@ def read_record(artefact: Path) -> dict[str, Any]:
     return dict(record)
 
 
-def describe_files(artefact: Path) -> list[dict[str, Any]]:
-    """Describe the files of an artefact: names within its folder, sizes in bytes, hashes."""
-    paths = sorted(artefact.rglob("*")) if artefact.is_dir() else [artefact]
-    root = artefact if artefact.is_dir() else artefact.parent
+def describe_files(exported: Path) -> list[dict[str, Any]]:
+    """Describe the files of an export: names within its folder, sizes in bytes, hashes."""
+    paths = sorted(exported.rglob("*")) if exported.is_dir() else [exported]
+    root = exported if exported.is_dir() else exported.parent
     return [
         {"name": path.relative_to(root).as_posix(), "size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in paths

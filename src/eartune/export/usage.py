@@ -1,6 +1,6 @@
-"""Code snippets for model cards that run an exported artefact; tests run each of them.
+"""Code snippets for model cards that run an export; tests run each of them.
 
-{file} is the artefact within its folder, {language} the language.
+{file} is the export within its folder, {language} the language.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Usage:
-    """A program that runs an artefact, and what to type in a language (python, bash, rust)."""
+    """A program that runs an export, and what to type in a language (python, bash, rust)."""
 
     program: str
     syntax: str
     text: str
 
 
-def usages(family: str, format: str, *, artefact: Path, file: str, language: str | None) -> list[Usage]:
-    """Return how an artefact is run; `file` is what its card calls it."""
+def usages(family: str, format: str, *, exported: Path, file: str, language: str | None) -> list[Usage]:
+    """Return how an export is run; `file` is what its card calls it."""
     known = _USAGES.get(format, [])
     if format == "onnx":
-        known = _onnx(json.loads((artefact / "config.json").read_text(encoding="utf-8")))
+        known = _onnx(json.loads((exported / "config.json").read_text(encoding="utf-8")))
     elif format == "hf" and family != "whisper":
         known = _HF_NEMO[family]
     elif format == "hf":
-        settings = json.loads((artefact / "generation_config.json").read_text(encoding="utf-8"))
+        settings = json.loads((exported / "generation_config.json").read_text(encoding="utf-8"))
         # English-only models refuse to be told
         spoken = ', generate_kwargs={"language": "{language}"}' if settings.get("is_multilingual") else ""
         known = [_with(each, spoken=spoken) for each in known]

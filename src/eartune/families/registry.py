@@ -19,7 +19,7 @@ from eartune.model import SpeechModel
 _WORDS = {name: name for name in FAMILIES} | OTHER_NAMES
 
 
-class FamilyDoor(Protocol):
+class FamilyModule(Protocol):
     """What a family's module `load` offers."""
 
     def find(self, spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
@@ -29,13 +29,13 @@ class FamilyDoor(Protocol):
         """Load it in float32 on the CPU."""
 
 
-def family(name: str) -> FamilyDoor:
+def family(name: str) -> FamilyModule:
     """Return a family by name."""
     if name not in FAMILIES:
         raise InputError(
             f"family {name!r} is not known; this version has {', '.join(FAMILIES)}.{nearest(name, FAMILIES)}"
         )
-    return cast(FamilyDoor, importlib.import_module(f"eartune.families.{name}.load"))
+    return cast(FamilyModule, importlib.import_module(f"eartune.families.{name}.load"))
 
 
 def load_model(
@@ -59,7 +59,7 @@ def exports_of(name: str) -> FamilyExports:
     return cast(FamilyExports, importlib.import_module(f"eartune.families.{name}.exports").EXPORTS)
 
 
-class VocabularyDoor(Protocol):
+class VocabularyModule(Protocol):
     """What a family's module `vocabulary` offers, where its models can be given more tokens."""
 
     def lacking(self, model: SpeechModel, utterances: Sequence[Utterance]) -> str:
@@ -69,11 +69,11 @@ class VocabularyDoor(Protocol):
         """Give a model just loaded tokens for characters, in place."""
 
 
-def vocabulary(name: str) -> VocabularyDoor:
+def vocabulary(name: str) -> VocabularyModule:
     """Return what gives a family's models tokens for characters that they lack."""
     if name not in EXTENSIBLE:
         raise InputError(f"tokens are added to models of {' and '.join(EXTENSIBLE)} only, and this is a {name}")
-    return cast(VocabularyDoor, importlib.import_module(f"eartune.families.{name}.vocabulary"))
+    return cast(VocabularyModule, importlib.import_module(f"eartune.families.{name}.vocabulary"))
 
 
 def family_of(spec: str) -> str | None:

@@ -92,7 +92,7 @@ def is_missing(value: object) -> bool:
 
 
 def is_written_for_missing(value: str) -> bool:
-    """Return whether a text is what tables write where there is none."""
+    """Return whether a text is what tables write where there is not one."""
     return value.strip().casefold() in _WRITTEN_FOR_MISSING
 
 

@@ -133,7 +133,7 @@ def _is_list(value: object) -> bool:
 
 
 def _plain_text(values: Mapping[str, Any], columns: Columns) -> str | list[str] | None:
-    """Return the text on one line, whatever the table made of it, or all that is wrong with it; None: there is none."""
+    """Return the text on one line, whatever the table made of it; what is wrong with it; or None."""
     texts, problems = [], []
     for name in columns.by_role["text"]:
         text = values[name]

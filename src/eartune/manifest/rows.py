@@ -16,7 +16,7 @@ from eartune.errors import InputError, nearest
 from eartune.manifest.columns import missing_columns
 from eartune.manifest.tables import read_table
 
-# Python keeps a byte that is no UTF-8 as one of these.
+# Python keeps a byte that is not UTF-8 as one of these.
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
@@ -65,7 +65,7 @@ def _read_text(path: Path) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InputError(f"{path}:1: is UTF-16; save it as UTF-8")
     if b"\0" in content[:4096]:
-        raise InputError(f"{path}: is no text; give a manifest in JSON lines, JSON, CSV or TSV")
+        raise InputError(f"{path}: is not text; give a manifest in JSON lines, JSON, CSV or TSV")
     return content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
 
 
@@ -124,7 +124,7 @@ def _json_objects(path: Path, text: str) -> list[Row | str]:
 
 
 def _row(source: str, item: object) -> Row | str:
-    return Row(source, item) if isinstance(item, dict) else f"{source}: is no JSON object: {repr(item)[:40]}"
+    return Row(source, item) if isinstance(item, dict) else f"{source}: is not JSON object: {repr(item)[:40]}"
 
 
 def _is_json(line: str) -> bool:

@@ -63,7 +63,7 @@ def _fit(columns: list[str]) -> tuple[int, int]:
 
 
 def _without_header(folder: Path, text: str, delimiters: str) -> tuple[list[str], Iterator[Line]] | None:
-    """Read a table whose first cells are recordings from the first line on; None where it is none."""
+    """Read a table whose first cells are recordings from the first line on; None where it is not one."""
     for delimiter in delimiters:
         lines = _cells(text, delimiter)
         rows = [cells for _, cells in lines[:_NUM_LOOKED_AT] if isinstance(cells, list)]

@@ -31,7 +31,7 @@ _DROPPED_OUT = r"layers\.\d+\.(feed_forward1|self_attn|conv|feed_forward2)"
 
 
 def model_kind(archive: NemoArchive) -> Kind:
-    """Return what the archive holds. Raises InputError for a model that is no Parakeet and no Canary."""
+    """Return what the archive holds. Raises InputError for a model that is neither a Parakeet nor a Canary."""
     target = archive.config.get("target")
     name = target.rsplit(".", 1)[-1] if isinstance(target, str) else None
     if name not in KINDS:
@@ -43,7 +43,7 @@ def model_kind(archive: NemoArchive) -> Kind:
 
 
 def known_config(path: Path) -> dict[str, Any]:
-    """Return the configuration of a .nemo file. Raises InputError for what is no Parakeet and no Canary."""
+    """Return the configuration of a .nemo file. Raises InputError for what is neither a Parakeet nor a Canary."""
     archive = read_archive(path)
     model_kind(archive)
     return archive.config

@@ -101,7 +101,7 @@ def read_archive(path: str | Path) -> NemoArchive:
 
     A file is closed when the archive is forgotten. A compressed one is unpacked into an unnamed temporary file, which
     takes as much disk as the model.
-    Raises InputError for everything that is no complete archive with configuration and weights, or is made to harm.
+    Raises InputError for everything that is not a complete archive with configuration and weights, or is made to harm.
     """
     path = Path(path)
     with _explained(path):

@@ -77,7 +77,7 @@ class NemoModel(ABC):
             )
         return str(require_covered(self.tokenizer, utterances, advice=self.advice_on_lacking))
 
-    def shown_s(self, longest_s: float, window: WindowKind) -> float:  # noqa: ARG002  there is no other window
+    def encoder_input_s(self, longest_s: float, window: WindowKind) -> float:  # noqa: ARG002  there is no other window
         return widened_s(longest_s, step_s=WIDTH_STEP_S, most_s=MAX_DURATION_S)
 
     def features(
@@ -103,9 +103,9 @@ class NemoModel(ABC):
 
     def save(self, folder: Path) -> None:
         self.network.save_pretrained(folder)
-        self.save_companions(folder)
+        self.save_processor(folder)
 
-    def save_companions(self, folder: Path) -> None:
+    def save_processor(self, folder: Path) -> None:
         settings = asdict(self.log_mel.settings)
         normalize = settings.pop("normalize")
         extractor = (ParakeetFeatureExtractor if normalize else NemotronAsrStreamingFeatureExtractor)(**settings)

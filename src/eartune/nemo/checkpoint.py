@@ -44,7 +44,7 @@ def _refuse_bombs(file: IO[bytes], where: str, size: int) -> None:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError):
         raise InputError(
-            f"{where}: is no checkpoint of PyTorch 1.6 or newer, or is damaged; save the model with a current NeMo"
+            f"{where}: is not a checkpoint of PyTorch 1.6 or newer, or is damaged; save the model with a current NeMo"
         ) from None
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > size:

@@ -32,7 +32,7 @@ def renamed(name: str, renames: Mapping[str, str]) -> str:
 
 
 def is_of_features(name: str) -> bool:
-    """Say whether one of NeMo's names belongs to its log-mel features, which are no weights of a network."""
+    """Say whether one of NeMo's names belongs to its log-mel features, which are not weights of a network."""
     return name.startswith(_FEATURES)
 
 

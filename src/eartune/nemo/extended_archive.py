@@ -112,7 +112,7 @@ def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _child(node: Any, name: str) -> Any:
-    """Return the node under a key of a mapping; None where there is none."""
+    """Return the node under a key of a mapping; None where there is not one."""
     pairs = node.value if isinstance(node, yaml.MappingNode) else ()
     return next((value for key, value in pairs if key.value == name), None)
 
@@ -128,5 +128,5 @@ def _added_items(node: Any, characters: str) -> _Edit:
 
 
 def _quoted(character: str) -> str:
-    # a bare y, ~ or 5 is no character to YAML
+    # a bare y, ~ or 5 is not a character to YAML
     return str(yaml.safe_dump(character, default_style='"', allow_unicode=True)).strip()

@@ -15,13 +15,13 @@ from eartune.nemo.features import require_same_features
 from eartune.nemo.write_archive import NO_ROWS, grown
 from eartune.weights import is_finite, require_weights, type_name
 
-# NeMo's name -> transformers', or None for what is no weight of the network and stays as the archive has it
+# NeMo's name -> transformers', or None for what is not a weight of the network and stays as the archive has it
 NameHere = Callable[[str], str | None]
 # transformers' name and a tensor -> the tensor rearranged
 Rearranged = Callable[[str, torch.Tensor], torch.Tensor]
 
 
-# what is no weight of the network -> nothing, or an InputError
+# what is not a weight of the network -> nothing, or an InputError
 Check = Callable[[Mapping[str, torch.Tensor]], None]
 
 
@@ -92,7 +92,7 @@ def weights_for_nemo(
     rearranged: Rearranged = _as_it_is,
     more_rows: Mapping[str, int] = NO_ROWS,
 ) -> dict[str, torch.Tensor]:
-    """Return a network's weights under the archive's names, in its order and precision; what is no weight is kept.
+    """Return a network's weights under the archive's names, in its order and precision; what is not a weight is kept.
 
     `more_rows` says which of the archive's weights have more rows in the network, and how many.
     """

@@ -29,7 +29,7 @@ _WHERE = "extend_vocabulary: the model's tokenizer"
 def lacking_characters(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> Counter[str]:
     """Count the characters that no token stands for, the most frequent first, after the tokenizer's normalisation.
 
-    White space is none of them. Of equally frequent ones the lower code point comes first.
+    White space is not one of them. Of equally frequent ones the lower code point comes first.
     """
     lacking = unknown_characters(tokenizer, texts)
     return Counter({c: lacking[c] for c in sorted(lacking, key=lambda c: (-lacking[c], c)) if len(c) == 1})
@@ -68,7 +68,7 @@ def add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, characters: str, *, fir
 def add_to_sentencepiece(model: bytes, characters: str, *, where: str) -> bytes:
     """Return the bytes of a tokenizer.model with `characters` as its last pieces.
 
-    Raises InputError, beginning with `where`, for what is no such model.
+    Raises InputError, beginning with `where`, for what is not such a model.
     """
     proto = parse_model(model, where)
     _require_new(characters, {piece.piece for piece in proto.pieces})

@@ -37,7 +37,7 @@ def read_settings(text: bytes, *, where: str) -> dict[str, Any]:
         raise
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise InputError(f"{where}: is no YAML that can be read safely ({reason}); {_ADVICE}") from None
+        raise InputError(f"{where}: is not YAML that can be read safely ({reason}); {_ADVICE}") from None
     if not isinstance(values, dict):
         raise InputError(f"{where}: is a {type(values).__name__}, not a mapping of settings; {_ADVICE}")
     return values

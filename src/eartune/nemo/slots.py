@@ -36,7 +36,7 @@ def value_of(row: Mapping[str, Any], name: str) -> Any:
     """Return what a row says under a key of NeMo's or another spelling of it; None: nothing."""
     for spelling in SPELLINGS.get(name, (name,)):
         value = row.get(spelling)
-        # times in a list are no switch
+        # times in a list are not switch
         if value is not None and value != "" and (spelling != "timestamps" or read_switch(name, value) is not None):
             return value
     return None

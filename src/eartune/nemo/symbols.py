@@ -21,7 +21,7 @@ _LOST = re.compile(r"<unk>|\[unk\]|⁇", re.IGNORECASE)
 
 
 def symbol_problem(text: str, *, known: Collection[str] = (), times: bool = False) -> str | None:
-    """Say which symbol of a text is no word, or None.
+    """Say which symbol of a text is not a word, or None.
 
     `known` are the tokens of a model: a symbol of its own is text to it, unless it is one of prompts. `times` says that
     those in frames (`<|12|>`) belong there.

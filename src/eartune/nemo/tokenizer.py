@@ -58,7 +58,7 @@ def tokenizer_model(archive: NemoArchive) -> bytes:
 def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> SentencePieceTokenizer:
     """Return a tokenizer for the bytes of a tokenizer.model; `special_tokens` are such as eos_token="<|endoftext|>".
 
-    Raises InputError, beginning with `where`, for bytes that are no such model and for kinds of models that NeMo's
+    Raises InputError, beginning with `where`, for bytes that are not such a model and for kinds of models that NeMo's
     recipes do not make.
     """
     proto = parse_model(model, where)
@@ -112,16 +112,16 @@ def piece_ids(model: bytes, *, where: str) -> dict[str, int]:
 def parse_model(model: bytes, where: str) -> Any:
     """Return the bytes of a tokenizer.model as sentencepiece_model.proto describes them.
 
-    Raises InputError, beginning with `where`, for what is no such model and for kinds that NeMo's recipes do not make.
+    Raises InputError, beginning with `where`, for anything else and for kinds that NeMo's recipes do not make.
     """
     proto = import_protobuf().ModelProto()
     try:
         proto.ParseFromString(model)
     except DecodeError:
-        raise InputError(f"{where}: is no SentencePiece model, or a damaged one; save the model again") from None
+        raise InputError(f"{where}: is not a SentencePiece model, or a damaged one; save the model again") from None
     kinds = {piece.type: piece.piece for piece in proto.pieces}
     if proto.trainer_spec.model_type not in (UNIGRAM_MODEL, BPE_MODEL) or UNKNOWN not in kinds:
-        raise InputError(f"{where}: is no SentencePiece model of the types unigram and bpe; tune it with NeMo")
+        raise InputError(f"{where}: is not a SentencePiece model of the types unigram and bpe; tune it with NeMo")
     if UNUSED in kinds:
         raise InputError(f"{where}: has unused pieces ({kinds[UNUSED]!r}), which is not supported; tune it with NeMo")
     if not proto.normalizer_spec.escape_whitespaces:

@@ -1,6 +1,6 @@
 """SentencePiece models as pipelines of the library tokenizers, which is what transformers runs from a saved folder.
 
-Decoding is sentencepiece's but for bytes that are no text. Encoding is sentencepiece's on text as people write it; on
+Decoding is sentencepiece's but for bytes that are not text. Encoding is sentencepiece's on text as people write it; on
 marks that are combined with characters of compatibility (an accent on a superscript) and on the letters `<unk>` it may
 not be: there the normaliser of the library tokenizers is coarser.
 """

@@ -31,7 +31,7 @@ from eartune.prepare.table import SplitName, split_named, table_rows
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl"})
 SIDECAR_SUFFIXES = (".txt", ".lab")
-# not worth opening to find out that they are no recordings
+# not worth opening to find out that they are not recordings
 _NO_AUDIO = frozenset(
     {".jpg", ".jpeg", ".png", ".gif", ".pdf", ".md", ".html", ".xml"}
     | {".zip", ".gz", ".tar", ".tgz", ".7z", ".npy", ".pt", ".safetensors"}
@@ -84,7 +84,7 @@ def read_folder(
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of a folder: recordings, tables that are meant and others, transcripts, and what is none of these."""
+    """The files of a folder: recordings, tables that are meant and others, transcripts, and everything else."""
 
     root: Path
     recordings: list[Path]

@@ -23,7 +23,7 @@ _BLOCK_BYTES = 1 << 16
 
 
 def text_of(utterance: Utterance) -> Hashable:
-    """Return the text without case and punctuation; that nobody speaks is no text that could leak."""
+    """Return the text without case and punctuation; that nobody speaks is not text that could leak."""
     return ("text", fold(utterance.text)) if utterance.text else None
 
 

@@ -13,7 +13,7 @@ from eartune.prepare.table import SplitName, split_named
 class Layout:
     """`split_level` is the level of folders named train, dev, test, where there is one; 0 is the one at the top.
 
-    `speaker_level` is that of the speakers among the other levels. `remarks` say what looks like a split and is none.
+    `speaker_level` is that of the speakers among the other levels. `remarks` say what looks like a split but is not.
     """
 
     root: Path

@@ -61,7 +61,7 @@ class FasterWhisper(Opened):
         return str(self._model.model.compute_type)
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
-        # faster-whisper fills a window with zeros in the features, which is no silence but a noise: tiny models then
+        # faster-whisper fills a window with zeros in the features, which is not silence but a noise: tiny models then
         # write other words. Silence in the samples gives the features of all other programs. No max_new_tokens:
         # CTranslate2 writes half as many; without, it writes half of the model's 448 positions.
         segments, _ = self._model.transcribe(
@@ -102,7 +102,7 @@ class FasterWhisper(Opened):
             count_fallbacks((each.seek, each.temperature) for each in heard),
         )
 
-    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+    def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
         from faster_whisper.tokenizer import Tokenizer  # noqa: PLC0415  an optional extra
 
         extractor, multilingual = self._model.feature_extractor, self._model.model.is_multilingual

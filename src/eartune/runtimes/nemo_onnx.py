@@ -63,7 +63,7 @@ class NemoFolder:
 
 
 def open_folder(path: Path, *, task: str) -> NemoFolder:
-    """Read config.json. Raises InputError for what is none of eartune's folders, and for tasks a model does not do."""
+    """Read config.json. Raises InputError for folders that eartune did not write, and for tasks a model does not do."""
     if not path.is_dir():
         raise InputError(f"{path}: is not a folder of ONNX; name what `eartune export` wrote")
     try:

@@ -44,11 +44,11 @@ class NemoParakeet(Opened):
         self.knows_regions = bool(self._prompts)
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
-        return self._text(_first(self._hear(waveform_S, language, timestamps=False)).text)
+        return self._text(_first(self._transcribe_clip(waveform_S, language, timestamps=False)).text)
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
         """Decode a recording in one piece, as NeMo does: its attention takes memory by the square of the length."""
-        found = _first(self._hear(waveform_S, language, timestamps=True)).timestamp["segment"]
+        found = _first(self._transcribe_clip(waveform_S, language, timestamps=True)).timestamp["segment"]
         heard = (Segment(round(e["start"], 2), round(e["end"], 2), self._text(e["segment"])) for e in found)
         # NeMo decodes nothing twice
         return LongTranscript(tuple(heard), 0)
@@ -59,7 +59,7 @@ class NemoParakeet(Opened):
     def _text(self, text: object) -> str:
         return (LANGUAGE_TAG.sub("", str(text)) if self._prompts else str(text)).strip()
 
-    def _hear(self, waveform_S: Waveform, language: str | None, *, timestamps: bool) -> Any:
+    def _transcribe_clip(self, waveform_S: Waveform, language: str | None, *, timestamps: bool) -> Any:
         told = {"target_lang": prompt_name(language, self._prompts)} if self._prompts else {}
         with torch_threads(self._num_threads):
             return self._model.transcribe(
@@ -104,7 +104,7 @@ class NemoCanary(Opened):
 def open_nemo(
     path: Path, *, read_config: ReadConfig, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe"
 ) -> NemoParakeet | NemoCanary:
-    """Open a .nemo file in NeMo. `read_config` reads its configuration without NeMo, and refuses what is no such file.
+    """Open a .nemo file in NeMo. `read_config` reads its configuration without NeMo, and refuses other files.
 
     Raises InputError for what is refused, and for configurations that name classes of others than NeMo's collections.
     """
@@ -112,7 +112,7 @@ def open_nemo(
     foreign = sorted({name for name in _classes(config) if not name.startswith(TRUSTED)})
     if foreign:
         raise InputError(
-            f"{path}: its configuration names {foreign[0]!r:.80}, which is no class of NeMo's collections, and NeMo "
+            f"{path}: its configuration names {foreign[0]!r:.80}, which is not a class of NeMo's collections, and NeMo "
             "would run it; do not use this file"
         )
     opener = NemoCanary if str(config.get("target", "")).endswith("EncDecMultiTaskModel") else NemoParakeet

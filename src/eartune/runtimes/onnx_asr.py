@@ -7,9 +7,9 @@ from typing import Any
 
 from eartune.errors import InputError
 from eartune.model import Waveform
-from eartune.runtimes.heard import Heard, long_transcript
 from eartune.runtimes.nemo_onnx import open_folder
 from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, Opened, decoding, opening
+from eartune.runtimes.segments import TimedTokens, long_transcript
 
 PROGRAM = "onnx-asr"
 
@@ -39,20 +39,20 @@ class OnnxAsr(Opened):
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         """Decode a clip of any length greedily. A Parakeet hears the language; a Canary must be told it."""
-        return self._hear(waveform_S, language).text
+        return self._transcribe_clip(waveform_S, language).text
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
         return long_transcript(
-            lambda clip_S: self._hear(clip_S, language), waveform_S, position_s=self._folder.position_s
+            lambda clip_S: self._transcribe_clip(clip_S, language), waveform_S, position_s=self._folder.position_s
         )
 
-    def _hear(self, waveform_S: Waveform, language: str | None) -> Heard:
+    def _transcribe_clip(self, waveform_S: Waveform, language: str | None) -> TimedTokens:
         self._folder.require_long_enough(waveform_S)
         told = self._folder.languages(language, task=self._task)
         options = dict(zip(("language", "target_language"), told, strict=True)) if told else {}
         with decoding(self._folder.path, program=PROGRAM):
             found = self._model.recognize(waveform_S, sample_rate=16_000, **options)
-        return Heard(found.text.strip(), found.tokens, found.timestamps)
+        return TimedTokens(found.text.strip(), found.tokens, found.timestamps)
 
 
 def _providers(device: str) -> list[str]:

@@ -75,7 +75,7 @@ class OnnxWhisper(Opened):
             begin_s += heard_s
         return LongTranscript(tuple(each for each in found if each.text), num_fallbacks=0)
 
-    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+    def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
         states = self._encode(waveform_S)
         prompt = self._rules.prompt(self._language(states, language), timestamps=False)
         logits_BUV, _ = self._graphs.decode(np.array([prompt]), states, None)

@@ -67,7 +67,7 @@ class OpenAIWhisper(Opened):
         )
 
     @torch.no_grad()
-    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+    def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
         mel_MT, spoken = self._mel(waveform_S), self._known(language)
         with torch_threads(self._num_threads):
             if spoken is None:

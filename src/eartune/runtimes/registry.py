@@ -33,7 +33,7 @@ ONNX_OTHERS = ("model.onnx", "encoder-model.onnx")
 
 
 def recognise(path: Path) -> Format | None:
-    """Return the format of a file or folder, by its content; None for what is none of them.
+    """Return the format of a file or folder, by its content; None for what is not one of them.
 
     Raises InputError where nothing is there.
     """
@@ -59,12 +59,12 @@ def open_runtime(
 
     A `family` that is named must be that of the model; `language_token` names the languages whose tokens stand in for
     those that a Whisper has none for. A .nemo file takes `read_nemo_config`, which reads its
-    configuration without NeMo. Raises InputError for what is no export or cannot be opened.
+    configuration without NeMo. Raises InputError for what is not an export or cannot be opened.
     """
     found = recognise(path)
     if found is None:
         raise InputError(
-            f"{path}: is no export that is known (ggml, CTranslate2, ONNX, OpenAI's .pt, .nemo, Hugging Face); "
+            f"{path}: is not an export that is known (ggml, CTranslate2, ONNX, OpenAI's .pt, .nemo, Hugging Face); "
             "name what `eartune export` wrote"
         )
     if path.is_dir() and found in ("ggml", "openai", "nemo"):

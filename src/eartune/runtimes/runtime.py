@@ -32,7 +32,7 @@ MAX_TOKENS = 224
 
 
 class CannotRun(InputError):  # noqa: N818  what is wrong is the machine
-    """An artefact cannot be run here, whole or not: its program is not installed, or does not do that."""
+    """An export cannot be run here, whole or not: its program is not installed, or does not do that."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Runtime(Protocol):
 
 
 @runtime_checkable
-class HearsLong(Protocol):
+class SupportsLongForm(Protocol):
     """A runtime that decodes recordings of any length."""
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
@@ -81,10 +81,10 @@ class HearsLong(Protocol):
 
 
 @runtime_checkable
-class ShowsLogits(Protocol):
+class ExposesLogits(Protocol):
     """A runtime whose numbers can be reached."""
 
-    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+    def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
         """Return the logits [V] of a clip's first token of text, no token suppressed, after the usual prompt."""
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from eartune.errors import InputError
 from eartune.model import Waveform
-from eartune.runtimes.heard import Heard, long_transcript
 from eartune.runtimes.nemo_onnx import open_folder
 from eartune.runtimes.runtime import NEMO_WINDOW_S, CannotRun, LongTranscript, Opened
+from eartune.runtimes.segments import TimedTokens, long_transcript
 from eartune.runtimes.worker import Worker
 
 # run, never imported: that would load the C++ here
@@ -55,23 +55,23 @@ class SherpaOnnx(Opened):
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         """Decode a clip of any length greedily. A Parakeet hears the language; a Canary must be told it."""
-        return self._hear(waveform_S, language).text
+        return self._transcribe_clip(waveform_S, language).text
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
         return long_transcript(
-            lambda clip_S: self._hear(clip_S, language), waveform_S, position_s=self._folder.position_s
+            lambda clip_S: self._transcribe_clip(clip_S, language), waveform_S, position_s=self._folder.position_s
         )
 
     def close(self) -> None:
         """End the process."""
         self._worker.close()
 
-    def _hear(self, waveform_S: Waveform, language: str | None) -> Heard:
+    def _transcribe_clip(self, waveform_S: Waveform, language: str | None) -> TimedTokens:
         self._folder.require_long_enough(waveform_S)
         told = self._folder.languages(language, task=self._task)
         found = self._worker.ask(waveform_S, {"languages": told})
         starts_s = None if told else found["timestamps"]
-        return Heard(found["text"].strip(), found["tokens"], starts_s, found["durations"] or None)
+        return TimedTokens(found["text"].strip(), found["tokens"], starts_s, found["durations"] or None)
 
 
 def _complaint(lines: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import sherpa_onnx
 
 from eartune.audio import SAMPLE_RATE_HZ
-from eartune.runtimes.worker_loop import Decode, answer_requests
+from eartune.runtimes.worker_loop import Decode, serve_requests
 
 
 def load(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Decode]:
@@ -50,4 +50,4 @@ def _recognizer(settings: Mapping[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    answer_requests(partial(load, json.loads(sys.argv[1])))
+    serve_requests(partial(load, json.loads(sys.argv[1])))

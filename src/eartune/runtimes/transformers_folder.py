@@ -103,7 +103,7 @@ class TransformersWhisper(_Folder):
         return LongTranscript(tuple(heard), None)
 
     @torch.no_grad()
-    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+    def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
         inputs, settings = self._features(padded(waveform_S)), self._model.generation_config
         prompt = [settings.decoder_start_token_id]
         with torch_threads(self._num_threads):

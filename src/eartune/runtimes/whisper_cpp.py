@@ -73,10 +73,10 @@ class WhisperCpp(Opened):
         return str(self._ask("text", padded(waveform_S), language)["text"])
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
-        answer = self._ask("segments", waveform_S, language)
-        return LongTranscript(tuple(Segment(*each) for each in answer["segments"]), answer["num_fallbacks"])
+        response = self._ask("segments", waveform_S, language)
+        return LongTranscript(tuple(Segment(*each) for each in response["segments"]), response["num_fallbacks"])
 
-    def first_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+    def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
         return np.array(self._ask("logits", padded(waveform_S), language)["logits"], dtype=np.float32)
 
     def close(self) -> None:

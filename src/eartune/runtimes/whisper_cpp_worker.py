@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import _pywhispercpp as whisper_cpp
 import numpy as np
 
-from eartune.runtimes.worker_loop import Decode, answer_requests
+from eartune.runtimes.worker_loop import Decode, serve_requests
 
 # whisper.cpp takes for languages what a multilingual vocabulary has beyond so many tokens
 FIRST_LANGUAGES = 51766
@@ -20,9 +20,9 @@ FALLBACKS = re.compile(r"fallbacks = *(\d+) p / *(\d+) h")
 def load(path: str, num_threads: int, task: str) -> tuple[dict[str, Any], Decode]:
     """Load a model; requests say what is `wanted` (text, segments or logits) and the `language`."""
     model = Model(path, num_threads, task)
-    answers = {"text": model.text, "segments": model.segments, "logits": model.logits}
+    responses = {"text": model.text, "segments": model.segments, "logits": model.logits}
     facts = {"multilingual": model.multilingual, "languages": model.languages}
-    return facts, lambda samples, request: answers[request["wanted"]](samples, request["language"])
+    return facts, lambda samples, request: responses[request["wanted"]](samples, request["language"])
 
 
 # Any: the types of the extension module are not described
@@ -80,7 +80,7 @@ class Model:
     def logits(self, samples: Any, language: str) -> dict[str, Any]:
         """Return the logits of the first token of text."""
         context = self._for_logits = self._for_logits or ForLogits(self._path, self._num_threads)
-        context.hear(samples)
+        context.transcribe_clip(samples)
         prompt = [whisper_cpp.whisper_token_sot(self._context)]
         if self.multilingual:
             number = context.language() if language == "auto" else whisper_cpp.whisper_lang_id(language)
@@ -164,7 +164,7 @@ class ForLogits:
         params.flash_attn = False
         self._context = ctypes.c_void_p(self._c.whisper_init_from_file_with_params(path.encode(), params))
 
-    def hear(self, samples: Any) -> None:
+    def transcribe_clip(self, samples: Any) -> None:
         values = samples.ctypes.data_as(ctypes.c_void_p)
         _require(self._c.whisper_pcm_to_mel(self._context, values, samples.size, self._num_threads) == 0)
 
@@ -190,4 +190,4 @@ def _require(done: bool) -> None:
 
 
 if __name__ == "__main__":
-    answer_requests(partial(load, sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+    serve_requests(partial(load, sys.argv[1], int(sys.argv[2]), sys.argv[3]))

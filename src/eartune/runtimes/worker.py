@@ -48,7 +48,7 @@ class Worker:
             env=os.environ | NO_DEBUGGER | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         try:
-            self.facts = self._answer()
+            self.facts = self._response()
         except BaseException:
             self.close()
             raise
@@ -63,7 +63,7 @@ class Worker:
             pipe.flush()
         except OSError:
             raise self._death() from None
-        return self._answer()
+        return self._response()
 
     def close(self) -> None:
         """End the process."""
@@ -79,15 +79,15 @@ class Worker:
                 continue
         self._log.close()
 
-    def _answer(self) -> dict[str, Any]:
+    def _response(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line.endswith(b"\n"):
             raise self._death()
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise EartuneError(f"{self._path}: {self._program} {answer['error']}{self._last_words()}")
-        return answer
+        response: dict[str, Any] = json.loads(line)
+        if "error" in response:
+            raise EartuneError(f"{self._path}: {self._program} {response['error']}{self._last_words()}")
+        return response
 
     def _death(self) -> EartuneError:
         code = self._process.wait()

@@ -18,15 +18,15 @@ import numpy.typing as npt
 Decode = Callable[[npt.NDArray[np.float32], Mapping[str, Any]], dict[str, Any]]
 
 
-def answer_requests(load: Callable[[], tuple[Mapping[str, Any], Decode]]) -> None:
+def serve_requests(load: Callable[[], tuple[Mapping[str, Any], Decode]]) -> None:
     """Load what decodes, say what is known of it, and decode until there are no more requests."""
     # whatever C++ prints must not come between the answers
-    answers = os.fdopen(os.dup(1), "wb")
+    responses = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
-    def send(answer: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(answer).encode() + b"\n")
-        answers.flush()
+    def send(response: Mapping[str, Any]) -> None:
+        responses.write(json.dumps(response).encode() + b"\n")
+        responses.flush()
 
     facts, decode = load()
     send(facts)

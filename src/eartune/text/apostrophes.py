@@ -16,7 +16,7 @@ _L = r"[\p{Latin}\p{Cyrillic}\p{Hebrew}]"
 _A = "['ʼ]"
 
 _WITHIN_WORDS = rf"(?<={_L}\p{{M}}*){_A}(?={_L})"
-# before a vowel that begins a word: a letter for it is no quotation mark, and ' is where no quotation ends behind it
+# before a vowel that begins a word: a letter for it is not a quotation mark, and ' is where no quotation ends behind it
 _BEFORE_VOWELS = rf"ʼ(?={_L})|(?<!{_L}\p{{M}}*)'(?=[aeiouyāēīōūáéíóú])(?![^']*{_L}\p{{M}}*'(?!{_L}))"
 # oʻ and gʻ end words too
 _AFTER_O_AND_G = rf"(?<=[og]){_A}"

@@ -7,7 +7,7 @@ import re
 # Whisper's own patterns, in its order
 BRACKETS = re.compile(r"[<\[][^>\]]*[>\]]")
 PARENTHESES = re.compile(r"\([^)]+?\)")
-# <|0.00|>, <unk>, [PAD]; SentencePiece's sign for an unknown token and its space; bytes that are no UTF-8
+# <|0.00|>, <unk>, [PAD]; SentencePiece's sign for an unknown token and its space; bytes that are not UTF-8
 SPECIAL_SYMBOL = re.compile(
     r"<\|[^<>]*\|>|<(?:unk|pad|s|/s|bos|eos|sos|blank|blk|eps|mask)>|\[(?:unk|pad|cls|sep|mask)\]|[⁇▁\ufffd]",
     flags=re.IGNORECASE,

@@ -81,14 +81,15 @@ def like_lengths(
     """
     device = next(model.network.parameters()).device
     # a token of the answer is kept as a position of the encoder is
-    answer_s = options.max_length * model.timestamp_step_s
+    decoder_s = options.max_length * model.timestamp_step_s
     rows = []
     for index in sorted(range(len(utterances)), key=lambda index: -utterances[index].duration_s):
         duration_s = utterances[index].duration_s
-        need_s = model.shown_s(duration_s, options.window) + answer_s
-        rows.append(Window((PlacedUtterance(index, 0.0, duration_s),), speech_s=duration_s, need_s=need_s))
+        input_s = model.encoder_input_s(duration_s, options.window) + decoder_s
+        rows.append(Window((PlacedUtterance(index, 0.0, duration_s),), speech_s=duration_s, input_s=input_s))
     limits = Limits(
-        seen_s=batch_size * (model.max_duration_s + answer_s), overhead_s=OVERHEAD_S.get(device.type, MOST_OVERHEAD_S)
+        input_s_total=batch_size * (model.max_duration_s + decoder_s),
+        overhead_s=OVERHEAD_S.get(device.type, MOST_OVERHEAD_S),
     )
     return [[row.clips[0].index for row in batch.windows] for batch in micro_batches(rows, limits)]
 

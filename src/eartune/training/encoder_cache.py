@@ -63,7 +63,7 @@ class EncoderCache:
             yield [self._marked(batch) for batch in step]
 
     def _marked(self, batch: MicroBatch) -> MicroBatch:
-        if any(len(window.clips) != 1 or window.need_s != batch.width_s for window in batch.windows):
+        if any(len(window.clips) != 1 or window.input_s != batch.width_s for window in batch.windows):
             return batch
         clips = [self.utterances[window.clips[0].index] for window in batch.windows]
         keys = tuple(self.keys.key(utterance, batch.width_s) for utterance in clips)
@@ -102,12 +102,14 @@ def open_cache(
             f"cache_encoder: {trained[0]} is trained, and {len(trained)} weights of the encoder in all; "
             "set freeze_encoder true, or cache_encoder false"
         )
-    seen_s = sum(batch.seen_s for step in plan for batch in step if all(len(w.clips) == 1 for w in batch.windows))
+    input_s_total = sum(
+        batch.input_s_total for step in plan for batch in step if all(len(w.clips) == 1 for w in batch.windows)
+    )
     device = next(model.network.parameters()).device
     with torch.no_grad(), autocast(device, precision):
         second_1S = torch.zeros(1, 16_000, device=device)
         second_1PD = model.encode(model.features(second_1S, torch.tensor([16_000], device=device), 1.0))
-    num_bytes = round(seen_s * 2 * second_1PD.numel())
+    num_bytes = round(input_s_total * 2 * second_1PD.numel())
     store = open_store(wanted, num_bytes=num_bytes)
     report.line(f"cache_encoder: {gigabytes(num_bytes)} of states in {store.where}")
     return EncoderCache(store, Keys(encoder, arithmetic=precision), utterances)

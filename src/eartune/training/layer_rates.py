@@ -75,7 +75,7 @@ def _depth(name: str, layers: str, num_layers: int, begun: set[str]) -> int:
 
 
 def _index(name: str, block: str) -> int | None:
-    """Return the number that follows the block's name, 0 where it is no number, or None outside of the block."""
+    """Return the number that follows the block's name, 0 where it is not a number, or None outside of the block."""
     _, found, rest = f".{name}".partition(f".{block}.")
     if not found:
         return None

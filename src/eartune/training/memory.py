@@ -48,24 +48,24 @@ def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, re
         batch = dataset[MicroBatch(tuple(windows[number % len(windows)] for number in range(count)), widest)]
         forward.training_loss([batch]).backward()  # type: ignore[no-untyped-call]
         network.zero_grad()
-        return batch.seen_s
+        return batch.input_s_total
 
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     with torch.random.fork_rng():
         # gradients and AdamW's two moments, in float32
-        seen_s = most_seen_s(trial, device=forward.device, optimizer_bytes=12 * trained)
+        input_s_total = max_input_s_total(trial, device=forward.device, optimizer_bytes=12 * trained)
     network.train(was_training)
-    fitting = epochs.with_most_seen(seen_s)
-    largest_s = max(sum(batch.seen_s for batch in step) for step in steps)
-    num_passes = math.ceil(largest_s / seen_s)
+    fitting = epochs.with_most_input(input_s_total)
+    largest_s = max(sum(batch.input_s_total for batch in step) for step in steps)
+    num_passes = math.ceil(largest_s / input_s_total)
     report.line(
-        f"batch_seconds: {seen_s:.0f} s of window fit into memory at once, and a step sees {largest_s:.0f} s at most: "
-        f"{num_passes} pass{'es' if num_passes > 1 else ''} per step"
+        f"batch_seconds: {input_s_total:.0f} s of window fit into memory at once, and a step sees "
+        f"{largest_s:.0f} s at most: {num_passes} pass{'es' if num_passes > 1 else ''} per step"
     )
     return fitting
 
 
-def most_seen_s(trial: Callable[[int], float], *, device: torch.device, optimizer_bytes: int) -> float:
+def max_input_s_total(trial: Callable[[int], float], *, device: torch.device, optimizer_bytes: int) -> float:
     """Measure how many seconds of window one forward and backward pass can hold.
 
     `trial(n)` runs the two on n windows and returns the seconds seen; `optimizer_bytes` is what the optimiser will need
@@ -99,8 +99,8 @@ def _measured(trial: Callable[[int], float], count: int, device: torch.device) -
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-        seen_s = trial(count)
-        return seen_s, float(torch.cuda.max_memory_allocated(device) - before)
+        input_s_total = trial(count)
+        return input_s_total, float(torch.cuda.max_memory_allocated(device) - before)
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -109,8 +109,8 @@ def _measured(trial: Callable[[int], float], count: int, device: torch.device) -
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        seen_s = trial(count)
-    return seen_s, TRANSIENT * sum(kept.values())
+        input_s_total = trial(count)
+    return input_s_total, TRANSIENT * sum(kept.values())
 
 
 def free_bytes(device: torch.device) -> int:

@@ -32,7 +32,7 @@ from eartune.training.schedule import set_floor
 from eartune.training.validation import Validation
 
 # writes what later verbs need beside the weights: (folder, facts)
-Companions = Callable[[Path, dict[str, Any]], None]
+WritesProcessor = Callable[[Path, dict[str, Any]], None]
 
 
 class SpeechTrainer(Trainer):  # type: ignore[misc]
@@ -51,7 +51,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         validation: Validation | None,
         adaptation: Adaptation,
         layerwise_lr_decay: float | None,
-        write_companions: Companions,
+        write_processor: WritesProcessor,
         reporter: Reporter,
         callbacks: Sequence[TrainerCallback],
         lowest_lr: float | None = None,
@@ -63,7 +63,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         self.validation = validation
         self.adaptation = adaptation
         self.layerwise_lr_decay = layerwise_lr_decay
-        self.write_companions = write_companions
+        self.write_processor = write_processor
         self.reporter = reporter
         self.lowest_lr = lowest_lr
         self.also_logged = also_logged
@@ -151,10 +151,10 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         """Let later passes see half of what the largest of these saw."""
         if max(len(batch.labels) for batches in divided for batch in batches) == max(map(len, divided)) == 1:
             raise EartuneError(not_even_one(self.args.device))
-        seen_s = max(sum(batch.seen_s for batch in batches) for batches in divided)
-        self.epochs = self.epochs.with_most_seen(seen_s / 2)
+        input_s_total = max(sum(batch.input_s_total for batch in batches) for batches in divided)
+        self.epochs = self.epochs.with_most_input(input_s_total / 2)
         self.reporter.line(
-            f"out of memory with {seen_s:.0f} s of window at once: going on with {seen_s / 2:.0f} s, "
+            f"out of memory with {input_s_total:.0f} s of window at once: going on with {input_s_total / 2:.0f} s, "
             "in more passes per step"
         )
 
@@ -236,7 +236,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
                 save_adapter(self.model, aside, initial=self.adaptation.initial, unfrozen=self.adaptation.unfrozen)
             else:
                 self.model.save_pretrained(aside)
-            self.write_companions(aside, {"step": self.state.global_step, "metrics": metrics})
+            self.write_processor(aside, {"step": self.state.global_step, "metrics": metrics})
 
 
 def _flush(path: Path) -> None:

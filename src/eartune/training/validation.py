@@ -85,7 +85,7 @@ class Validation:
     def _loss(self, step: int) -> float:
         """Average the loss over all tokens; NaN where there are none."""
         model, dataset = self.forward.model, self._dataset
-        width_s = partial(model.shown_s, window=self.options.eval_window)
+        width_s = partial(model.encoder_input_s, window=self.options.eval_window)
         batch_size = self.options.per_device_eval_batch_size
         was_training = model.network.training
         model.network.eval()

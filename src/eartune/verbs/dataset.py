@@ -147,12 +147,12 @@ def check_recordings(
 
 def extend_vocabulary(model: SpeechModel, utterances: Sequence[Utterance], report: Reporter) -> str:
     """Give the model tokens for the characters of texts to learn that it lacks, and return these characters."""
-    door = vocabulary(model.family)
-    added = door.lacking(model, utterances)
+    family_module = vocabulary(model.family)
+    added = family_module.lacking(model, utterances)
     if not added:
         report.line("extend_vocabulary: the tokenizer has a token for every character, so none is added")
         return added
-    door.extend(model, added)
+    family_module.extend(model, added)
     shown = " ".join(added[:NUM_SHOWN]) + (" ..." if len(added) > NUM_SHOWN else "")
     report.line(f"extend_vocabulary: {len(added)} characters get tokens of their own: {shown}")
     return added

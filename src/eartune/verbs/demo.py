@@ -19,9 +19,9 @@ from eartune.files import write_json_atomic
 from eartune.manifest import read_manifest
 from eartune.packages import PackageFile, fetch_package_file, sha256_of
 from eartune.reporting import Reporter, Silent
-from eartune.verbs.artefact import Exported
 from eartune.verbs.evaluate import Evaluation, evaluate
 from eartune.verbs.export import export
+from eartune.verbs.export_one import Exported
 from eartune.verbs.merge import Merged, merge
 from eartune.verbs.sample import DEMO_SPEECH as SPEECH
 from eartune.verbs.train import TrainedRun, train

@@ -30,9 +30,9 @@ from eartune.scoring import (
 from eartune.scoring.scores import rate_or_none
 from eartune.training.device import best_device, choose_gpu, describe_precision, resolve_precision
 from eartune.verbs.dataset import check_recordings, left_out
-from eartune.verbs.listen import Artefact, Listener, find_artefact, listen, refuse_for_artefacts
+from eartune.verbs.library_logging import silence_libraries
 from eartune.verbs.open_model import Checkpoint, Located, locate, original_base
-from eartune.verbs.quiet import quieten_libraries
+from eartune.verbs.transcriber import ExportedModel, Transcriber, find_export, open_transcriber, refuse_for_exports
 
 NUM_WORST = 20
 SCORES = "scores.json"
@@ -93,7 +93,7 @@ def evaluate(
 ) -> Evaluation:
     """Decode the speech of `data` with `model` (and its base model where it is a tuned one) and score it.
 
-    An exported artefact is decoded in its own runtime, greedily, and alone.
+    An export is decoded in its own runtime, greedily, and alone.
 
     `base` is a measurement of the base model on the same speech, where there is one already; `against_base=False`
     leaves it out. Every clip is seen in a stock 30 s window unless `options` says otherwise. Writes
@@ -102,13 +102,13 @@ def evaluate(
     """
     report = reporter or Silent()
     chosen = options or DecodeOptions()
-    quieten_libraries()
+    silence_libraries()
     require_writable(out)
-    found = find_artefact(model, language=language, language_token=language_token) or locate(
+    found = find_export(model, language=language, language_token=language_token) or locate(
         model, checkpoint=checkpoint, base_model=base_model, language=language, language_token=language_token
     )
-    if isinstance(found, Artefact):
-        refuse_for_artefacts(
+    if isinstance(found, ExportedModel):
+        refuse_for_exports(
             found,
             checkpoint=checkpoint is not None,
             base_model=base_model is not None,
@@ -123,9 +123,9 @@ def evaluate(
     arithmetic = resolve_precision(precision, device)
     if describe_precision(arithmetic, device) != arithmetic:
         report.line(f"precision: {describe_precision(arithmetic, device)}")
-    listening = partial(listen, batch_size=batch_size, options=chosen, precision=arithmetic)
-    with listening(found) as listener:
-        utterances, unusable, odd = _usable(manifest.utterances, listener, skip_bad=skip_bad, report=report)
+    listening = partial(open_transcriber, batch_size=batch_size, options=chosen, precision=arithmetic)
+    with listening(found) as transcriber:
+        utterances, unusable, odd = _usable(manifest.utterances, transcriber, skip_bad=skip_bad, report=report)
         about_data = (
             *left_out("rows that cannot be used", manifest.skipped),
             *left_out("utterances that cannot be used", unusable),
@@ -135,12 +135,12 @@ def evaluate(
         for remark in about_data:
             report.line(remark)
         # the base model is scored in the same languages
-        languages = [listener.text_language(utterance) for utterance in utterances]
-        tuned = _measure(listener, utterances, languages, report)
+        languages = [transcriber.text_language(utterance) for utterance in utterances]
+        tuned = _measure(transcriber, utterances, languages, report)
     before = original_base(found) if isinstance(found, Located) and against_base and base is None else None
     if before is not None:
-        with listening(before) as listener:
-            base = _measure(listener, utterances, languages, report)
+        with listening(before) as transcriber:
+            base = _measure(transcriber, utterances, languages, report)
     comparable = base is not None and tuned.scores.has_words
     difference = paired_bootstrap(_words(base), _words(tuned)) if base is not None and comparable else None
     remarks = (*about_data, *_remarks(tuned, base))
@@ -150,14 +150,14 @@ def evaluate(
 
 
 def _measure(
-    listener: Listener, utterances: Sequence[Utterance], languages: Sequence[str | None], report: Reporter
+    transcriber: Transcriber, utterances: Sequence[Utterance], languages: Sequence[str | None], report: Reporter
 ) -> Measured:
     began = time.monotonic()
-    with report.task(f"decoding with {listener.name}", len(utterances)) as task:
-        hypotheses = listener.decode(utterances, task)
+    with report.task(f"decoding with {transcriber.name}", len(utterances)) as task:
+        hypotheses = transcriber.decode(utterances, task)
     seconds = time.monotonic() - began
     references = [utterance.text for utterance in utterances]
-    return Measured(listener.name, tuple(hypotheses), score(references, hypotheses, languages=languages), seconds)
+    return Measured(transcriber.name, tuple(hypotheses), score(references, hypotheses, languages=languages), seconds)
 
 
 def _remarks(tuned: Measured, base: Measured | None) -> list[str]:
@@ -178,16 +178,16 @@ def _words(measured: Measured) -> list[Any]:
 
 
 def _usable(
-    utterances: tuple[Utterance, ...], listener: Listener, *, skip_bad: bool, report: Reporter
+    utterances: tuple[Utterance, ...], transcriber: Transcriber, *, skip_bad: bool, report: Reporter
 ) -> tuple[tuple[Utterance, ...], list[str], tuple[str, ...]]:
     """Return the utterances that can be used, findings about the others, and what is odd. Raises InputError for
     findings that are not to be skipped."""
-    most_s = listener.max_duration_s
+    most_s = transcriber.max_duration_s
     unfit = [
         f"duration {u.duration_s:.1f} s exceeds the model's {most_s:.0f} s; cut the clip"
         if u.duration_s > most_s
         else reason
-        for u, reason in zip(utterances, listener.findings(utterances), strict=True)
+        for u, reason in zip(utterances, transcriber.findings(utterances), strict=True)
     ]
     checked = check_recordings(utterances, unfit, report)
     reasons = checked.findings

@@ -1,7 +1,7 @@
 """export: a run or a model -> what its runtime reads; it counts when that runtime has heard what the model hears.
 
 DIR/                    where one thing is exported; of several, DIR/FORMAT-QUANTIZATION/ each
-    the artefact        one file (ggml, OpenAI, .nemo), or the files of the folder
+    the export        one file (ggml, OpenAI, .nemo), or the files of the folder
     parity.json         what its runtime made of speech, beside the model itself
     README.md           the model card
 """
@@ -19,12 +19,12 @@ from eartune.families.registry import exports_of
 from eartune.files import write_text_atomic
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter, Silent
-from eartune.verbs.artefact import CardNotes, Exported, Judge, Work, write_artefact
+from eartune.verbs.export_one import CardNotes, Exported, ExportJob, ParityCheck, write_export
+from eartune.verbs.export_paths import Destination, choose_destination, refuse_existing
+from eartune.verbs.library_logging import silence_libraries
 from eartune.verbs.merge import open_merged
 from eartune.verbs.open_model import Checkpoint, Located, locate, original_base
-from eartune.verbs.places import Place, choose_place, refuse_taken
-from eartune.verbs.quiet import quieten_libraries
-from eartune.verbs.sample import ask_model, choose_sample
+from eartune.verbs.sample import choose_sample, compute_reference_outputs
 
 NUM_UTTERANCES = 40
 
@@ -52,43 +52,47 @@ def export(
 ) -> list[Exported]:
     """Write a run (its best checkpoint), an adapter or a model in each of the formats `to`, with adapters merged.
 
-    Each artefact then decodes `num_utterances` of `data` (by default of the run's validation speech) and a long
+    Each export then decodes `num_utterances` of `data` (by default of the run's validation speech) and a long
     recording in its own runtime, and is put in place only if it says what the model says; `limit_points` is how far
     the WER may move, by default what is usual for its quantisation. `judged=False` leaves that out. `original` is the
     .nemo file whose configuration and tokenizer a .nemo takes over; by default the base model's own.
     Raises InputError where something is missing or a place is taken (unless `replace`), and EartuneError, after all
-    other formats, where an artefact is not what the model is; nothing is left of it but what was found.
+    other formats, where an export is not what the model is; nothing is left of it but what was found.
     """
     report = reporter or Silent()
-    quieten_libraries()
+    silence_libraries()
     located = locate(model, checkpoint=checkpoint, base_model=base_model)
     exports = exports_of(located.family)
     handed = hand_over(located.family, located.language) if for_mimir else None
     targets = plan([handed.format] if handed else to, quantize, family=located.family, exporters=exports.formats)
     if handed:
         targets = [for_app(target, "mimir", handed.file_name) for target in targets]
-    places = [choose_place(target, model, out, alone=len(targets) == 1) for target in targets]
+    destinations = [choose_destination(target, model, out, alone=len(targets) == 1) for target in targets]
     if push_to is not None:
-        _require_pushable(places, push_to)
+        _require_pushable(destinations, push_to)
     archive = (original or _original_archive(located)) if any(t.exporter.needs_original for t in targets) else None
-    for place in places:
-        refuse_taken(place, archive, replace=replace)
+    for destination in destinations:
+        refuse_existing(destination, archive, replace=replace)
     if located.checkpoint:
         report.line(f"exporting {located.checkpoint}/ of {located.spec}")
     merged, reference = open_merged(located)
-    judge = None
+    parity_check = None
     if judged:
         sample, utterances = choose_sample(located, merged, data, count=num_utterances, report=report)
-        said = ask_model(merged, sample, utterances, exports, report)
-        judge = Judge(sample, said, original_base(located) if against_base else None, limit_points)
+        reference_outputs = compute_reference_outputs(merged, sample, utterances, exports, report)
+        parity_check = ParityCheck(
+            sample, reference_outputs, original_base(located) if against_base else None, limit_points
+        )
     written, failures = [], []
     unnamed = Utterance(audio=Path(), text="", duration_s=0.0, language=None)
     language = located.language or merged.language_of(unnamed)
     code = exports.language_code(merged, language) if exports.language_code else language
-    work = Work(located, merged, language, code, reference, archive, judge, replace, card_notes or CardNotes(), report)
-    for target, place in zip(targets, places, strict=True):
+    job = ExportJob(
+        located, merged, language, code, reference, archive, parity_check, replace, card_notes or CardNotes(), report
+    )
+    for target, destination in zip(targets, destinations, strict=True):
         try:
-            written.append(write_artefact(target, place, work))
+            written.append(write_export(target, destination, job))
         except EartuneError as error:
             if len(targets) == 1:
                 raise
@@ -96,11 +100,11 @@ def export(
     if failures:
         raise EartuneError("\n".join(failures))
     if handed:
-        notes = places[0].path / NOTES
+        notes = destinations[0].path / NOTES
         write_text_atomic(notes, handed.notes)
         report.line(f"what to do in Mimir: {notes}\n\n{handed.notes}")
     if push_to is not None:
-        report.line(f"pushed: {push(places[0].path, push_to, public=public)}")
+        report.line(f"pushed: {push(destinations[0].path, push_to, public=public)}")
     return written
 
 
@@ -117,9 +121,9 @@ def _original_archive(located: Located) -> Path:
     )
 
 
-def _require_pushable(places: Sequence[Place], repo: str) -> None:
-    if len(places) > 1:
+def _require_pushable(destinations: Sequence[Destination], repo: str) -> None:
+    if len(destinations) > 1:
         raise InputError("--push: takes one export at a time, as each is a repository of its own; give one format")
-    if places[0].is_file:
-        raise InputError(f"--push: takes a folder, with its model card; name one instead of {places[0].path}")
+    if destinations[0].is_file:
+        raise InputError(f"--push: takes a folder, with its model card; name one instead of {destinations[0].path}")
     require_account(repo)

@@ -12,7 +12,7 @@ import torch
 import eartune
 from eartune.errors import InputError
 from eartune.export.exporter import FamilyExports
-from eartune.export.gate import NUM_LOGITS, Said, Sample, check_segments
+from eartune.export.gate import NUM_LOGITS, ReferenceOutputs, Sample, check_segments
 from eartune.export.long_clip import LongClip
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import DecodeOptions, SpeechModel
@@ -60,13 +60,13 @@ def choose_sample(
 
 
 @torch.inference_mode()
-def ask_model(
+def compute_reference_outputs(
     model: SpeechModel,
     sample: Sample,
     utterances: Sequence[Utterance],
     exports: FamilyExports,
     report: Reporter,
-) -> Said:
+) -> ReferenceOutputs:
     """Decode the sample with the model itself, as it is on a training machine, in float32."""
     model.network.to(best_device())
     with report.task("decoding with the model itself", len(utterances)) as task:
@@ -79,16 +79,16 @@ def ask_model(
             precision="fp32",
             task=task,
         )
-    long = hear_long_itself(model, sample)
+    long = transcribe_long_with_model(model, sample)
     logits: list[Any] = []
-    if exports.first_logits is not None:
+    if exports.first_token_logits is not None:
         clips = list(zip(sample.waveforms, sample.languages, strict=True))[:NUM_LOGITS]
-        logits = [exports.first_logits(model, *clip) for clip in clips]
-    return Said(tuple(hypotheses), tuple(logits), long)
+        logits = [exports.first_token_logits(model, *clip) for clip in clips]
+    return ReferenceOutputs(tuple(hypotheses), tuple(logits), long)
 
 
 @torch.inference_mode()
-def hear_long_itself(model: SpeechModel, sample: Sample) -> LongClip:
+def transcribe_long_with_model(model: SpeechModel, sample: Sample) -> LongClip:
     """Decode the long recording with a model itself, which is then on the CPU."""
     model.network.to(best_device())
     joined = Utterance(audio=Path("joined.wav"), text="", duration_s=0.0, language=sample.long.language)

@@ -39,7 +39,7 @@ from eartune.training.trainer import SpeechTrainer
 from eartune.training.validation import Validation
 from eartune.verbs import resume
 from eartune.verbs.dataset import check_speech, extend_vocabulary, read_speech
-from eartune.verbs.quiet import quieten_libraries
+from eartune.verbs.library_logging import silence_libraries
 from eartune.verbs.run_model import refuse_target, write_model
 
 # what a later command takes over from a run unless it is told otherwise
@@ -77,7 +77,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     with everything saved.
     """
     report = reporter or Silent()
-    quieten_libraries()
+    silence_libraries()
     assert config.model.base_model is not None
     assert config.run.output_dir is not None
     run = RunDir(config.run.output_dir)
@@ -88,9 +88,9 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     choose_gpu(config.run.gpu)
     device = best_device()
     precision = resolve_precision(config.optimizer.precision, device)
-    door = family(config.family)
+    family_module = family(config.family)
     report.line(f"base model: {config.model.base_model}")
-    base = door.find(config.model.base_model, revision=config.model.revision, cache=config.model.model_cache)
+    base = family_module.find(config.model.base_model, revision=config.model.revision, cache=config.model.model_cache)
     _require_archive(config.run.export, base)
     model = load_model(
         config.family,
@@ -167,7 +167,8 @@ def _require_archive(target: Path | None, base: BaseModel) -> None:
     if target is not None and target.suffix == ".nemo" and base.kind != "nemo":
         raise InputError(
             f"export: {target} takes configuration and tokenizer from the .nemo file that training starts from, and "
-            f"{base.spec} is none; train, and then: eartune export RUN --to nemo --original MODEL.nemo --out {target}"
+            f"{base.spec} is not a .nemo; train, and then: "
+            f"eartune export RUN --to nemo --original MODEL.nemo --out {target}"
         )
 
 
@@ -213,8 +214,8 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
     interruption, progress = Interruption(report), ProgressLine(report)
     run, checkpoint = prepared.run, prepared.checkpoint
 
-    def write_companions(folder: Path, state: dict[str, Any]) -> None:
-        prepared.forward.model.save_companions(folder)
+    def write_processor(folder: Path, state: dict[str, Any]) -> None:
+        prepared.forward.model.save_processor(folder)
         kind = "adapter" if config.has_adapter() else "model"
         names = [*TAKEN_OVER, "method", "base_model", "added_characters", "data", "config"]
         known = {name: prepared.facts[name] for name in names}
@@ -232,7 +233,7 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
         validation=validation,
         adaptation=prepared.adaptation,
         layerwise_lr_decay=config.optimizer.layerwise_lr_decay,
-        write_companions=write_companions,
+        write_processor=write_processor,
         reporter=report,
         callbacks=[
             *_files(config, run),

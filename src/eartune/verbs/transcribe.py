@@ -16,11 +16,11 @@ from eartune.errors import InputError, raise_findings
 from eartune.manifest import Segment, Utterance
 from eartune.model import DecodeOptions, Waveform, WindowKind
 from eartune.reporting import Reporter, Silent
-from eartune.runtimes.runtime import HearsLong
+from eartune.runtimes.runtime import SupportsLongForm
 from eartune.training.device import best_device, choose_gpu
-from eartune.verbs.listen import Artefact, find_artefact, open_artefact, refuse_for_artefacts
+from eartune.verbs.library_logging import silence_libraries
 from eartune.verbs.open_model import Checkpoint, Located, locate, open_located
-from eartune.verbs.quiet import quieten_libraries
+from eartune.verbs.transcriber import ExportedModel, find_export, open_export, refuse_for_exports
 
 Format = Literal["text", "json", "srt", "vtt"]
 
@@ -61,15 +61,15 @@ def transcribe(
     Recordings that fit into one window are decoded without timestamps unless `timestamps` asks for them; longer ones
     are decoded with them, one stock window after the other; `window` is for the former.
 
-    Raises InputError for files that are no recordings before any decoding, and for those that turn out to be damaged
+    Raises InputError for files that are not recordings before any decoding, and for those that turn out to be damaged
     after all others.
     """
     report = reporter or Silent()
-    quieten_libraries()
+    silence_libraries()
     asked: dict[str, Any] = {"language": language, "language_token": language_token, "task": task}
-    found = find_artefact(model, **asked) or locate(model, checkpoint=checkpoint, base_model=base_model, **asked)
-    if isinstance(found, Artefact):
-        refuse_for_artefacts(
+    found = find_export(model, **asked) or locate(model, checkpoint=checkpoint, base_model=base_model, **asked)
+    if isinstance(found, ExportedModel):
+        refuse_for_exports(
             found,
             checkpoint=checkpoint is not None,
             base_model=base_model is not None,
@@ -83,7 +83,7 @@ def transcribe(
     transcripts: list[Transcript] = []
     damaged = []
     with (
-        _speech_of(found, options) if isinstance(found, Located) else _speech_of_artefact(found) as speech,
+        _with_model(found, options) if isinstance(found, Located) else _with_export(found) as transcriber,
         report.task("transcribing", len(recordings)) as progress,
         torch.inference_mode(),
     ):
@@ -93,7 +93,7 @@ def transcribe(
             except InputError as error:
                 damaged.append(str(error))
             else:
-                transcripts.append(_transcript(speech, recording, waveform, found.language, timestamps=timestamps))
+                transcripts.append(_transcript(transcriber, recording, waveform, found.language, timestamps=timestamps))
                 if each is not None:
                     each(transcripts[-1])
             progress.advance()
@@ -112,14 +112,14 @@ def _require_recordings(recordings: Sequence[Path]) -> None:
 
 
 def _transcript(
-    speech: _Speech, recording: Path, waveform: Waveform, language: str | None, *, timestamps: bool
+    transcriber: _RecordingTranscriber, recording: Path, waveform: Waveform, language: str | None, *, timestamps: bool
 ) -> Transcript:
     duration_s = len(waveform) / SAMPLE_RATE_HZ
     clip = Utterance(audio=recording, text="", duration_s=duration_s, language=language)
-    if timestamps or duration_s > speech.max_duration_s:
-        segments = speech.segments(waveform, clip)
+    if timestamps or duration_s > transcriber.max_duration_s:
+        segments = transcriber.segments(waveform, clip)
     else:
-        segments = [Segment(0.0, round(duration_s, 2), speech.text(waveform, clip))]
+        segments = [Segment(0.0, round(duration_s, 2), transcriber.text(waveform, clip))]
     return Transcript(recording, duration_s, tuple(segments))
 
 
@@ -145,7 +145,7 @@ def output_paths(recordings: Sequence[Path], out: Path, suffix: str) -> list[Pat
 
 
 @dataclass(frozen=True)
-class _Speech:
+class _RecordingTranscriber:
     """What writes down one recording: as text, at most `max_duration_s` of it, or in segments."""
 
     max_duration_s: float
@@ -154,10 +154,10 @@ class _Speech:
 
 
 @contextmanager
-def _speech_of(located: Located, options: DecodeOptions) -> Iterator[_Speech]:
+def _with_model(located: Located, options: DecodeOptions) -> Iterator[_RecordingTranscriber]:
     model = open_located(located)
     model.network.to(best_device())
-    yield _Speech(
+    yield _RecordingTranscriber(
         model.max_duration_s,
         lambda waveform, clip: model.transcribe_batch([waveform], [clip], options)[0],
         model.transcribe_long,
@@ -165,19 +165,19 @@ def _speech_of(located: Located, options: DecodeOptions) -> Iterator[_Speech]:
 
 
 @contextmanager
-def _speech_of_artefact(artefact: Artefact) -> Iterator[_Speech]:
-    with open_artefact(artefact) as runtime:
+def _with_export(exported: ExportedModel) -> Iterator[_RecordingTranscriber]:
+    with open_export(exported) as runtime:
 
         def segments(waveform: Waveform, clip: Utterance) -> Sequence[Segment]:
-            if not isinstance(runtime, HearsLong):
+            if not isinstance(runtime, SupportsLongForm):
                 raise InputError(
-                    f"{clip.audio}: {artefact.path} gives no times and hears at most {runtime.max_duration_s:g} s at "
+                    f"{clip.audio}: {exported.path} gives no times and hears at most {runtime.max_duration_s:g} s at "
                     "once; cut the recording, or transcribe it with the model that was exported"
                 )
-            return runtime.segments(waveform, artefact.language).segments
+            return runtime.segments(waveform, exported.language).segments
 
-        yield _Speech(
-            runtime.max_duration_s, lambda waveform, _: runtime.transcribe(waveform, artefact.language), segments
+        yield _RecordingTranscriber(
+            runtime.max_duration_s, lambda waveform, _: runtime.transcribe(waveform, exported.language), segments
         )
 
 

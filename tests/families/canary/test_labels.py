@@ -144,7 +144,7 @@ def test_a_text_in_another_script_than_its_language_is_remarked(
 def test_a_run_that_translates_remarks_rows_that_do_not(tiny_nemo: dict[str, Path]) -> None:
     translating = load(find(str(tiny_nemo["canary"])), task="translate")
     (remark,) = translating.remarks([row(language="de"), row("das Öl", source_lang="de", target_lang="de")])
-    assert remark.startswith("1 row is no translation, though the task is translate")
+    assert remark.startswith("1 row is not a translation, though the task is translate")
 
 
 def test_findings_name_what_does_not_fit(model: CanaryModel) -> None:

@@ -18,8 +18,8 @@ TEXT = "good door"
 def test_repeats_are_joined_for_a_ctc_only_and_blanks_are_never_written(
     kind: str, tiny_nemo: dict[str, Path], tmp_path: Path
 ) -> None:
-    door = family("parakeet")
-    model = door.load(door.find(str(tiny_nemo[kind])))
+    family_module = family("parakeet")
+    model = family_module.load(family_module.find(str(tiny_nemo[kind])))
     model.save(tmp_path / "model")
     processor = AutoProcessor.from_pretrained(tmp_path / "model")
     config = model.network.config
@@ -36,8 +36,8 @@ def test_repeats_are_joined_for_a_ctc_only_and_blanks_are_never_written(
 
 
 def test_a_tokenizer_of_another_model_is_refused(tiny_nemo: dict[str, Path]) -> None:
-    door = family("parakeet")
-    model = door.load(door.find(str(tiny_nemo["ctc"])))
+    family_module = family("parakeet")
+    model = family_module.load(family_module.find(str(tiny_nemo["ctc"])))
     model.network.config.pad_token_id += 1
     with pytest.raises(InputError, match=r"the tokenizer has \d+ tokens, and the network's blank is token \d+"):
         build_processor(model.network, model.tokenizer, None)

@@ -39,7 +39,7 @@ def ggml() -> Quantizer:
     return quantized
 
 
-# zeros have one sign here, and what is not zero is none in float16 either: ggml leaves the others to its compiler
+# zeros have one sign here, and what is not zero is not one in float16 either: ggml leaves the others to its compiler
 weights = st.floats(-65504, 65504, width=32).map(lambda value: value + 0.0 if abs(value) > 1e-30 else 0.0)
 
 

@@ -24,8 +24,8 @@ def test_a_whole_archive_passes(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["transposed", "shifted"])
 def test_a_writer_that_transposes_or_shifts_is_caught(name: str, case: Case, tmp_path: Path) -> None:
-    artefact = case.write("nemo", tmp_path / "broken", case.changed(name))
-    assert case.refused(artefact)
+    exported = case.write("nemo", tmp_path / "broken", case.changed(name))
+    assert case.refused(exported)
 
 
 def test_an_archive_with_other_mel_bins_is_refused(case: Case, tmp_path: Path) -> None:

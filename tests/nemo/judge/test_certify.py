@@ -34,8 +34,8 @@ def test_nemo_is_asked_and_agrees(kind: str, shared_dir: Path, tmp_path: Path) -
 
 def test_a_file_with_other_weights_than_the_models_is_refused(shared_dir: Path, tmp_path: Path) -> None:
     spec = str(archive_of(shared_dir, "parakeet-ctc"))
-    door = family(family_of(spec) or "")
-    model = door.load(door.find(spec))
+    family_module = family(family_of(spec) or "")
+    model = family_module.load(family_module.find(spec))
     write_nemo(model, Path(spec), tmp_path / "written.nemo")
     with torch.no_grad():
         model.network.encoder.layers[0].conv.norm.running_var.mul_(1.5)
@@ -45,7 +45,7 @@ def test_a_file_with_other_weights_than_the_models_is_refused(shared_dir: Path, 
 
 def test_a_file_that_nemo_refuses_is_refused(shared_dir: Path, tmp_path: Path) -> None:
     spec = str(archive_of(shared_dir, "parakeet-ctc"))
-    door = family("parakeet")
+    family_module = family("parakeet")
     (tmp_path / "written.nemo").write_bytes(b"no archive")
     with pytest.raises(EartuneError, match="NeMo does not restore it"):
-        certify(tmp_path / "written.nemo", door.load(door.find(spec)))
+        certify(tmp_path / "written.nemo", family_module.load(family_module.find(spec)))

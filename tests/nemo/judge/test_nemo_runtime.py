@@ -12,7 +12,7 @@ from eartune.model import DecodeOptions
 from eartune.nemo.architecture import known_config
 from eartune.runtimes.nemo_toolkit import NemoCanary, open_nemo
 from eartune.runtimes.registry import open_runtime
-from eartune.runtimes.runtime import HearsLong
+from eartune.runtimes.runtime import SupportsLongForm
 from tests.tiny import clips_in
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
@@ -43,7 +43,7 @@ def test_words_are_those_that_nemo_writes_of_the_files(kind: str, shared_dir: Pa
 def test_segments_of_a_parakeet_lie_in_the_recording(kind: str, shared_dir: Path) -> None:
     clip = decode(clips(shared_dir, kind)[0])
     with open_nemo(shared_dir / "models" / "nemo-tiny" / f"{kind}.nemo", read_config=known_config) as runtime:
-        assert isinstance(runtime, HearsLong)
+        assert isinstance(runtime, SupportsLongForm)
         found = runtime.segments(clip, None)
         assert found.text == runtime.transcribe(clip, None)
         assert found.segments

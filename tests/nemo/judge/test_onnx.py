@@ -32,8 +32,8 @@ def write_both(kind: str, folder: Path) -> tuple[Path, Path]:
         judge.encoder.export(str(theirs / "encoder-model.onnx"))
     else:
         judge.export(str(theirs / "model.onnx"))
-    door = family("canary" if kind == "canary" else "parakeet")
-    model: Any = door.load(door.find(str(archive)), language="en")
+    family_module = family("canary" if kind == "canary" else "parakeet")
+    model: Any = family_module.load(family_module.find(str(archive)), language="en")
     (write_canary if kind == "canary" else write_parakeet)(model, ours, quantization="float32")
     return ours, theirs
 

@@ -87,7 +87,7 @@ def test_every_combination_of_slots_is_written_as_nemo_writes_it(
 
 
 def cut_of(row: dict[str, Any]) -> MonoCut:
-    """Return a row as NeMo's dataloader holds it (nemo_adapters.py): what is no field of its own is `custom`."""
+    """Return a row as NeMo's dataloader holds it (nemo_adapters.py): what is not a field of its own is `custom`."""
     own = {"audio_filepath", "duration", "text"}
     said = SupervisionSegment(
         id="row", recording_id="row", start=0, duration=row["duration"], text=row["text"], language=row["target_lang"]

@@ -84,11 +84,11 @@ def test_passes_are_filled_in_order_up_to_a_limit(dataset: SpeechDataset) -> Non
         return [[len(batch.labels) for batch in together] for together in passes(batches, Limits(**limits))]
 
     assert rows() == [[3, 1, 2]]
-    assert rows(seen_s=16.0) == [[3, 1], [2]]
+    assert rows(input_s_total=16.0) == [[3, 1], [2]]
     assert rows(speech_s=3.0) == [[3], [1, 2]]
     # the three rows become one and two
-    assert rows(seen_s=8.0) == [[1], [2], [1], [2]]
-    assert rows(seen_s=1.0) == [[1]] * 6
+    assert rows(input_s_total=8.0) == [[1], [2], [1], [2]]
+    assert rows(input_s_total=1.0) == [[1]] * 6
 
 
 def test_answers_are_what_has_to_be_answered(dataset: SpeechDataset) -> None:

@@ -51,7 +51,7 @@ def test_accumulation_leaves_the_speech_of_a_step(model: SpeechModel, window: st
     """The same audio per step in one pass of 16 utterances or in four of 4, in the same steps."""
     whole, parts = (planned(model, 64, window=window, bs=bs, accum=16 // bs).plan(0) for bs in (16, 4))
     assert [sum(len(b.windows) for b in step) for step in whole] == [sum(len(b.windows) for b in s) for s in parts]
-    assert all(batch.seen_s <= 4 * 30 for step in parts for batch in step)
+    assert all(batch.input_s_total <= 4 * 30 for step in parts for batch in step)
 
 
 def test_batches_by_seconds_hold_no_more_speech(model: SpeechModel) -> None:
@@ -62,10 +62,10 @@ def test_batches_by_seconds_hold_no_more_speech(model: SpeechModel) -> None:
 
 def test_smaller_batches_hold_the_same_steps(model: SpeechModel) -> None:
     epochs = planned(model, 90, batch_seconds="auto", bs=30, window="short", short_full=0)
-    assert math.isinf(epochs.limits.seen_s)
-    smaller = epochs.with_most_seen(20.0)
-    assert smaller.with_most_seen(50.0) == smaller
-    assert all(batch.seen_s <= 20.0 for step in smaller.plan(0) for batch in step)
+    assert math.isinf(epochs.limits.input_s_total)
+    smaller = epochs.with_most_input(20.0)
+    assert smaller.with_most_input(50.0) == smaller
+    assert all(batch.input_s_total <= 20.0 for step in smaller.plan(0) for batch in step)
     for one, other in zip(epochs.plan(1), smaller.plan(1), strict=True):
         clips = [{c.index for batch in step for w in batch.windows for c in w.clips} for step in (one, other)]
         assert clips[0] == clips[1]

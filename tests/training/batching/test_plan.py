@@ -47,21 +47,21 @@ def speech_of(step: Step) -> float:
     kind=st.sampled_from(["padded", "packed", "short"]),
     by_count=st.booleans(),
     share=st.floats(0, 1),
-    seen_s=st.floats(1, 300),
+    input_s_total=st.floats(1, 300),
 )
 def test_an_epoch_holds_every_clip_once_in_as_many_steps_as_asked(
-    count: int, steps: int, kind: Any, by_count: bool, share: float, seen_s: float
+    count: int, steps: int, kind: Any, by_count: bool, share: float, input_s_total: float
 ) -> None:
     steps = min(steps, count)
-    limits = Limits(seen_s=seen_s, overhead_s=4.0)
+    limits = Limits(input_s_total=input_s_total, overhead_s=4.0)
     found = plan(clips(count), steps, by_count=by_count, kind=kind, alone=share, full=share, limits=limits)
     assert len(found) == steps
     assert all(found)
     assert sorted(indices(found)) == list(range(count))
     for step in found:
         for batch in step:
-            assert all(window.need_s <= batch.width_s for window in batch.windows)
-            assert batch.seen_s <= seen_s + 1e-6 or len(batch.windows) == 1
+            assert all(window.input_s <= batch.width_s for window in batch.windows)
+            assert batch.input_s_total <= input_s_total + 1e-6 or len(batch.windows) == 1
 
 
 @pytest.mark.parametrize("kind", ["padded", "packed", "short"])
@@ -96,7 +96,7 @@ def test_steps_by_seconds_hold_like_amounts_of_speech(kind: Any) -> None:
 
 def test_what_the_memory_allows_does_not_change_what_a_step_holds() -> None:
     speech = clips(120)
-    wide, narrow = (plan(speech, 5, kind="short", limits=Limits(seen_s=seen)) for seen in (math.inf, 20.0))
+    wide, narrow = (plan(speech, 5, kind="short", limits=Limits(input_s_total=total)) for total in (math.inf, 20.0))
     assert [sorted(indices([step])) for step in wide] == [sorted(indices([step])) for step in narrow]
     assert sum(map(len, narrow)) > sum(map(len, wide))
 
@@ -110,7 +110,7 @@ def test_a_step_holds_the_same_clips_in_any_kind_of_window(kind: Any) -> None:
 def test_short_windows_keep_the_margin_and_the_jitter_below_its_most() -> None:
     speech = {clip.index: clip for clip in clips(100)}
     silent = [
-        window.need_s - speech[window.clips[0].index].duration_s
+        window.input_s - speech[window.clips[0].index].duration_s
         for step in plan(list(speech.values()), 5, kind="short")
         for batch in step
         for window in batch.windows
@@ -122,9 +122,9 @@ def test_short_windows_keep_the_margin_and_the_jitter_below_its_most() -> None:
 
 def test_a_share_of_the_short_steps_is_in_full_windows() -> None:
     found = plan(clips(100), 10, kind="short", full=0.3)
-    widths = [{window.need_s for batch in step for window in batch.windows} for step in found]
-    assert sum(seen == {30.0} for seen in widths) == 3
-    assert sum(30.0 not in seen for seen in widths) == 7
+    widths = [{window.input_s for batch in step for window in batch.windows} for step in found]
+    assert sum(input_total == {30.0} for input_total in widths) == 3
+    assert sum(30.0 not in input_total for input_total in widths) == 7
     # a share of fewer steps than one comes in some epochs
     rare = [plan(clips(9), 3, kind="short", full=0.1, epoch=epoch) for epoch in range(100)]
     assert 20 <= sum(batch.width_s == 30 for steps in rare for step in steps for batch in step) <= 40
@@ -132,7 +132,7 @@ def test_a_share_of_the_short_steps_is_in_full_windows() -> None:
 
 def test_a_share_of_packed_training_is_alone() -> None:
     windows = [w for step in plan(clips(100), 5, kind="packed", alone=0.2) for b in step for w in b.windows]
-    assert all(window.need_s == 30.0 for window in windows)
+    assert all(window.input_s == 30.0 for window in windows)
     alone = [window for window in windows if len(window.clips) == 1]
     assert 20 <= len(alone) <= 25
 
@@ -161,7 +161,7 @@ def test_batches_of_like_width_where_that_is_cheaper(
 
 
 def test_the_limits_of_a_pass_divide_evenly() -> None:
-    found = micro_batches([width(3.2) for _ in range(10)], Limits(seen_s=13.0))
+    found = micro_batches([width(3.2) for _ in range(10)], Limits(input_s_total=13.0))
     assert [len(batch.windows) for batch in found] == [3, 4, 3]
     found = micro_batches([width(30.0, speech_s=4.0) for _ in range(9)], Limits(speech_s=20.0))
     assert [len(batch.windows) for batch in found] == [4, 5]
@@ -170,7 +170,7 @@ def test_the_limits_of_a_pass_divide_evenly() -> None:
 @given(widths=st.lists(st.sampled_from([1.6, 3.2, 6.4, 30.0]), min_size=1, max_size=12), overhead=st.floats(0, 50))
 def test_no_division_into_runs_of_widths_is_cheaper(widths: list[float], overhead: float) -> None:
     def cost(step: list[MicroBatch]) -> float:
-        return sum(batch.seen_s + overhead for batch in step)
+        return sum(batch.input_s_total + overhead for batch in step)
 
     found = cost(micro_batches([width(w) for w in widths], Limits(overhead_s=overhead)))
     kinds = sorted(set(widths), reverse=True)
@@ -192,7 +192,7 @@ def test_widths_come_in_steps(duration_s: float, expected: float) -> None:
 def test_steady_windows_have_the_same_width_in_every_epoch() -> None:
     def widths(epoch: int) -> dict[int, float]:
         steps = plan(clips(60), 5, kind="short", steady=True, width_step_s=2.56, epoch=epoch)
-        return {w.clips[0].index: w.need_s for step in steps for batch in step for w in batch.windows}
+        return {w.clips[0].index: w.input_s for step in steps for batch in step for w in batch.windows}
 
     assert widths(0) == widths(3)
     assert set(widths(0).values()) <= {2.56, 5.12, 7.68, 10.24}

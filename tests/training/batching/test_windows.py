@@ -22,7 +22,7 @@ def test_clips_follow_each_other_on_the_grid_of_timestamps() -> None:
     (window,) = pack(clips(3.005, 4.0, 2.0), packing(), np.random.default_rng(0))
     assert [(clip.index, clip.start_s) for clip in window.clips] == [(0, 0.0), (1, 3.02), (2, 7.02)]
     assert window.speech_s == pytest.approx(9.005)
-    assert window.need_s == 30.0
+    assert window.input_s == 30.0
     assert window.timestamps
 
 

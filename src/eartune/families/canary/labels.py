@@ -117,8 +117,8 @@ class LabelEncoder:
             *_foreign_remarks(foreign, self.prompts),
             *remark(
                 plain if self.prompts.task == "translate" else [],
-                "is no translation, though the task is translate: its target_lang is the language spoken",
-                "are no translations, though the task is translate: their target_lang is the language spoken",
+                "is not a translation, though the task is translate: its target_lang is the language spoken",
+                "are not translations, though the task is translate: their target_lang is the language spoken",
             ),
             *remark(unread, says, says.replace("names a task", "name tasks such as")),
         ]

@@ -109,7 +109,7 @@ class CanaryModel(NemoModel):
             options=options,
         )
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        # times that were asked for are no words
+        # times that were asked for are not words
         return [
             without_times(text) if self.labeler.prompts.switched("timestamp", utterance) else text.strip()
             for text, utterance in zip(texts, utterances, strict=True)

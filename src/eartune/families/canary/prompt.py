@@ -67,7 +67,7 @@ class Prompts:
         return self._read(self._target(utterance))
 
     def switched(self, name: str, utterance: Utterance) -> bool:
-        """Tell whether a row, or the model for it, asks for pnc, itn, timestamp or diarize; what is no yes is a no."""
+        """Tell whether a row, or the model for it, asks for pnc, itn, timestamp or diarize; what is not yes is a no."""
         return bool(read_switch(name, self._slot(name, utterance.extra)))
 
     def write(self, utterance: Utterance) -> str:

@@ -41,7 +41,7 @@ class EncodedTranscripts:
     def labels(self, spoken: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
         """Give the tokens of one clip, which a prediction network reads behind a blank; its times are not asked.
 
-        A prompt stands before them, and is no answer.
+        A prompt stands before them, and is not a target.
         """
         assert len(spoken) == 1
         assert not timestamps
@@ -53,7 +53,7 @@ class EncodedTranscripts:
 
 
 def translation_problem(utterance: Utterance) -> str | None:
-    """Say that a row is no transcript of what is spoken, or None."""
+    """Say that a row is not a transcript of what is spoken, or None."""
     row = utterance.extra
     named = [value_of(row, "source_lang") or utterance.language, value_of(row, "target_lang")]
     named = [None if value == AUTO else value for value in named]

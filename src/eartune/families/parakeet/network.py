@@ -78,7 +78,7 @@ def set_blank(network: Network, blank: int) -> None:
     """Tell a network that its blank, the last of its tokens, is another one than before."""
     config = network.config
     for name in ("blank_token_id", "pad_token_id"):
-        # labels may be filled with a token that is no blank, and that one stays
+        # labels may be filled with a token that is not a blank, and that one stays
         if getattr(config, name, None) == config.vocab_size - 1:
             setattr(config, name, blank)
     config.vocab_size = blank + 1

@@ -109,7 +109,7 @@ def now_and_then_auto(prompts_B: torch.Tensor, auto: int | None) -> torch.Tensor
 def nemo_prompts(archive: NemoArchive) -> dict[str, Any] | None:
     """Return an archive's prompts as transformers' configuration has them, and `prompt_dictionary`; None: it has none.
 
-    Raises InputError for a dictionary that is no mapping of names to numbers.
+    Raises InputError for a dictionary that is not a mapping of names to numbers.
     """
     defaults = archive.section("model_defaults")
     if not defaults.flag("initialize_prompt_feature", False):
@@ -152,5 +152,5 @@ def read_processor(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise InputError(f"{path}: is no JSON; copy the whole model folder") from None
+        raise InputError(f"{path}: is not JSON; copy the whole model folder") from None
     return found if isinstance(found, dict) else {}

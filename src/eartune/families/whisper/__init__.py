@@ -6,7 +6,7 @@ openai          OpenAI's .pt checkpoints as Hugging Face networks
 openai_export   the same, written
 ctranslate2     folders for faster-whisper
 onnx            folders in ONNX, laid out as Optimum's
-standard        what other programs take for granted of a network
+standard        what other programs assume of a network
 tokenizer       OpenAI's vocabulary files as a Hugging Face tokenizer
 features        waveforms -> log-mel
 encoder         the encoder for windows shorter than 30 s

@@ -15,14 +15,14 @@ import torch
 
 from eartune.errors import InputError
 from eartune.families.whisper.model import WhisperModel
-from eartune.families.whisper.standard import require_standard
+from eartune.families.whisper.openai_compat import require_openai_layout
 from eartune.files import new_directory
 from eartune.weights import network_weights
 
 Quantization: TypeAlias = Literal[
     "float32", "float16", "bfloat16", "int16", "int8", "int8_float32", "int8_float16", "int8_bfloat16"
 ]
-COMPANIONS = ["tokenizer.json", "preprocessor_config.json"]
+PROCESSOR_FILES = ["tokenizer.json", "preprocessor_config.json"]
 
 
 def write_ctranslate2(
@@ -34,7 +34,7 @@ def write_ctranslate2(
     of the upper half of the decoder, as in openai-whisper. Raises InputError where CTranslate2 is not installed, the
     network is not as OpenAI's are, or `out` is taken and not to be replaced.
     """
-    require_standard(model.network, model.tokenizer)
+    require_openai_layout(model.network, model.tokenizer)
     _require_range(model, quantization)
     with tempfile.TemporaryDirectory() as settings, new_directory(out, replace=replace) as aside:
         converter = _converter(model, Path(settings))
@@ -68,5 +68,5 @@ def _converter(model: WhisperModel, settings: Path) -> Any:
             return model.tokenizer
 
     model.network.config.save_pretrained(settings)
-    model.save_companions(settings)
-    return LoadedConverter(str(settings), copy_files=COMPANIONS)
+    model.save_processor(settings)
+    return LoadedConverter(str(settings), copy_files=PROCESSOR_FILES)

@@ -1,4 +1,7 @@
-"""Export formats of Whisper."""
+"""Export formats of Whisper, and the logits that exports are compared by.
+
+S samples of 16 kHz mono, B batch, P positions of 20 ms, D model width, U tokens, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from eartune.export.exporter import Exporter, FamilyExports, save_folder
 from eartune.families.whisper.ctranslate2 import Quantization, write_ctranslate2
-from eartune.families.whisper.first_logits import first_logits
 from eartune.families.whisper.ggml import write_ggml
+from eartune.families.whisper.greedy import complete_languages, prompts
+from eartune.families.whisper.loss import whisper_of
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai_export import write_openai
 from eartune.model import SpeechModel, Waveform
@@ -36,8 +41,27 @@ def _onnx(model: SpeechModel, out: Path, quantization: Any, _: Path | None) -> f
     return write_onnx(_whisper(model), out, quantization=quantization)
 
 
-def _first_logits(model: SpeechModel, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
-    return first_logits(_whisper(model), waveform_S, language)
+@torch.no_grad()
+def first_token_logits(model: SpeechModel, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
+    """Return the logits [V] of the first token of text, no token suppressed, after the model's prompt without times.
+
+    The clip is seen in 30 s. Raises InputError for a language that a multilingual model does not have.
+    """
+    model = _whisper(model)
+    whisper = whisper_of(model.network)
+    weight = next(whisper.parameters())
+    waveforms_BS = torch.from_numpy(np.ascontiguousarray(waveform_S))[None].to(weight.device)
+    inputs = model.features(waveforms_BS, torch.tensor([waveforms_BS.shape[1]], device=weight.device))
+    states_BPD = model.encode({name: values.to(weight.dtype) for name, values in inputs.items()})
+    multilingual = whisper.generation_config.is_multilingual
+    language_tokens = (
+        complete_languages(whisper, states_BPD, [model.labeler.token_code(language)]) if multilingual else ["<|en|>"]
+    )
+    prompts_BU = torch.tensor(prompts(whisper, language_tokens, task=model.task), device=weight.device)
+    hidden_BUD = whisper.model.decoder(prompts_BU, encoder_hidden_states=states_BPD, use_cache=False).last_hidden_state
+    logits_BV: torch.Tensor = whisper.proj_out(hidden_BUD[:, -1]).float()
+    found_V: npt.NDArray[np.float32] = logits_BV[0].cpu().numpy()
+    return found_V
 
 
 def _language_code(model: SpeechModel, language: str | None) -> str | None:
@@ -62,6 +86,6 @@ EXPORTS = FamilyExports(
         "openai": Exporter(_openai, ("float16", "float32"), "model-{quantization}.pt"),
         "hf": Exporter(save_folder, ("float32",), reads_back=True),
     },
-    first_logits=_first_logits,
+    first_token_logits=first_token_logits,
     language_code=_language_code,
 )

@@ -44,7 +44,7 @@ def require_fitting_tokenizer(folder: Path, tokenizer: WhisperTokenizer, config:
     needed = NEEDED + (NEEDED_MULTILINGUAL if "<|en|>" in vocabulary or "<|transcribe|>" in vocabulary else ())
     missing = [token for token in needed if token not in vocabulary]
     if missing:
-        raise InputError(f"{folder}: its tokenizer has no token {missing[0]}, so it is no Whisper's; {COPY}")
+        raise InputError(f"{folder}: its tokenizer has no token {missing[0]}, so it is not Whisper's; {COPY}")
     most = max(vocabulary.values())
     if most >= config.vocab_size:
         raise InputError(

@@ -92,7 +92,7 @@ def _picked(blocks_BW: Floats, places_B: npt.NDArray[np.intp]) -> Floats:
 
 
 def _inverse(scales_B: Floats) -> Floats:
-    """Return 1 / scale, and 0 where that is no number: such a scale is zero in float16, and so are all its weights."""
+    """Return 1 / scale, and 0 where that is not a number: in float16 such a scale and all its weights are zero."""
     with np.errstate(divide="ignore", over="ignore"):
         inverse_B = np.float32(1) / scales_B
     return np.where(np.isfinite(inverse_B), inverse_B, np.float32(0))

@@ -79,5 +79,5 @@ def _text_tokens(ids: dict[str, int], count: int) -> tuple[bytes, ...]:
         return tuple(bytes(byte_of[character] for character in texts[number]) for number in range(count))
     except KeyError as error:
         raise InputError(
-            f"the model cannot be written for whisper.cpp: a text token holds {error.args[0]!r}, which is no byte"
+            f"the model cannot be written for whisper.cpp: a text token holds {error.args[0]!r}, which is not a byte"
         ) from None

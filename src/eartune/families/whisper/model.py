@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
-from eartune.families.whisper.companions import complete_for_older_tools
 from eartune.families.whisper.decode import transcribe_clips, transcribe_recording, window_s
 from eartune.families.whisper.features import WINDOW_S, LogMel
 from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder
+from eartune.families.whisper.legacy_tokenizer_files import complete_for_older_tools
 from eartune.families.whisper.loss import target_loss, whisper_of
 from eartune.families.whisper.remarks import remarks, require_words
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
@@ -98,7 +98,7 @@ class WhisperModel:
         self.log_mel.to(waveforms_BS.device)
         return {"input_features": self.log_mel(waveforms_BS, WINDOW_S if window_s is None else window_s)}
 
-    def shown_s(self, longest_s: float, window: WindowKind) -> float:
+    def encoder_input_s(self, longest_s: float, window: WindowKind) -> float:
         return window_s(longest_s, window)
 
     def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -144,10 +144,10 @@ class WhisperModel:
 
     def save(self, folder: Path) -> None:
         self.network.save_pretrained(folder)
-        self.save_companions(folder)
+        self.save_processor(folder)
         complete_for_older_tools(self.tokenizer, folder)
 
-    def save_companions(self, folder: Path) -> None:
+    def save_processor(self, folder: Path) -> None:
         self.tokenizer.save_pretrained(folder)
         WhisperFeatureExtractor(feature_size=self.log_mel.mel_filters.shape[0]).save_pretrained(folder)
         self.network.generation_config.save_pretrained(folder)

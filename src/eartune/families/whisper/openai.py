@@ -46,7 +46,7 @@ RENAMES = {
 
 
 def load_openai_checkpoint(path: Path) -> tuple[WhisperForConditionalGeneration, WhisperTokenizer]:
-    """Read a checkpoint without running anything in it. Raises InputError for a file that is none."""
+    """Read a checkpoint without running anything in it. Raises InputError for a file that is not one."""
     (sizes, weights), where = _read(path), str(path)
     require_weights(weights, where=where)
     multilingual = sizes["n_vocab"] > _ENGLISH_ONLY_VOCABULARY
@@ -77,15 +77,16 @@ def _read(path: Path) -> tuple[dict[str, int], dict[str, torch.Tensor]]:
             ", ".join(map(str, list(checkpoint)[:5])) if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
         )
         raise InputError(
-            f"{path}: is no OpenAI Whisper checkpoint: it has no dims and model_state_dict (found: {keys or 'nothing'})"
+            f"{path}: is not an OpenAI Whisper checkpoint: it has no dims and model_state_dict "
+            f"(found: {keys or 'nothing'})"
         )
     dims, weights = checkpoint["dims"], checkpoint["model_state_dict"]
     if not isinstance(dims, Mapping) or not all(
         isinstance(dims.get(n), int) and 0 < dims[n] < 10**6 for n in _DIMENSIONS
     ):
-        raise InputError(f"{path}: is no OpenAI Whisper checkpoint: its dims are {dims!r:.200}")
+        raise InputError(f"{path}: is not an OpenAI Whisper checkpoint: its dims are {dims!r:.200}")
     if not isinstance(weights, Mapping) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise InputError(f"{path}: is no OpenAI Whisper checkpoint: its model_state_dict holds more than tensors")
+        raise InputError(f"{path}: is not an OpenAI Whisper checkpoint: its model_state_dict holds more than tensors")
     return {name: dims[name] for name in _DIMENSIONS}, dict(weights)
 
 

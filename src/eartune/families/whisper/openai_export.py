@@ -10,7 +10,7 @@ import torch
 from eartune.errors import InputError
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai import RENAMES, transformers_name
-from eartune.families.whisper.standard import require_standard
+from eartune.families.whisper.openai_compat import require_openai_layout
 from eartune.files import new_file
 from eartune.model import Network
 
@@ -32,7 +32,7 @@ def write_openai(
         raise InputError(f"{out}: does not end in .pt, as OpenAI's checkpoints do; name a file such as model.pt")
     if out.exists() and not replace:
         raise InputError(f"{out}: is there already; name another file, or delete it")
-    require_standard(model.network, model.tokenizer)
+    require_openai_layout(model.network, model.tokenizer)
     checkpoint = {
         "dims": openai_dims(model.network),
         "model_state_dict": openai_weights(model.network, _DTYPES[dtype]),

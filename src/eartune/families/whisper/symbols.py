@@ -31,7 +31,7 @@ def special_finding(text: str, vocabulary: Collection[str]) -> str | None:
         return f"text holds {symbol} beside words; a row in which nobody speaks has an empty text"
     if symbol in vocabulary:
         return f"text holds the special token {symbol}; remove it (language and task are columns or options)"
-    return f"text holds {symbol}, which is written as a special token and is none of this model; remove it"
+    return f"text holds {symbol}, which is written as a special token and is not one of this model; remove it"
 
 
 def mark_in(text: str) -> str | None:

@@ -191,7 +191,7 @@ def merge(adapted: PeftModel) -> nn.Module:
     """Merge the adapter into its base model, in float32; the result is the plain network. `adapted` is used up.
 
     Weights that the base model shares between modules, and that the adapter's file holds for both, are shared again.
-    Raises InputError for a kind of adapter that PEFT cannot merge, and for weights that are no numbers.
+    Raises InputError for a kind of adapter that PEFT cannot merge, and for weights that are not numbers.
     """
     shares = getattr(adapted.config, "tie_word_embeddings", False)
     kind = adapted.peft_config["default"].peft_type.value

@@ -50,7 +50,7 @@ def list_trained(network: nn.Module, count: int) -> list[str]:
         if isinstance(module, LoraLayer)
     ]
     inside = {id(p) for module in network.modules() if isinstance(module, LoraLayer) for p in module.parameters()}
-    # a bias under an adapter is no part of it
+    # a bias under an adapter is not part of it
     inside -= {id(p) for m in network.modules() if isinstance(m, LoraLayer) for p in m.base_layer.parameters()}
     in_full = [
         f"in full {_plain(name)} {_shape(parameter)}"

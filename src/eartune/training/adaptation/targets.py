@@ -115,7 +115,7 @@ def _saved_module_findings(network: nn.Module, saved: Sequence[str], in_full: Se
 
 
 def _unsuitable(network: nn.Module, adapter: AdapterSection, matched: Sequence[str]) -> list[str]:
-    """Name the first module that is no matrix where the option needs one, which PEFT does not say or says late."""
+    """Name the first module that is not a matrix where the option needs one, which PEFT does not say or says late."""
     modules = {name: network.get_submodule(name) for name in matched}
     others = [name for name, module in modules.items() if not isinstance(module, nn.Linear)]
     found = []

@@ -125,7 +125,7 @@ def _sample_batches(
     chosen = utterances[: NUM_SAMPLE_BATCHES * SAMPLE_BATCH_SIZE]
     dataset = SpeechDataset(chosen, model)
     device = next(model.network.parameters()).device
-    for rows in in_order(chosen, batch_size=batch_size, width_s=partial(model.shown_s, window="padded")):
+    for rows in in_order(chosen, batch_size=batch_size, width_s=partial(model.encoder_input_s, window="padded")):
         batch = dataset[rows]
         yield encoder_inputs(batch, model, device) | target_inputs(batch, device)
 

@@ -43,7 +43,7 @@ class Batch:
         return self.waveforms.shape[1] / (self.width_s * SAMPLE_RATE_HZ)
 
     @property
-    def seen_s(self) -> float:
+    def input_s_total(self) -> float:
         """What the encoder sees of all rows together."""
         return len(self.labels) * self.width_s
 
@@ -142,32 +142,32 @@ def in_order(
     """Plan batches of single utterances, in order; `width_s` tells what is seen of the longest of a batch."""
     for start in range(0, len(utterances), batch_size):
         rows = utterances[start : start + batch_size]
-        seen_s = width_s(max(utterance.duration_s for utterance in rows))
+        width = width_s(max(utterance.duration_s for utterance in rows))
         clips = [
             UnplacedUtterance(index, utterance.duration_s, 0, None) for index, utterance in enumerate(rows, start=start)
         ]
-        yield MicroBatch(tuple(alone(clip, need_s=seen_s) for clip in clips), seen_s)
+        yield MicroBatch(tuple(alone(clip, input_s=width) for clip in clips), width)
 
 
 def passes(batches: Iterable[Batch], limits: Limits) -> list[list[Batch]]:
     """Divide batches into passes within the limits, at least one row in each."""
     found: list[list[Batch]] = []
-    seen_s = speech_s = 0.0
-    for batch in _divided(batches, limits.seen_s):
-        seen_s, speech_s = seen_s + batch.seen_s, speech_s + batch.speech_s
-        if not found or seen_s > limits.seen_s or speech_s > limits.speech_s:
+    input_s_total = speech_s = 0.0
+    for batch in _divided(batches, limits.input_s_total):
+        input_s_total, speech_s = input_s_total + batch.input_s_total, speech_s + batch.speech_s
+        if not found or input_s_total > limits.input_s_total or speech_s > limits.speech_s:
             found.append([])
-            seen_s, speech_s = batch.seen_s, batch.speech_s
+            input_s_total, speech_s = batch.input_s_total, batch.speech_s
         found[-1].append(batch)
     return found
 
 
-def _divided(batches: Iterable[Batch], seen_s: float) -> Iterator[Batch]:
+def _divided(batches: Iterable[Batch], input_s_total: float) -> Iterator[Batch]:
     for batch in batches:
-        if batch.seen_s <= seen_s or len(batch.labels) == 1:
+        if batch.input_s_total <= input_s_total or len(batch.labels) == 1:
             yield batch
         else:
-            yield from _divided(batch.halves(), seen_s)
+            yield from _divided(batch.halves(), input_s_total)
 
 
 def to_inputs(batch: Batch, model: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:

@@ -41,9 +41,9 @@ class Epochs:
             seed=(self.seed, epoch),
         )
 
-    def with_most_seen(self, seconds: float) -> Epochs:
+    def with_most_input(self, seconds: float) -> Epochs:
         """Return the same plans in passes that see no more than this."""
-        return replace(self, limits=replace(self.limits, seen_s=min(self.limits.seen_s, seconds)))
+        return replace(self, limits=replace(self.limits, input_s_total=min(self.limits.input_s_total, seconds)))
 
 
 def plan_epochs(
@@ -63,8 +63,8 @@ def plan_epochs(
     else:
         batch_size = optimizer.per_device_train_batch_size
         num_steps = math.ceil(len(clips) / (batch_size * optimizer.gradient_accumulation_steps))
-        seen_s = math.inf if window.batch_seconds == "auto" else batch_size * rules.window_s
-        limits = Limits(seen_s=seen_s, overhead_s=overhead_s)
+        input_s_total = math.inf if window.batch_seconds == "auto" else batch_size * rules.window_s
+        limits = Limits(input_s_total=input_s_total, overhead_s=overhead_s)
     return Epochs(
         clips=tuple(clips),
         rules=rules,

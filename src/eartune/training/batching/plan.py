@@ -47,7 +47,7 @@ class Limits:
     """
 
     speech_s: float = math.inf
-    seen_s: float = math.inf
+    input_s_total: float = math.inf
     overhead_s: float = 0.0
 
 
@@ -64,7 +64,7 @@ class MicroBatch:
     known: bool = False
 
     @property
-    def seen_s(self) -> float:
+    def input_s_total(self) -> float:
         return self.width_s * len(self.windows)
 
 
@@ -100,7 +100,7 @@ def _windows(
     if rules.kind == "padded":
         return [_single(clip, rules.window_s, rules, random) for clip in clips]
     if rules.kind == "short" and not full:
-        return [_single(clip, _need_s(clip, rules, random), rules, random) for clip in clips]
+        return [_single(clip, _input_s(clip, rules, random), rules, random) for clip in clips]
     num_alone = int(rules.alone * len(clips) + random.random()) if rules.kind == "packed" else 0
     packing = Packing(rules.window_s, rules.max_tokens, rules.timestamp_step_s, rules.max_gap_s, rules.timestamps)
     # beside speech a clip in which nobody speaks is a pause; that a whole window may be one is learnt from it alone
@@ -111,12 +111,12 @@ def _windows(
     return single + pack(together, packing, random)
 
 
-def _single(clip: UnplacedUtterance, need_s: float, rules: WindowRules, random: np.random.Generator) -> Window:
+def _single(clip: UnplacedUtterance, input_s: float, rules: WindowRules, random: np.random.Generator) -> Window:
     """Give a clip a window of its own; without times of sentences there is nothing that its timestamps could teach."""
-    return alone(clip, need_s=need_s, timestamps=clip.is_timed and bool(random.random() < rules.timestamps))
+    return alone(clip, input_s=input_s, timestamps=clip.is_timed and bool(random.random() < rules.timestamps))
 
 
-def _need_s(clip: UnplacedUtterance, rules: WindowRules, random: np.random.Generator) -> float:
+def _input_s(clip: UnplacedUtterance, rules: WindowRules, random: np.random.Generator) -> float:
     drawn = np.random.default_rng(clip.index) if rules.steady else random
     seconds = clip.duration_s + rules.margin_s + drawn.uniform(0, rules.jitter_s)
     return widened_s(seconds, step_s=rules.width_step_s, most_s=rules.window_s)
@@ -140,17 +140,17 @@ def _shares(clips: list[UnplacedUtterance], num_steps: int, weights: list[float]
 
 def micro_batches(windows: Sequence[Window], limits: Limits) -> Step:
     """Divide the windows of a step into batches of like width, at the least cost in seconds seen and overhead."""
-    widths = sorted({window.need_s for window in windows}, reverse=True)
-    groups = [[window for window in windows if window.need_s == width] for width in widths]
+    widths = sorted({window.input_s for window in windows}, reverse=True)
+    groups = [[window for window in windows if window.input_s == width] for width in widths]
     # best[n]: the cheapest way to divide the n widest groups, and where its last division begins
     best: list[tuple[float, int]] = [(0.0, 0)]
     for last in range(1, len(groups) + 1):
         num_windows, options = 0, []
         for first in range(last - 1, -1, -1):
             num_windows += len(groups[first])
-            seen_s = num_windows * widths[first]
-            num_batches = math.ceil(seen_s / limits.seen_s) if math.isfinite(limits.seen_s) else 1
-            options.append((best[first][0] + seen_s + num_batches * limits.overhead_s, first))
+            input_s_total = num_windows * widths[first]
+            num_batches = math.ceil(input_s_total / limits.input_s_total) if math.isfinite(limits.input_s_total) else 1
+            options.append((best[first][0] + input_s_total + num_batches * limits.overhead_s, first))
         best.append(min(options))
     divisions: Step = []
     last = len(groups)
@@ -168,14 +168,14 @@ def _limited(windows: list[Window], width_s: float, limits: Limits) -> Step:
         edges = [round(number * len(windows) / num_batches) for number in range(num_batches + 1)]
         parts = [tuple(windows[first:last]) for first, last in itertools.pairwise(edges)]
         fits = all(
-            len(part) * width_s <= limits.seen_s and sum(window.speech_s for window in part) <= limits.speech_s
+            len(part) * width_s <= limits.input_s_total and sum(window.speech_s for window in part) <= limits.speech_s
             for part in parts
         )
         if fits or num_batches == len(windows):
             break
-    return [MicroBatch(part, max(window.need_s for window in part)) for part in parts]
+    return [MicroBatch(part, max(window.input_s for window in part)) for part in parts]
 
 
 def _fewest(windows: list[Window], width_s: float, limits: Limits) -> int:
-    speech_s, seen_s = sum(window.speech_s for window in windows), len(windows) * width_s
-    return max(1, min(len(windows), math.ceil(max(speech_s / limits.speech_s, seen_s / limits.seen_s))))
+    speech_s, input_s_total = sum(window.speech_s for window in windows), len(windows) * width_s
+    return max(1, min(len(windows), math.ceil(max(speech_s / limits.speech_s, input_s_total / limits.input_s_total))))

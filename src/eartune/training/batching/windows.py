@@ -33,11 +33,11 @@ class UnplacedUtterance:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`speech_s` is what its clips have together, `need_s` what the encoder has to see at least."""
+    """`speech_s` is what its clips have together, `input_s` what the encoder has to see at least."""
 
     clips: tuple[PlacedUtterance, ...]
     speech_s: float
-    need_s: float
+    input_s: float
     timestamps: bool = False
 
 
@@ -57,8 +57,8 @@ def widened_s(seconds: float, *, step_s: float, most_s: float) -> float:
     return min(most_s, round(math.ceil(seconds / step_s - 1e-6) * step_s, 6))
 
 
-def alone(clip: UnplacedUtterance, *, need_s: float, timestamps: bool = False) -> Window:
-    return Window((PlacedUtterance(clip.index, 0.0, clip.duration_s),), clip.duration_s, need_s, timestamps)
+def alone(clip: UnplacedUtterance, *, input_s: float, timestamps: bool = False) -> Window:
+    return Window((PlacedUtterance(clip.index, 0.0, clip.duration_s),), clip.duration_s, input_s, timestamps)
 
 
 def pack(clips: Iterable[UnplacedUtterance], packing: Packing, random: np.random.Generator) -> list[Window]:

@@ -1,4 +1,4 @@
-"""The transducer's loss on a GPU is that of the CPU; skipped where there is none."""
+"""The transducer's loss on a GPU is that of the CPU; skipped where there is not one."""
 
 from dataclasses import replace
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eartune.export.onnx_files import Quantization, require_close, require_onnx
-from eartune.families.whisper.companions import complete_for_older_tools
+from eartune.families.whisper.legacy_tokenizer_files import complete_for_older_tools
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.onnx.agreement import measure_agreement
 from eartune.families.whisper.onnx.graphs import write_decoder, write_encoder
@@ -28,14 +28,14 @@ def write_onnx(model: WhisperModel, folder: Path, *, quantization: Quantization)
     float16: weights and arithmetic, with inputs and outputs in float32. int8: the weights of matrix products and the
     embedding; convolutions, positions, biases, normalisations and the encoder's fc2 stay in float32.
     Raises InputError where a package is missing, and EartuneError where a logit of float32 differs by more than 1e-3
-    or one of another quantisation is no number.
+    or one of another quantisation is not a number.
     """
     require_onnx()
     network = traceable(model.network)
     write_encoder(network, folder, quantization)
     write_decoder(network, folder, quantization)
     model.network.config.save_pretrained(folder)
-    model.save_companions(folder)
+    model.save_processor(folder)
     complete_for_older_tools(model.tokenizer, folder)
     difference = measure_agreement(model, folder)
     require_close(difference, folder, quantization=quantization)

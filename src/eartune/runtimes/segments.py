@@ -13,7 +13,7 @@ from eartune.runtimes.runtime import LongTranscript
 
 
 @dataclass(frozen=True)
-class Heard:
+class TimedTokens:
     """The text of a clip, its tokens, and when each begins and how long it lasts.
 
     `starts_s` is None where the program tells no times, `durations_s` where it tells no durations.
@@ -25,7 +25,9 @@ class Heard:
     durations_s: Sequence[float] | None = None
 
 
-def long_transcript(hear: Callable[[Waveform], Heard], waveform_S: Waveform, *, position_s: float) -> LongTranscript:
+def long_transcript(
+    transcribe_clip: Callable[[Waveform], TimedTokens], waveform_S: Waveform, *, position_s: float
+) -> LongTranscript:
     """Decode the clips of a recording, cut where it is quiet; segments end at pauses and at ends of sentences.
 
     A clip without times is one segment. `position_s` is how long a position of the encoder is.
@@ -33,11 +35,11 @@ def long_transcript(hear: Callable[[Waveform], Heard], waveform_S: Waveform, *, 
     found: list[Segment] = []
     for first, last in cut_at_silences(waveform_S):
         clip = Segment(first / SAMPLE_RATE_HZ, last / SAMPLE_RATE_HZ, "")
-        found += _segments(hear(waveform_S[first:last]), clip, position_s)
+        found += _segments(transcribe_clip(waveform_S[first:last]), clip, position_s)
     return LongTranscript(tuple(found), None)
 
 
-def _segments(heard: Heard, clip: Segment, position_s: float) -> list[Segment]:
+def _segments(heard: TimedTokens, clip: Segment, position_s: float) -> list[Segment]:
     if heard.starts_s is None:
         return [Segment(round(clip.start_s, 2), round(clip.end_s, 2), heard.text)] if heard.text else []
     starts = [round(start_s / position_s) for start_s in heard.starts_s]

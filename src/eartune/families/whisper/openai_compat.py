@@ -20,7 +20,7 @@ TEXT_POSITIONS = 448
 OLD_NAMES = {"<|nospeech|>": "<|nocaptions|>"}
 
 
-def require_standard(network: WhisperForConditionalGeneration, tokenizer: WhisperTokenizer) -> None:
+def require_openai_layout(network: WhisperForConditionalGeneration, tokenizer: WhisperTokenizer) -> None:
     """Raise InputError with the first thing that is not as OpenAI built it."""
     assert isinstance(network, WhisperForConditionalGeneration), "adapters are merged first"
     finding = _finding(network) or _foreign_token(tokenizer, num_tokens=network.config.vocab_size)

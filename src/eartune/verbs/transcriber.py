@@ -1,4 +1,4 @@
-"""Transcription by a model in eartune, or by an exported artefact in its own runtime."""
+"""Transcription by a model in eartune, or by an export in its own runtime."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MODEL_FORMATS = ("openai", "nemo", "hf")
 
 
 @dataclass(frozen=True)
-class Listener:
+class Transcriber:
     """Something that turns utterances into hypotheses, at most `max_duration_s` each, and the language of these."""
 
     name: str
@@ -43,7 +43,7 @@ class Listener:
 
 
 @dataclass(frozen=True)
-class Artefact:
+class ExportedModel:
     """An exported file or folder, its format, and what its record says (nothing where it lies alone)."""
 
     path: Path
@@ -54,16 +54,16 @@ class Artefact:
     language_token: str | None = None
 
 
-def find_artefact(
+def find_export(
     spec: str, *, language: str | None = None, task: str | None = None, language_token: str | None = None
-) -> Artefact | None:
-    """Return the artefact that a user names, or None where it is a model or a run; `language` by any of its names."""
+) -> ExportedModel | None:
+    """Return the export that a user names, or None where it is a model or a run; `language` by any of its names."""
     path = Path(spec).expanduser()
     found = recognise(path) if path.exists() else None
     if found is None or found in MODEL_FORMATS:
         return None
     record = read_record(path)
-    return Artefact(
+    return ExportedModel(
         path=path,
         format=found,
         family=record.get("family"),
@@ -74,7 +74,7 @@ def find_artefact(
 
 
 def open_in_runtime(path: Path, *, family: str | None, task: str, language_token: str | None = None) -> Runtime:
-    """Open an artefact in its runtime, on the CPU, with as many threads as torch has: a few, as more are slower."""
+    """Open an export in its runtime, on the CPU, with as many threads as torch has: a few, as more are slower."""
     return open_runtime(
         path,
         num_threads=min(MOST_THREADS, torch.get_num_threads()),
@@ -85,34 +85,34 @@ def open_in_runtime(path: Path, *, family: str | None, task: str, language_token
     )
 
 
-def open_artefact(artefact: Artefact) -> Runtime:
-    """Open an artefact that a user named."""
+def open_export(exported: ExportedModel) -> Runtime:
+    """Open an export that a user named."""
     return open_in_runtime(
-        artefact.path, family=artefact.family, task=artefact.task, language_token=artefact.language_token
+        exported.path, family=exported.family, task=exported.task, language_token=exported.language_token
     )
 
 
-def listen(
-    source: Artefact | Located, *, batch_size: int, options: DecodeOptions, precision: Precision
-) -> AbstractContextManager[Listener]:
-    """Listen with a model on the best device there is, or with an artefact, which has a way of its own."""
-    if isinstance(source, Artefact):
-        return _artefact_listener(source)
-    return _model_listener(source, batch_size=batch_size, options=options, precision=precision)
+def open_transcriber(
+    source: ExportedModel | Located, *, batch_size: int, options: DecodeOptions, precision: Precision
+) -> AbstractContextManager[Transcriber]:
+    """Listen with a model on the best device there is, or with an export, which has a way of its own."""
+    if isinstance(source, ExportedModel):
+        return _export_transcriber(source)
+    return _model_transcriber(source, batch_size=batch_size, options=options, precision=precision)
 
 
 @contextmanager
-def _artefact_listener(artefact: Artefact) -> Iterator[Listener]:
+def _export_transcriber(exported: ExportedModel) -> Iterator[Transcriber]:
     # one utterance after the other: the runtimes know no batches
 
     def language_of(utterance: Utterance) -> str | None:
-        return utterance.language or artefact.language
+        return utterance.language or exported.language
 
     def text_language(utterance: Utterance) -> str | None:
         # the runtimes translate into English only
-        return "en" if artefact.task == "translate" else language_of(utterance)
+        return "en" if exported.task == "translate" else language_of(utterance)
 
-    with open_artefact(artefact) as runtime:
+    with open_export(exported) as runtime:
 
         def decode(utterances: Sequence[Utterance], task: Progress) -> list[str]:
             hypotheses = []
@@ -123,17 +123,17 @@ def _artefact_listener(artefact: Artefact) -> Iterator[Listener]:
             return hypotheses
 
         def findings(utterances: Sequence[Utterance]) -> list[str | None]:
-            if artefact.family != "canary":
+            if exported.family != "canary":
                 return [None] * len(utterances)
-            return [other_languages(u.extra, language_of(u), task=artefact.task) for u in utterances]
+            return [other_languages(u.extra, language_of(u), task=exported.task) for u in utterances]
 
-        yield Listener(str(artefact.path), runtime.max_duration_s, text_language, decode, findings)
+        yield Transcriber(str(exported.path), runtime.max_duration_s, text_language, decode, findings)
 
 
 @contextmanager
-def _model_listener(
+def _model_transcriber(
     located: Located, *, batch_size: int, options: DecodeOptions, precision: Precision
-) -> Iterator[Listener]:
+) -> Iterator[Transcriber]:
     model: SpeechModel = open_located(located)
     model.network.to(best_device())
 
@@ -143,14 +143,14 @@ def _model_listener(
         )
 
     name = f"{located.spec} ({located.checkpoint}/)" if located.checkpoint else located.spec
-    yield Listener(name, model.max_duration_s, model.text_language, decode, model.decoding_findings)
+    yield Transcriber(name, model.max_duration_s, model.text_language, decode, model.decoding_findings)
 
 
-def refuse_for_artefacts(artefact: Artefact, **asked: bool) -> None:
+def refuse_for_exports(exported: ExportedModel, **asked: bool) -> None:
     """Raise InputError where options were asked for that only eartune's own decoding has."""
     for option, given in asked.items():
         if given:
             raise InputError(
-                f"--{option.replace('_', '-')}: is for models, and {artefact.path} is decoded greedily by its own "
-                f"runtime ({artefact.format}); leave it out"
+                f"--{option.replace('_', '-')}: is for models, and {exported.path} is decoded greedily by its own "
+                f"runtime ({exported.format}); leave it out"
             )

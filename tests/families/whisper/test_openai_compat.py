@@ -8,7 +8,7 @@ import torch
 
 from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
-from eartune.families.whisper.standard import require_standard
+from eartune.families.whisper.openai_compat import require_openai_layout
 from eartune.families.whisper.tokenizer import build_tokenizer
 from tests.tiny import LARGE_V3_VOCABULARY, write_openai_checkpoint
 
@@ -17,12 +17,12 @@ from tests.tiny import LARGE_V3_VOCABULARY, write_openai_checkpoint
 def test_openais_own_builds_are_standard(num_vocabulary: int, num_mels: int, tmp_path: Path) -> None:
     path = write_openai_checkpoint(tmp_path / "m.pt", num_vocabulary=num_vocabulary, num_mels=num_mels)
     model = load(find(str(path)))
-    require_standard(model.network, model.tokenizer)
+    require_openai_layout(model.network, model.tokenizer)
 
 
 def test_the_hubs_whisper_is_standard(shared_dir: Path) -> None:
     model = load(find(str(shared_dir / "models" / "whisper-tiny")))
-    require_standard(model.network, model.tokenizer)
+    require_openai_layout(model.network, model.tokenizer)
 
 
 def resize(network: Any) -> None:
@@ -50,7 +50,7 @@ def test_another_build_is_refused_in_one_line(said: str, tiny_model: Path) -> No
     model = load(find(str(tiny_model)))
     OTHER_BUILDS[said](model.network)
     with pytest.raises(InputError, match=f"^the model {said}") as refused:
-        require_standard(model.network, model.tokenizer)
+        require_openai_layout(model.network, model.tokenizer)
     assert "\n" not in str(refused.value)
 
 
@@ -58,6 +58,6 @@ def test_another_vocabulary_is_refused(tiny_model: Path) -> None:
     model = load(find(str(tiny_model)))
     model.tokenizer.add_tokens(["eartune"])
     with pytest.raises(InputError, match="a tokenizer of 51866 tokens for a network of 51865"):
-        require_standard(model.network, model.tokenizer)
+        require_openai_layout(model.network, model.tokenizer)
     with pytest.raises(InputError, match=r"calls token 50257 '<\|startoftranscript\|>' where OpenAI's is"):
-        require_standard(model.network, build_tokenizer(multilingual=False, num_languages=99))
+        require_openai_layout(model.network, build_tokenizer(multilingual=False, num_languages=99))

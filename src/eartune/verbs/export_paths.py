@@ -13,8 +13,8 @@ from eartune.files import new_directory, put_file, recover_directory, require_wr
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an artefact goes: a folder of its own, or a file that the user named."""
+class Destination:
+    """Where an export goes: a folder of its own, or a file that the user named."""
 
     path: Path
     is_file: bool
@@ -23,40 +23,40 @@ class Place:
         return self.path.with_name(f"{self.path.name}.{name}")
 
 
-def choose_place(target: Target, model: str, out: Path | None, *, alone: bool) -> Place:
-    """Choose where an artefact goes: `out` itself if it is the only one, else a folder in it; by default in the run."""
+def choose_destination(target: Target, model: str, out: Path | None, *, alone: bool) -> Destination:
+    """Choose where an export goes: `out` itself if it is the only one, else a folder in it; by default in the run."""
     if out is None:
         folder = Path(model).expanduser()
         exports = folder / "export" if (folder / "origin.json").is_file() else Path("export") / folder.stem
-        return Place(exports / target.name, is_file=False)
+        return Destination(exports / target.name, is_file=False)
     suffix = Path(target.file_name or "").suffix
     if suffix and out.suffix == suffix:
         if not alone:
             raise InputError(f"--out: {out} is one file, and several are asked for; name a folder")
-        return Place(out, is_file=True)
-    return Place(out if alone else out / target.name, is_file=False)
+        return Destination(out, is_file=True)
+    return Destination(out if alone else out / target.name, is_file=False)
 
 
-def refuse_taken(place: Place, original: Path | None, *, replace: bool) -> None:
+def refuse_existing(destination: Destination, original: Path | None, *, replace: bool) -> None:
     """Raise InputError where something is there already, or nothing can be written."""
-    path = place.path
+    path = destination.path
     if original is not None and path.resolve() == original.resolve():
         raise InputError(f"{path}: is the original archive itself; name another file")
     recover_directory(path)
-    if path.exists() and path.is_dir() == place.is_file:
-        raise InputError(f"{path}: is a {'folder' if place.is_file else 'file'}; choose another place")
-    if path.exists() and not replace and (place.is_file or any(path.iterdir())):
+    if path.exists() and path.is_dir() == destination.is_file:
+        raise InputError(f"{path}: is a {'folder' if destination.is_file else 'file'}; choose another place")
+    if path.exists() and not replace and (destination.is_file or any(path.iterdir())):
         raise InputError(f"{path}: is there already; --overwrite replaces it, or name another place with --out")
     require_writable(path.parent)
 
 
 @contextmanager
-def aside(place: Place, *, replace: bool) -> Iterator[Path]:
+def staging(destination: Destination, *, replace: bool) -> Iterator[Path]:
     """Yield an empty folder to write to; what it holds is put in place when the block ends well."""
-    if not place.is_file:
-        with new_directory(place.path, replace=replace) as folder:
+    if not destination.is_file:
+        with new_directory(destination.path, replace=replace) as folder:
             yield folder
         return
-    with scratch_directory(place.path) as folder:
+    with scratch_directory(destination.path) as folder:
         yield folder
-        put_file(folder / place.path.name, place.path)
+        put_file(folder / destination.path.name, destination.path)

@@ -13,7 +13,7 @@ from eartune.base_model import BaseModel
 from eartune.errors import EartuneError
 from eartune.export.card import CARD, card
 from eartune.export.exporter import Target
-from eartune.export.gate import Gate, HeardLong, Said, Sample, check, hear_long
+from eartune.export.gate import Gate, LongFormResult, ReferenceOutputs, Sample, check, transcribe_long_form
 from eartune.export.record import RECORD, describe, describe_files, program_of
 from eartune.export.usage import usages
 from eartune.files import scratch_directory, write_json_atomic, write_text_atomic
@@ -21,11 +21,11 @@ from eartune.model import SpeechModel
 from eartune.reporting import Reporter, clock
 from eartune.runtimes.runtime import CannotRun
 from eartune.verbs.evaluate import SCORES
-from eartune.verbs.listen import open_in_runtime
+from eartune.verbs.export_paths import Destination, staging
 from eartune.verbs.merge import ReferenceLogits, write_model_origin
 from eartune.verbs.open_model import Located, open_located
-from eartune.verbs.places import Place, aside
-from eartune.verbs.sample import hear_long_itself
+from eartune.verbs.sample import transcribe_long_with_model
+from eartune.verbs.transcriber import open_in_runtime
 
 
 @dataclass(frozen=True)
@@ -46,25 +46,25 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Speech to try artefacts on, what the model says of it, and the model it came from."""
+class ParityCheck:
+    """Speech to try exports on, what the model says of it, and the model it came from."""
 
     sample: Sample
-    said: Said
+    reference_outputs: ReferenceOutputs
     base: Located | None
     limit_points: float | None
 
     @cached_property
-    def base_speech(self) -> SpeechModel | None:
+    def base_model(self) -> SpeechModel | None:
         """The base model, loaded once, where it is to be put on the long recording."""
         return open_located(self.base) if self.base is not None else None
 
     @cached_property
-    def base_itself(self) -> HeardLong | None:
+    def base_long(self) -> LongFormResult | None:
         """The long recording as the base model itself hears it."""
-        if self.base_speech is None:
+        if self.base_model is None:
             return None
-        return HeardLong(hear_long_itself(self.base_speech, self.sample), num_fallbacks=None)
+        return LongFormResult(transcribe_long_with_model(self.base_model, self.sample), num_fallbacks=None)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class CardNotes:
 
 
 @dataclass(frozen=True)
-class Work:
+class ExportJob:
     """What all exports of one command share."""
 
     located: Located
@@ -87,117 +87,119 @@ class Work:
     """What other programs are told for it."""
     reference: ReferenceLogits
     original: Path | None
-    judge: Judge | None
+    parity_check: ParityCheck | None
     replace: bool
     card: CardNotes
     report: Reporter
 
 
-def write_artefact(target: Target, place: Place, work: Work) -> Exported:
-    """Write one artefact aside, try it in its runtime, and put it in place with its record and model card.
+def write_export(target: Target, destination: Destination, job: ExportJob) -> Exported:
+    """Write one export aside, try it in its runtime, and put it in place with its record and model card.
 
     Raises EartuneError where it is not what the model is; then only the record is left, under another name.
     """
     began = time.monotonic()
-    with aside(place, replace=work.replace) as folder:
-        artefact = folder / (place.path.name if place.is_file else target.file_name or "")
-        elsewhere = target.exporter.write(work.model, artefact, target.quantization, work.original)
-        read_back = _prove(target, artefact, work)
-        gate, skipped = _judge(target, artefact, place, work)
+    with staging(destination, replace=job.replace) as folder:
+        exported = folder / (destination.path.name if destination.is_file else target.file_name or "")
+        elsewhere = target.exporter.write(job.model, exported, target.quantization, job.original)
+        read_back = _read_back(target, exported, job)
+        gate, skipped = _try_in_runtime(target, exported, destination, job)
         record = describe(
             format=target.format,
             quantization=target.quantization,
-            family=work.located.family,
-            task=work.located.task,
-            language=work.language,
-            language_token=work.located.language_token,
-            made_from=_source(work.located),
-            files=describe_files(artefact),
+            family=job.located.family,
+            task=job.located.task,
+            language=job.language,
+            language_token=job.located.language_token,
+            made_from=_source(job.located),
+            files=describe_files(exported),
             largest_difference={"read_back": read_back, "as_written": elsewhere},
             runtime=program_of(target.format),
             skipped=skipped,
-            sample=work.judge.sample.described if work.judge else None,
+            sample=job.parity_check.sample.described if job.parity_check else None,
             parity=gate.to_json() if gate else None,
         )
         if gate is not None and gate.failures:
-            failed = place.beside(f"failed-{RECORD}")
+            failed = destination.beside(f"failed-{RECORD}")
             write_json_atomic(failed, record)
             raise EartuneError(f"{'; '.join(gate.failures)}; nothing was written but {failed}")
-        place.beside(f"failed-{RECORD}").unlink(missing_ok=True)
-        if not place.is_file:
+        destination.beside(f"failed-{RECORD}").unlink(missing_ok=True)
+        if not destination.is_file:
             write_json_atomic(folder / RECORD, record)
-            write_text_atomic(folder / CARD, _card(target, artefact, record, work))
-    if place.is_file and work.judge is not None:
-        write_json_atomic(place.beside(RECORD), record)
+            write_text_atomic(folder / CARD, _card(target, exported, record, job))
+    if destination.is_file and job.parity_check is not None:
+        write_json_atomic(destination.beside(RECORD), record)
     difference = read_back if read_back is not None else elsewhere
-    path = place.path if place.is_file or target.file_name is None else place.path / target.file_name
-    _tell(target, path, gate, skipped, difference, time.monotonic() - began, work.report)
-    return Exported(path, target.format, target.quantization, work.located.checkpoint, difference, gate, skipped)
+    path = destination.path if destination.is_file or target.file_name is None else destination.path / target.file_name
+    _report(target, path, gate, skipped, difference, time.monotonic() - began, job.report)
+    return Exported(path, target.format, target.quantization, job.located.checkpoint, difference, gate, skipped)
 
 
-def _prove(target: Target, artefact: Path, work: Work) -> float | None:
+def _read_back(target: Target, exported: Path, job: ExportJob) -> float | None:
     """Open what was written as eartune opens any model, and compare logits."""
     if not target.exporter.reads_back:
         return None
     is_folder = target.file_name is None
     kind: Literal["folder", "nemo"] = "folder" if is_folder else "nemo"
-    difference = work.reference.prove(BaseModel(str(artefact), kind, artefact, sha256=""))
+    difference = job.reference.prove(BaseModel(str(exported), kind, exported, sha256=""))
     if is_folder:
-        write_model_origin(artefact, work.located, difference)
+        write_model_origin(exported, job.located, difference)
     return difference
 
 
-def _judge(target: Target, artefact: Path, place: Place, work: Work) -> tuple[Gate | None, str | None]:
-    """Try an artefact in its runtime; return what was found, or why it was not tried."""
-    judge = work.judge
-    if judge is None:
+def _try_in_runtime(
+    target: Target, exported: Path, destination: Destination, job: ExportJob
+) -> tuple[Gate | None, str | None]:
+    """Try an export in its runtime; return what was found, or why it was not tried."""
+    parity_check = job.parity_check
+    if parity_check is None:
         return None, "it was not to be tried"
     opener = partial(
         open_in_runtime,
-        family=work.located.family,
-        task=work.located.task,
-        language_token=work.located.language_token,
+        family=job.located.family,
+        task=job.located.task,
+        language_token=job.located.language_token,
     )
     try:
         gate = check(
-            artefact,
+            exported,
             opener,
-            sample=judge.sample,
-            said=judge.said,
+            sample=parity_check.sample,
+            reference_outputs=parity_check.reference_outputs,
             quantization=target.quantization,
-            limit_points=judge.limit_points,
+            limit_points=parity_check.limit_points,
         )
     except CannotRun as reason:
-        return None, str(reason).replace(str(artefact), artefact.name)
+        return None, str(reason).replace(str(exported), exported.name)
     except EartuneError as error:
         # the place it has while it is tried is nobody's
-        raise type(error)(str(error).replace(str(artefact), artefact.name)) from None
+        raise type(error)(str(error).replace(str(exported), exported.name)) from None
     if gate.model_long is not None and not gate.model_long.passes:
-        return replace(gate, base_long=judge.base_itself), None
-    if gate.long is None or judge.base_speech is None:
+        return replace(gate, base_long=parity_check.base_long), None
+    if gate.long is None or parity_check.base_model is None:
         return gate, None
     # the same format, so that what differs is the tuning
-    with scratch_directory(place.beside("base")) as folder:
+    with scratch_directory(destination.beside("base")) as folder:
         before = folder / (target.file_name or "")
-        target.exporter.write(judge.base_speech, before, target.quantization, work.original)
+        target.exporter.write(parity_check.base_model, before, target.quantization, job.original)
         with opener(before) as runtime:
-            return replace(gate, base_long=hear_long(runtime, judge.sample)), None
+            return replace(gate, base_long=transcribe_long_form(runtime, parity_check.sample)), None
 
 
-def _card(target: Target, artefact: Path, record: dict[str, Any], work: Work) -> str:
+def _card(target: Target, exported: Path, record: dict[str, Any], job: ExportJob) -> str:
     return card(
         record,
-        title=f"{Path(work.located.spec).name} ({target.name})",
+        title=f"{Path(job.located.spec).name} ({target.name})",
         usages=usages(
-            work.located.family,
+            job.located.family,
             target.format,
-            artefact=artefact,
+            exported=exported,
             file=target.file_name or "FOLDER",
-            language=work.language_code,
+            language=job.language_code,
         ),
-        evaluations=_evaluations(work.located),
-        license_id=work.card.license_id,
-        data_notes=work.card.data_notes,
+        evaluations=_evaluations(job.located),
+        license_id=job.card.license_id,
+        data_notes=job.card.data_notes,
     )
 
 
@@ -220,7 +222,7 @@ def _source(located: Located) -> dict[str, Any]:
     }
 
 
-def _tell(
+def _report(
     target: Target,
     path: Path,
     gate: Gate | None,

@@ -12,7 +12,7 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 from eartune.audio import decode
 from eartune.errors import InputError
 from eartune.families.whisper.ctranslate2 import write_ctranslate2
-from eartune.families.whisper.first_logits import first_logits
+from eartune.families.whisper.exports import first_token_logits
 from eartune.families.whisper.ggml import write_ggml
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
@@ -20,7 +20,7 @@ from eartune.families.whisper.openai_export import write_openai
 from eartune.model import Waveform
 from eartune.runtimes.faster_whisper import FasterWhisper
 from eartune.runtimes.openai_whisper import OpenAIWhisper
-from eartune.runtimes.runtime import Runtime, ShowsLogits
+from eartune.runtimes.runtime import ExposesLogits, Runtime
 from eartune.runtimes.whisper_cpp import WhisperCpp
 
 pytest.importorskip("faster_whisper")
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.runtimes
 ENGLISH, RUSSIAN, TRANSCRIBE, TRANSLATE, START = 50259, 50263, 50359, 50358, 50258
 
 
-class Showing(Runtime, ShowsLogits, Protocol):
+class Showing(Runtime, ExposesLogits, Protocol):
     """A runtime that shows its numbers."""
 
 
@@ -80,7 +80,7 @@ def test_logits_of_an_english_only_model_are_those_of_transformers(export: str, 
     expected = english.theirs([50257, 50362])
     with opener(tmp_path / "exported.pt") as runtime:
         for language in ("en", None):
-            found = runtime.first_logits(english.clip, language)
+            found = runtime.first_token_logits(english.clip, language)
             assert found.dtype == np.float32
             assert found.shape == (51864,)
             assert np.abs(found - expected).max() <= most
@@ -98,20 +98,20 @@ def test_logits_follow_language_and_task(export: str, multilingual: Case, tmp_pa
     for (language, task), (language_id, task_id) in prompts.items():
         expected = multilingual.theirs([START, language_id, task_id, 50363])
         with opener(tmp_path / "exported.pt", task=task) as runtime:
-            assert np.abs(runtime.first_logits(multilingual.clip, language) - expected).max() <= most
+            assert np.abs(runtime.first_token_logits(multilingual.clip, language) - expected).max() <= most
 
 
 def test_eartunes_own_are_those_of_transformers(english: Case) -> None:
-    assert np.abs(first_logits(english.model, english.clip, None) - english.theirs([50257, 50362])).max() < 2e-3
+    assert np.abs(first_token_logits(english.model, english.clip, None) - english.theirs([50257, 50362])).max() < 2e-3
 
 
 @pytest.mark.real_speech
 def test_eartunes_own_follow_language_and_task(multilingual: Case, shared_dir: Path) -> None:
     translating = load(find(str(shared_dir / "models" / "whisper-tiny")), task="translate")
     expected = multilingual.theirs([START, RUSSIAN, TRANSLATE, 50363])
-    assert np.abs(first_logits(translating, multilingual.clip, "ru") - expected).max() < 2e-3
+    assert np.abs(first_token_logits(translating, multilingual.clip, "ru") - expected).max() < 2e-3
     with pytest.raises(InputError, match="'xx'"):
-        first_logits(translating, multilingual.clip, "xx")
+        first_token_logits(translating, multilingual.clip, "xx")
 
 
 @pytest.mark.parametrize("export", ["faster-whisper float32", "openai-whisper float32"])

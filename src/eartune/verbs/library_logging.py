@@ -8,7 +8,7 @@ import warnings
 from transformers.utils import logging as transformers_logging
 
 
-def quieten_libraries() -> None:
+def silence_libraries() -> None:
     """Silence transformers' and torch's notes and progress bars for this process."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

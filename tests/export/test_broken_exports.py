@@ -13,7 +13,7 @@ import torch
 
 from eartune.audio import decode
 from eartune.errors import EartuneError
-from eartune.export.gate import Gate, HeardLong, Said, Sample, check, check_segments
+from eartune.export.gate import Gate, LongFormResult, ReferenceOutputs, Sample, check, check_segments
 from eartune.families.registry import exports_of
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
@@ -49,29 +49,29 @@ def sample(demo_clips: list[tuple[Path, str]]) -> Sample:
 
 
 @pytest.fixture(scope="module")
-def said(model: WhisperModel, sample: Sample) -> Said:
+def reference_outputs(model: WhisperModel, sample: Sample) -> ReferenceOutputs:
     hypotheses = model.transcribe_batch(sample.waveforms, clips_in(*sample.languages), DecodeOptions(max_length=224))
     joined = Utterance(audio=Path("joined.wav"), text="", duration_s=30.0, language="en")
     segments = model.transcribe_long(sample.long.waveform_S, joined)
-    return Said(tuple(hypotheses), (), check_segments(segments, sample))
+    return ReferenceOutputs(tuple(hypotheses), (), check_segments(segments, sample))
 
 
 def written(model: WhisperModel, form: str, folder: Path) -> Path:
     exporter, quantization = EXPORTS[form], FORMATS[form]
     folder.mkdir()
-    artefact = folder / (exporter.file_name or "").format(quantization=quantization)
-    exporter.write(model, artefact, quantization, None)
-    return artefact
+    exported = folder / (exporter.file_name or "").format(quantization=quantization)
+    exporter.write(model, exported, quantization, None)
+    return exported
 
 
-def judged(artefact: Path, form: str, sample: Sample, said: Said) -> Gate:
-    return check(artefact, open_runtime, sample=sample, said=said, quantization=FORMATS[form])
+def judged(exported: Path, form: str, sample: Sample, reference_outputs: ReferenceOutputs) -> Gate:
+    return check(exported, open_runtime, sample=sample, reference_outputs=reference_outputs, quantization=FORMATS[form])
 
 
-def refused(artefact: Path, form: str, sample: Sample, said: Said) -> str:
-    """Return what the gate says against an artefact; nothing if it lets it pass."""
+def refused(exported: Path, form: str, sample: Sample, reference_outputs: ReferenceOutputs) -> str:
+    """Return what the gate says against an export; nothing if it lets it pass."""
     try:
-        return "; ".join(judged(artefact, form, sample, said).failures)
+        return "; ".join(judged(exported, form, sample, reference_outputs).failures)
     except EartuneError as error:
         return str(error)
 
@@ -95,8 +95,10 @@ def shifted_tokens(network: Any) -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_whole_artefact_passes(form: str, model: WhisperModel, sample: Sample, said: Said, tmp_path: Path) -> None:
-    gate = judged(written(model, form, tmp_path / "whole"), form, sample, said)
+def test_a_whole_export_passes(
+    form: str, model: WhisperModel, sample: Sample, reference_outputs: ReferenceOutputs, tmp_path: Path
+) -> None:
+    gate = judged(written(model, form, tmp_path / "whole"), form, sample, reference_outputs)
     assert gate.failures == []
     # whisper.cpp's own attention changes a word now and then
     assert gate.parity.num_differing == 0 or form == "ggml"
@@ -107,30 +109,35 @@ def test_a_whole_artefact_passes(form: str, model: WhisperModel, sample: Sample,
 @pytest.mark.parametrize("change", [transposed, shifted_tokens])
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_writer_that_transposes_or_shifts_is_caught(
-    form: str, change: Callable[[Any], None], model: WhisperModel, sample: Sample, said: Said, tmp_path: Path
+    form: str,
+    change: Callable[[Any], None],
+    model: WhisperModel,
+    sample: Sample,
+    reference_outputs: ReferenceOutputs,
+    tmp_path: Path,
 ) -> None:
-    """What the writer would get wrong in the artefact, it is given wrong here."""
-    artefact = written(changed(model, change), form, tmp_path / "broken")
-    told = refused(artefact, form, sample, said)
+    """What the writer would get wrong in the export, it is given wrong here."""
+    exported = written(changed(model, change), form, tmp_path / "broken")
+    told = refused(exported, form, sample, reference_outputs)
     assert "of the words are not the model's" in told or "cannot" in told, told
     assert copy.deepcopy(model.network).state_dict().keys() == model.network.state_dict().keys()
 
 
-def _ggml_mels(artefact: Path) -> None:
-    data = bytearray(artefact.read_bytes())
+def _ggml_mels(exported: Path) -> None:
+    data = bytearray(exported.read_bytes())
     # magic, vocabulary, audio: context, state, head, layer, text: context, state, head, layer, then mel bins
     struct.pack_into("<i", data, 4 * 10, 128)
-    artefact.write_bytes(data)
+    exported.write_bytes(data)
 
 
-def _openai_mels(artefact: Path) -> None:
-    checkpoint = torch.load(artefact, weights_only=True)
+def _openai_mels(exported: Path) -> None:
+    checkpoint = torch.load(exported, weights_only=True)
     checkpoint["dims"]["n_mels"] = 128
-    torch.save(checkpoint, artefact)
+    torch.save(checkpoint, exported)
 
 
-def _folder_mels(artefact: Path) -> None:
-    path = artefact / "preprocessor_config.json"
+def _folder_mels(exported: Path) -> None:
+    path = exported / "preprocessor_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"feature_size": 128}))
 
 
@@ -141,15 +148,15 @@ MELS = {
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_wrong_number_of_mel_bins_is_caught(
-    form: str, model: WhisperModel, sample: Sample, said: Said, tmp_path: Path
+    form: str, model: WhisperModel, sample: Sample, reference_outputs: ReferenceOutputs, tmp_path: Path
 ) -> None:
-    artefact = written(model, form, tmp_path / "broken")
-    MELS[form](artefact)
-    assert refused(artefact, form, sample, said)
+    exported = written(model, form, tmp_path / "broken")
+    MELS[form](exported)
+    assert refused(exported, form, sample, reference_outputs)
 
 
-def _ggml_tokens(artefact: Path) -> None:
-    data = bytearray(artefact.read_bytes())
+def _ggml_tokens(exported: Path) -> None:
+    data = bytearray(exported.read_bytes())
     # after twelve sizes come the mel filters (two sizes, 80 x 201 numbers), then each token with its length
     place = 4 * 12 + 8 + 4 * 80 * 201
     (count,) = struct.unpack_from("<i", data, place)
@@ -162,11 +169,11 @@ def _ggml_tokens(artefact: Path) -> None:
         at += 4 + length
     tokens = [tokens[-1], *tokens[:-1]]
     data[first:at] = b"".join(struct.pack("<i", len(token)) + token for token in tokens)
-    artefact.write_bytes(data)
+    exported.write_bytes(data)
 
 
-def _folder_tokens(artefact: Path) -> None:
-    path = artefact / "tokenizer.json"
+def _folder_tokens(exported: Path) -> None:
+    path = exported / "tokenizer.json"
     tokenizer = json.loads(path.read_text())
     vocabulary = tokenizer["model"]["vocab"]
     tokenizer["model"]["vocab"] = {token: (number + 1) % len(vocabulary) for token, number in vocabulary.items()}
@@ -178,18 +185,18 @@ TOKENS = {"ggml": _ggml_tokens, "ctranslate2": _folder_tokens, "onnx": _folder_t
 
 @pytest.mark.parametrize("form", TOKENS)
 def test_a_vocabulary_that_is_one_off_is_caught(
-    form: str, model: WhisperModel, sample: Sample, said: Said, tmp_path: Path
+    form: str, model: WhisperModel, sample: Sample, reference_outputs: ReferenceOutputs, tmp_path: Path
 ) -> None:
-    artefact = written(model, form, tmp_path / "broken")
-    TOKENS[form](artefact)
-    assert refused(artefact, form, sample, said)
+    exported = written(model, form, tmp_path / "broken")
+    TOKENS[form](exported)
+    assert refused(exported, form, sample, reference_outputs)
 
 
 class WithoutTimes(Opened):
     """A program with the model's words, and one time for all of them."""
 
-    def __init__(self, said: Said) -> None:
-        self.words = iter(said.hypotheses)
+    def __init__(self, reference_outputs: ReferenceOutputs) -> None:
+        self.words = iter(reference_outputs.hypotheses)
 
     def transcribe(self, *_: Any) -> str:
         return next(self.words)
@@ -198,25 +205,37 @@ class WithoutTimes(Opened):
         return LongTranscript((Segment(0.0, 30.0, "all of it"),), 3)
 
 
-def test_times_that_the_model_has_and_the_artefact_lost_are_a_failure(
-    sample: Sample, said: Said, tmp_path: Path
+def test_times_that_the_model_has_and_the_export_lost_are_a_failure(
+    sample: Sample, reference_outputs: ReferenceOutputs, tmp_path: Path
 ) -> None:
-    assert said.long is not None
-    assert said.long.passes
-    gate = check(tmp_path, lambda _: WithoutTimes(said), sample=sample, said=said, quantization="f16")
+    assert reference_outputs.long is not None
+    assert reference_outputs.long.passes
+    gate = check(
+        tmp_path,
+        lambda _: WithoutTimes(reference_outputs),
+        sample=sample,
+        reference_outputs=reference_outputs,
+        quantization="f16",
+    )
     assert gate.parity.passes
     [failure] = gate.failures
     assert failure.startswith("a long recording fails")
     assert gate.to_json()["long_recording"]["artefact"]["num_fallbacks"] == 3
 
 
-def test_a_model_that_lost_its_times_itself_is_exported_with_a_note(sample: Sample, said: Said, tmp_path: Path) -> None:
-    assert said.long is not None
-    lost = dataclasses.replace(said, long=dataclasses.replace(said.long, share_near=0.0, share_of_edges=0.0))
-    gate = check(tmp_path, lambda _: WithoutTimes(said), sample=sample, said=lost, quantization="f16")
+def test_a_model_that_lost_its_times_itself_is_exported_with_a_note(
+    sample: Sample, reference_outputs: ReferenceOutputs, tmp_path: Path
+) -> None:
+    assert reference_outputs.long is not None
+    lost = dataclasses.replace(
+        reference_outputs, long=dataclasses.replace(reference_outputs.long, share_near=0.0, share_of_edges=0.0)
+    )
+    gate = check(
+        tmp_path, lambda _: WithoutTimes(reference_outputs), sample=sample, reference_outputs=lost, quantization="f16"
+    )
     assert gate.failures == []
     assert gate.long is None
     [note] = gate.warnings
     assert note.startswith("the model itself, on a long recording, fails: times that are not those of the speech")
-    with_base = dataclasses.replace(gate, base_long=HeardLong(said.long, 0))
+    with_base = dataclasses.replace(gate, base_long=LongFormResult(reference_outputs.long, 0))
     assert "its base passes: the tuning cost it the times" in with_base.warnings[0]
