@@ -22,6 +22,7 @@ LAYERS = [
     {"config", "manifest", "scoring"},
     {"declared_weights"},
     {"weights", "audio", "text", "packages", "reporting", "files", "language_tokens", "languages"},
+    {"parsing"},
     {"errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
