@@ -21,9 +21,8 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.config import resolve_config
 from eartune.config.resolve import override
 from eartune.files import write_json_atomic
-from eartune.manifest import Utterance, read_manifest
+from eartune.manifest import Utterance, load_waveform, read_manifest
 from eartune.model import SpeechModel, Waveform
-from eartune.training.batching.batches import load_waveform
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train

@@ -11,10 +11,10 @@ from eartune.config.train_config import FAMILIES
 from eartune.families.registry import family
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import IGNORED, DecodeOptions, PlacedUtterance, SpeechModel
-from eartune.training.batching.batches import Batch, SpeechDataset, encoder_inputs, target_inputs, to_inputs
+from eartune.training.batching.batches import Batch, SpeechDataset
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
-from eartune.training.forward import Forward
+from eartune.training.forward import Forward, encoder_inputs, target_inputs
 from tests.tiny import clips_in
 
 # family -> the kinds of its tiny models
@@ -102,11 +102,10 @@ def test_the_loss_is_that_of_the_whole_networks_logits(model: SpeechModel, utter
     if model.family not in ATTENDING:
         pytest.skip("its loss is not that of single tokens: see tests/families/parakeet")
     batch = batch_of(model, utterances, [0, 3])
-    inputs = to_inputs(batch, model, torch.device("cpu"))
-    labels = inputs.pop("labels")
+    inputs = encoder_inputs(batch, model, torch.device("cpu")) | {"decoder_input_ids": batch.decoder_input_ids}
     with torch.no_grad():
         logits = model.network(**inputs).logits.flatten(0, 1)
-        expected = torch.nn.functional.cross_entropy(logits, labels.flatten(), reduction="sum")
+        expected = torch.nn.functional.cross_entropy(logits, batch.labels.flatten(), reduction="sum")
         torch.testing.assert_close(loss_of(model, batch), expected, atol=0, rtol=1e-5)
 
 

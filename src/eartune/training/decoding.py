@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from eartune.errors import raise_findings
-from eartune.manifest import Utterance
+from eartune.manifest import Utterance, load_waveform
 from eartune.model import DecodeOptions, PlacedUtterance, SpeechModel, Waveform
 from eartune.reporting import Task
-from eartune.training.batching.batches import load_waveform
 from eartune.training.batching.plan import Limits, micro_batches
 from eartune.training.batching.windows import Window
 from eartune.training.compiling import uncompiled

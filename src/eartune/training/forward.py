@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from eartune.model import SpeechModel
-from eartune.training.batching.batches import Batch, encoder_inputs, target_inputs
+from eartune.model import IGNORED, SpeechModel
+from eartune.training.batching.batches import Batch
 from eartune.training.device import Precision, autocast
 from eartune.training.encoder_cache import EncoderCache
 from eartune.training.spec_augment import SpecAugment
@@ -65,3 +65,26 @@ class Forward:
     @torch.no_grad()
     def _encode(self, batch: Batch) -> torch.Tensor:
         return self.model.encode(self._features(batch))
+
+
+def encoder_inputs(batch: Batch, model: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
+    """Compute the features of a batch on a device."""
+    return model.features(_on_device(batch.waveforms, device), _on_device(batch.samples, device), batch.width_s)
+
+
+def _on_device(tensor: torch.Tensor | None, device: torch.device) -> torch.Tensor:
+    assert tensor is not None
+    return tensor.to(device, non_blocking=True)
+
+
+def target_inputs(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
+    """Return the decoder's side of SpeechModel.summed_loss, counted on the CPU: nothing waits for a GPU."""
+    labels = batch.labels.flatten()
+    rows_N = (labels != IGNORED).nonzero().flatten()
+    found = {
+        "decoder_input_ids": batch.decoder_input_ids,
+        "target_positions": rows_N,
+        "targets": labels[rows_N],
+        "target_lengths": (batch.labels != IGNORED).sum(dim=1),
+    }
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in found.items()}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import psutil
 import torch
 
 from eartune.errors import EartuneError
 from eartune.reporting import Reporter
-from eartune.training.batching.batches import SpeechDataset
+from eartune.training.batching.batches import Batch, SpeechDataset
 from eartune.training.batching.epochs import Epochs
-from eartune.training.batching.plan import MicroBatch
+from eartune.training.batching.plan import Limits, MicroBatch
 from eartune.training.forward import Forward
 
 # of the memory that is free, what a run may plan with; the rest is for fragments and for what others take
@@ -119,3 +119,24 @@ def free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
     return int(psutil.virtual_memory().available)
+
+
+def divide_into_passes(batches: Iterable[Batch], limits: Limits) -> list[list[Batch]]:
+    """Divide batches into passes within the limits, at least one row in each."""
+    found: list[list[Batch]] = []
+    input_s_total = speech_s = 0.0
+    for batch in _divided(batches, limits.input_s_total):
+        input_s_total, speech_s = input_s_total + batch.input_s_total, speech_s + batch.speech_s
+        if not found or input_s_total > limits.input_s_total or speech_s > limits.speech_s:
+            found.append([])
+            input_s_total, speech_s = batch.input_s_total, batch.speech_s
+        found[-1].append(batch)
+    return found
+
+
+def _divided(batches: Iterable[Batch], input_s_total: float) -> Iterator[Batch]:
+    for batch in batches:
+        if batch.input_s_total <= input_s_total or len(batch.labels) == 1:
+            yield batch
+        else:
+            yield from _divided(batch.halves(), input_s_total)

@@ -19,7 +19,7 @@ from eartune.reporting import Reporter
 from eartune.run_dir import RunDir
 from eartune.training.adaptation.adapter_files import save_adapter, save_as_trained
 from eartune.training.adaptation.trainable import Adaptation
-from eartune.training.batching.batches import Batch, SpeechDataset, passes
+from eartune.training.batching.batches import Batch, SpeechDataset
 from eartune.training.batching.epochs import Epochs
 from eartune.training.batching.loader import StepLoader, raise_unreadable
 from eartune.training.batching.plan import Step
@@ -27,7 +27,7 @@ from eartune.training.decoding import Stopped
 from eartune.training.divergence import DivergenceGuard
 from eartune.training.forward import Forward
 from eartune.training.layer_rates import slow_down_lower_layers
-from eartune.training.memory import is_out_of_memory, not_even_one, release_memory
+from eartune.training.memory import divide_into_passes, is_out_of_memory, not_even_one, release_memory
 from eartune.training.schedule import set_floor
 from eartune.training.validation import Validation
 
@@ -117,7 +117,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         self.forward.begin_training()
         self.audio_seconds += sum(batch.speech_s for batch in inputs)
         while True:
-            divided = passes(inputs, self.epochs.limits)
+            divided = divide_into_passes(inputs, self.epochs.limits)
             try:
                 return self._accumulated(divided)
             except RuntimeError as error:

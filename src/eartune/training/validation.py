@@ -13,7 +13,8 @@ from eartune.manifest import Utterance
 from eartune.model import DecodeOptions
 from eartune.reporting import Reporter
 from eartune.scoring import Scores, hypothesis_remarks, reference_remarks, score
-from eartune.training.batching.batches import SpeechDataset, in_order
+from eartune.training.batching.batches import SpeechDataset
+from eartune.training.batching.plan import in_order
 from eartune.training.decoding import Stopped, decode_utterances
 from eartune.training.divergence import ADVICE
 from eartune.training.forward import Forward

@@ -14,12 +14,11 @@ from eartune.errors import InputError
 from eartune.export.exporter import FamilyExports
 from eartune.export.gate import NUM_LOGITS, ReferenceOutputs, Sample, check_segments
 from eartune.export.long_clip import LongClip
-from eartune.manifest import Utterance, read_manifest
+from eartune.manifest import Utterance, load_waveform, read_manifest
 from eartune.model import DecodeOptions, SpeechModel
 from eartune.reporting import Reporter
 from eartune.run_dir import describe_data
 from eartune.runtimes.runtime import MAX_TOKENS, WINDOW_S
-from eartune.training.batching.batches import load_waveform
 from eartune.training.decoding import decode_utterances
 from eartune.training.device import best_device
 from eartune.verbs.open_model import Located

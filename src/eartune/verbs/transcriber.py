@@ -13,14 +13,13 @@ import torch
 from eartune.errors import InputError
 from eartune.export.record import read_record
 from eartune.language_tokens import require_language
-from eartune.manifest import Utterance
+from eartune.manifest import Utterance, load_waveform
 from eartune.model import DecodeOptions, SpeechModel
 from eartune.nemo.architecture import known_config
 from eartune.nemo.slots import other_languages
 from eartune.reporting import Task as Progress
 from eartune.runtimes.registry import open_runtime, recognise
 from eartune.runtimes.runtime import Runtime, Task
-from eartune.training.batching.batches import load_waveform
 from eartune.training.decoding import decode_utterances
 from eartune.training.device import Precision, best_device
 from eartune.verbs.open_model import Located, open_located

@@ -13,9 +13,10 @@ from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import parakeet_of
 from eartune.manifest import Utterance
 from eartune.model import IGNORED, PlacedUtterance
-from eartune.training.batching.batches import Batch, SpeechDataset, encoder_inputs, target_inputs
+from eartune.training.batching.batches import Batch, SpeechDataset
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
+from eartune.training.forward import encoder_inputs, target_inputs
 
 CPU = torch.device("cpu")
 

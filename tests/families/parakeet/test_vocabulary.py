@@ -22,9 +22,10 @@ from eartune.manifest import Utterance, read_manifest
 from eartune.model import PlacedUtterance
 from eartune.nemo.archive import read_archive
 from eartune.nemo.tokenizer import MODEL_FILE
-from eartune.training.batching.batches import SpeechDataset, encoder_inputs, target_inputs
+from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
+from eartune.training.forward import encoder_inputs, target_inputs
 from tests.families.parakeet.test_weights import KINDS
 
 NEW = "жщэ"

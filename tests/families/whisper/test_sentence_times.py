@@ -3,21 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eartune.config import resolve_config
 from eartune.config.resolve import override
+from eartune.config.window import WindowSection
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.manifest import Segment, Utterance
 from eartune.reporting import Silent
 from eartune.training.batching.batches import SpeechDataset
-from eartune.training.batching.plan import Limits, WindowRules, plan_epoch
-from eartune.training.batching.windows import Window
+from eartune.training.batching.plan import Limits, plan_epoch
+from eartune.training.batching.windows import Window, WindowRules
 from eartune.verbs.train import _unused_times
 
-RULES = WindowRules("packed", 30.0, 444, 0.02, 0.6, 1.0, 0.5, 1.28, 1.0, 0.0, 0.32, False)
+
+def rules(**options: Any) -> WindowRules:
+    """Return rules of packed windows with times, half of the clips alone in theirs."""
+    usual = {"window": "packed", "packed_timestamps": 1.0, "packed_alone": 0.5, "short_full": 0.0}
+    return WindowRules(WindowSection(**usual | options), 30.0, 444, 0.02)
+
+
 SENTENCES = (Segment(0.3, 1.1, "Good morning."), Segment(2.46, 3.96, "It is cold."))
 TIMED = Utterance(Path("clip.wav"), "Good morning. It is cold.", 4.0, "en", segments=SENTENCES)
 UNTIMED = replace(TIMED, segments=())
@@ -47,7 +55,7 @@ def trained(model: WhisperModel, rows: Sequence[Utterance], rules: WindowRules) 
 @pytest.mark.parametrize("kind", ["padded", "packed", "short"])
 def test_every_kind_of_window_trains_the_times_within_clips(model: WhisperModel, kind: str) -> None:
     rows = [TIMED] * 8
-    found = trained(model, rows, replace(RULES, kind=kind))
+    found = trained(model, rows, rules(window=kind))
     assert sum(text.count("<|") - 3 for text in found) == 4 * len(rows)
     assert sum(text.count(" Good morning.<|") for text in found) == len(rows)
     alone = "<|startoftranscript|><|en|><|transcribe|><|0.30|> Good morning.<|1.10|><|2.46|> It is cold.<|3.96|>"
@@ -59,14 +67,14 @@ def test_without_times_or_windows_with_times_the_text_is_trained(
     model: WhisperModel, kind: str, timestamps: float
 ) -> None:
     rows = [UNTIMED if timestamps else TIMED] * 6
-    found = trained(model, rows, replace(RULES, kind=kind, timestamps=timestamps))
+    found = trained(model, rows, rules(window=kind, packed_timestamps=timestamps))
     assert sum(text.count(" Good morning. It is cold.") for text in found) == len(rows)
     assert all("<|notimestamps|>" in text for text in found)
 
 
 def test_half_of_the_clips_without_speech_have_a_packed_window_to_themselves(model: WhisperModel) -> None:
     dataset = SpeechDataset([TIMED] * 20 + [SILENT] * 60, model)
-    alone = [window for window in windows(dataset, replace(RULES, alone=0.0)) if len(window.clips) == 1]
+    alone = [window for window in windows(dataset, rules(packed_alone=0.0)) if len(window.clips) == 1]
     assert 20 <= len(alone) <= 40
     assert all(window.clips[0].index >= 20 for window in alone)
 

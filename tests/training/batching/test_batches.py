@@ -11,10 +11,12 @@ import torch
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import IGNORED, PlacedUtterance, SpeechModel
-from eartune.training.batching.batches import Batch, SpeechDataset, in_order, passes, target_inputs
+from eartune.training.batching.batches import Batch, SpeechDataset
 from eartune.training.batching.loader import StepLoader
-from eartune.training.batching.plan import Limits, MicroBatch, Step
+from eartune.training.batching.plan import Limits, MicroBatch, Step, in_order
 from eartune.training.batching.windows import Window
+from eartune.training.forward import target_inputs
+from eartune.training.memory import divide_into_passes
 
 # of the two clips
 DURATIONS_S = (1.0, 2.0)
@@ -81,7 +83,7 @@ def test_passes_are_filled_in_order_up_to_a_limit(dataset: SpeechDataset) -> Non
     batches = [dataset[MicroBatch(tuple([row((0, 0.0))] * count), 4.0)] for count in (3, 1, 2)]
 
     def rows(**limits: float) -> list[list[int]]:
-        return [[len(batch.labels) for batch in together] for together in passes(batches, Limits(**limits))]
+        return [[len(batch.labels) for batch in together] for together in divide_into_passes(batches, Limits(**limits))]
 
     assert rows() == [[3, 1, 2]]
     assert rows(input_s_total=16.0) == [[3, 1], [2]]

@@ -1,7 +1,6 @@
 """Plans of epochs, by hand and by property."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,14 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eartune.config.window import WindowSection
 from eartune.model import PlacedUtterance
-from eartune.training.batching.plan import Limits, MicroBatch, Step, WindowRules, micro_batches, plan_epoch
-from eartune.training.batching.windows import UnplacedUtterance, Window
+from eartune.training.batching.plan import Limits, MicroBatch, Step, micro_batches, plan_epoch
+from eartune.training.batching.windows import UnplacedUtterance, Window, WindowRules
 
-RULES = WindowRules(
-    kind="padded", window_s=30.0, max_tokens=444, timestamp_step_s=0.02, max_gap_s=0.6, timestamps=0.5, alone=0.0,
-    margin_s=1.28, jitter_s=1.0, full=0.0, width_step_s=0.32, steady=False,
-)  # fmt: skip
+DEFAULTS: dict[str, Any] = {"window": "padded", "short_full": 0.0}
 
 
 def clips(count: int, *, low: float = 1.0, high: float = 6.0) -> list[UnplacedUtterance]:
@@ -25,12 +22,17 @@ def clips(count: int, *, low: float = 1.0, high: float = 6.0) -> list[UnplacedUt
 
 
 def plan(
-    speech: list[UnplacedUtterance], num_steps: int, *, by_count: bool = True, epoch: int = 0, **rules: Any
+    speech: list[UnplacedUtterance],
+    num_steps: int,
+    *,
+    by_count: bool = True,
+    epoch: int = 0,
+    limits: Limits = Limits(),  # noqa: B008  frozen
+    cached: bool = False,
+    **options: Any,
 ) -> list[Step]:
-    limits = rules.pop("limits", Limits())
-    return plan_epoch(
-        speech, replace(RULES, **rules), num_steps=num_steps, by_count=by_count, limits=limits, seed=(7, epoch)
-    )
+    rules = WindowRules(WindowSection(**DEFAULTS | options), 30.0, max_tokens=444, timestamp_step_s=0.02, cached=cached)
+    return plan_epoch(speech, rules, num_steps=num_steps, by_count=by_count, limits=limits, seed=(7, epoch))
 
 
 def indices(steps: list[Step]) -> list[int]:
@@ -54,7 +56,9 @@ def test_an_epoch_holds_every_clip_once_in_as_many_steps_as_asked(
 ) -> None:
     steps = min(steps, count)
     limits = Limits(input_s_total=input_s_total, overhead_s=4.0)
-    found = plan(clips(count), steps, by_count=by_count, kind=kind, alone=share, full=share, limits=limits)
+    found = plan(
+        clips(count), steps, by_count=by_count, window=kind, packed_alone=share, short_full=share, limits=limits
+    )
     assert len(found) == steps
     assert all(found)
     assert sorted(indices(found)) == list(range(count))
@@ -67,13 +71,13 @@ def test_an_epoch_holds_every_clip_once_in_as_many_steps_as_asked(
 @pytest.mark.parametrize("kind", ["padded", "packed", "short"])
 def test_epochs_differ_and_repeat(kind: Any) -> None:
     speech = clips(60)
-    first, again, second = (plan(speech, 6, kind=kind, epoch=epoch) for epoch in (0, 0, 1))
+    first, again, second = (plan(speech, 6, window=kind, epoch=epoch) for epoch in (0, 0, 1))
     assert first == again
     assert indices(first) != indices(second)
 
 
 def test_gaps_and_timestamps_of_packed_windows_differ_between_epochs() -> None:
-    epochs = [plan(clips(200), 4, kind="packed", epoch=epoch) for epoch in range(2)]
+    epochs = [plan(clips(200), 4, window="packed", epoch=epoch) for epoch in range(2)]
     windows = [[window for step in steps for batch in step for window in batch.windows] for steps in epochs]
     starts = [{clip.index: clip.start_s for window in found for clip in window.clips} for found in windows]
     assert starts[0] != starts[1]
@@ -89,21 +93,21 @@ def test_padded_steps_hold_like_numbers_of_clips() -> None:
 @pytest.mark.parametrize("kind", ["padded", "packed", "short"])
 def test_steps_by_seconds_hold_like_amounts_of_speech(kind: Any) -> None:
     speech = clips(400)
-    amounts = [speech_of(step) for step in plan(speech, 8, by_count=False, kind=kind)]
+    amounts = [speech_of(step) for step in plan(speech, 8, by_count=False, window=kind)]
     whole = sum(clip.duration_s for clip in speech) / 8
     assert all(abs(amount - whole) <= 6 for amount in amounts)
 
 
 def test_what_the_memory_allows_does_not_change_what_a_step_holds() -> None:
     speech = clips(120)
-    wide, narrow = (plan(speech, 5, kind="short", limits=Limits(input_s_total=total)) for total in (math.inf, 20.0))
+    wide, narrow = (plan(speech, 5, window="short", limits=Limits(input_s_total=total)) for total in (math.inf, 20.0))
     assert [sorted(indices([step])) for step in wide] == [sorted(indices([step])) for step in narrow]
     assert sum(map(len, narrow)) > sum(map(len, wide))
 
 
 @pytest.mark.parametrize("kind", ["packed", "short"])
 def test_a_step_holds_the_same_clips_in_any_kind_of_window(kind: Any) -> None:
-    padded, other = plan(clips(100), 7, full=0.3), plan(clips(100), 7, kind=kind, full=0.3)
+    padded, other = plan(clips(100), 7, short_full=0.3), plan(clips(100), 7, window=kind, short_full=0.3)
     assert [set(indices([step])) for step in padded] == [set(indices([step])) for step in other]
 
 
@@ -111,7 +115,7 @@ def test_short_windows_keep_the_margin_and_the_jitter_below_its_most() -> None:
     speech = {clip.index: clip for clip in clips(100)}
     silent = [
         window.input_s - speech[window.clips[0].index].duration_s
-        for step in plan(list(speech.values()), 5, kind="short")
+        for step in plan(list(speech.values()), 5, window="short")
         for batch in step
         for window in batch.windows
     ]
@@ -121,17 +125,17 @@ def test_short_windows_keep_the_margin_and_the_jitter_below_its_most() -> None:
 
 
 def test_a_share_of_the_short_steps_is_in_full_windows() -> None:
-    found = plan(clips(100), 10, kind="short", full=0.3)
+    found = plan(clips(100), 10, window="short", short_full=0.3)
     widths = [{window.input_s for batch in step for window in batch.windows} for step in found]
     assert sum(input_total == {30.0} for input_total in widths) == 3
     assert sum(30.0 not in input_total for input_total in widths) == 7
     # a share of fewer steps than one comes in some epochs
-    rare = [plan(clips(9), 3, kind="short", full=0.1, epoch=epoch) for epoch in range(100)]
+    rare = [plan(clips(9), 3, window="short", short_full=0.1, epoch=epoch) for epoch in range(100)]
     assert 20 <= sum(batch.width_s == 30 for steps in rare for step in steps for batch in step) <= 40
 
 
 def test_a_share_of_packed_training_is_alone() -> None:
-    windows = [w for step in plan(clips(100), 5, kind="packed", alone=0.2) for b in step for w in b.windows]
+    windows = [w for step in plan(clips(100), 5, window="packed", packed_alone=0.2) for b in step for w in b.windows]
     assert all(window.input_s == 30.0 for window in windows)
     alone = [window for window in windows if len(window.clips) == 1]
     assert 20 <= len(alone) <= 25
@@ -185,13 +189,13 @@ def test_no_division_into_runs_of_widths_is_cheaper(widths: list[float], overhea
 
 @pytest.mark.parametrize(("duration_s", "expected"), [(0.1, 1.6), (1.28, 2.56), (3.3, 4.8), (28.6, 30.0), (30.0, 30.0)])
 def test_widths_come_in_steps(duration_s: float, expected: float) -> None:
-    ((batch,),) = plan([UnplacedUtterance(0, duration_s, 5, "en")], 1, kind="short", jitter_s=0.0)
+    ((batch,),) = plan([UnplacedUtterance(0, duration_s, 5, "en")], 1, window="short", short_jitter=0.0)
     assert batch.width_s == pytest.approx(expected, abs=0.02)
 
 
 def test_steady_windows_have_the_same_width_in_every_epoch() -> None:
     def widths(epoch: int) -> dict[int, float]:
-        steps = plan(clips(60), 5, kind="short", steady=True, width_step_s=2.56, epoch=epoch)
+        steps = plan(clips(60), 5, window="short", cached=True, epoch=epoch)
         return {w.clips[0].index: w.input_s for step in steps for batch in step for w in batch.windows}
 
     assert widths(0) == widths(3)

@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eartune.training.batching.windows import MAX_FIRST_TIME_S, Packing, UnplacedUtterance, pack
+from eartune.config.window import WindowSection
+from eartune.training.batching.windows import MAX_FIRST_TIME_S, UnplacedUtterance, WindowRules, pack
 
 STEP_S = 0.02
 
 
-def packing(*, max_tokens: int = 444, max_gap_s: float = 0.0, share: float = 1.0) -> Packing:
-    return Packing(30.0, max_tokens, STEP_S, max_gap_s, share)
+def packing(*, max_gap_s: float = 0.0, share: float = 1.0) -> WindowRules:
+    return WindowRules(WindowSection(packed_gap=max_gap_s, packed_timestamps=share), 30.0, 444, STEP_S)
 
 
 def clips(*durations: float, tokens: int = 10, language: str = "en") -> list[UnplacedUtterance]:

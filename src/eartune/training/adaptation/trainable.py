@@ -20,8 +20,10 @@ from eartune.training.adaptation.fast_lora import keep_frozen_weights
 from eartune.training.adaptation.listing import count_norms, count_parameters, list_trained
 from eartune.training.adaptation.targets import resolve_targets
 from eartune.training.adaptation.unfreezing import Unfrozen, select_unfrozen, with_modules
-from eartune.training.batching.batches import SpeechDataset, encoder_inputs, in_order, target_inputs
+from eartune.training.batching.batches import SpeechDataset
+from eartune.training.batching.plan import in_order
 from eartune.training.device import Precision, compute_dtype
+from eartune.training.forward import encoder_inputs, target_inputs
 
 # how many batches an initialisation that looks at data gets to see
 NUM_SAMPLE_BATCHES = 8

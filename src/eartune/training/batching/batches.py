@@ -5,19 +5,18 @@ B batch, S samples, U tokens, N targets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from eartune.audio import SAMPLE_RATE_HZ, decode
-from eartune.errors import InputError
-from eartune.manifest import Utterance
-from eartune.model import IGNORED, SpeechModel, Transcripts, Waveform
-from eartune.training.batching.plan import Limits, MicroBatch
-from eartune.training.batching.windows import UnplacedUtterance, Window, alone
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.manifest import Utterance, load_waveform
+from eartune.model import IGNORED, SpeechModel, Transcripts
+from eartune.training.batching.plan import MicroBatch
+from eartune.training.batching.windows import UnplacedUtterance, Window
 
 
 @dataclass(frozen=True)
@@ -124,79 +123,3 @@ class SpeechDataset(Dataset[Batch]):
                 waveform_S[start : start + len(waveform)] = waveform
         # a file may hold a sample more than its duration says
         return torch.from_numpy(waveforms_BS[:, :most_samples]), samples_B.clamp(max=most_samples)
-
-
-def load_waveform(utterance: Utterance) -> Waveform:
-    """Decode an utterance to 16 kHz mono. Raises InputError that names its row."""
-    try:
-        return decode(
-            utterance.audio, offset_s=utterance.offset_s, duration_s=utterance.duration_s, channel=utterance.channel
-        )
-    except InputError as error:
-        raise InputError(f"{utterance.source}: {error}" if utterance.source else str(error)) from error
-
-
-def in_order(
-    utterances: Sequence[Utterance], *, batch_size: int, width_s: Callable[[float], float]
-) -> Iterator[MicroBatch]:
-    """Plan batches of single utterances, in order; `width_s` tells what is seen of the longest of a batch."""
-    for start in range(0, len(utterances), batch_size):
-        rows = utterances[start : start + batch_size]
-        width = width_s(max(utterance.duration_s for utterance in rows))
-        clips = [
-            UnplacedUtterance(index, utterance.duration_s, 0, None) for index, utterance in enumerate(rows, start=start)
-        ]
-        yield MicroBatch(tuple(alone(clip, input_s=width) for clip in clips), width)
-
-
-def passes(batches: Iterable[Batch], limits: Limits) -> list[list[Batch]]:
-    """Divide batches into passes within the limits, at least one row in each."""
-    found: list[list[Batch]] = []
-    input_s_total = speech_s = 0.0
-    for batch in _divided(batches, limits.input_s_total):
-        input_s_total, speech_s = input_s_total + batch.input_s_total, speech_s + batch.speech_s
-        if not found or input_s_total > limits.input_s_total or speech_s > limits.speech_s:
-            found.append([])
-            input_s_total, speech_s = batch.input_s_total, batch.speech_s
-        found[-1].append(batch)
-    return found
-
-
-def _divided(batches: Iterable[Batch], input_s_total: float) -> Iterator[Batch]:
-    for batch in batches:
-        if batch.input_s_total <= input_s_total or len(batch.labels) == 1:
-            yield batch
-        else:
-            yield from _divided(batch.halves(), input_s_total)
-
-
-def to_inputs(batch: Batch, model: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
-    """Return the network's arguments and the labels on a device, with features computed there."""
-    return {
-        **encoder_inputs(batch, model, device),
-        "decoder_input_ids": batch.decoder_input_ids.to(device),
-        "labels": batch.labels.to(device),
-    }
-
-
-def encoder_inputs(batch: Batch, model: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
-    """Compute the features of a batch on a device."""
-    return model.features(on_device(batch.waveforms, device), on_device(batch.samples, device), batch.width_s)
-
-
-def on_device(tensor: torch.Tensor | None, device: torch.device) -> torch.Tensor:
-    assert tensor is not None
-    return tensor.to(device, non_blocking=True)
-
-
-def target_inputs(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
-    """Return the decoder's side of SpeechModel.summed_loss, counted on the CPU: nothing waits for a GPU."""
-    labels = batch.labels.flatten()
-    rows_N = (labels != IGNORED).nonzero().flatten()
-    found = {
-        "decoder_input_ids": batch.decoder_input_ids,
-        "target_positions": rows_N,
-        "targets": labels[rows_N],
-        "target_lengths": (batch.labels != IGNORED).sum(dim=1),
-    }
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in found.items()}

@@ -12,8 +12,8 @@ from eartune.config import TrainConfig
 from eartune.config.family import OWN_LENGTH
 from eartune.config.window import WindowSection
 from eartune.model import SpeechModel
-from eartune.training.batching.plan import Limits, Step, WindowRules, plan_epoch
-from eartune.training.batching.windows import UnplacedUtterance
+from eartune.training.batching.plan import Limits, Step, plan_epoch
+from eartune.training.batching.windows import UnplacedUtterance, WindowRules
 
 # What a batch costs beside its content, in seconds of window seen meanwhile: measured with
 # whisper-tiny on a CPU; on a GPU from launch counts (thousands of kernels of some microseconds).
@@ -75,20 +75,13 @@ def plan_epochs(
     )
 
 
-def window_rules(window: WindowSection, model: SpeechModel, *, cached: bool) -> WindowRules:
+def window_rules(options: WindowSection, model: SpeechModel, *, cached: bool) -> WindowRules:
     return WindowRules(
-        kind=window.window,
+        options,
         window_s=model.max_duration_s,
         max_tokens=model.max_window_tokens,
         timestamp_step_s=model.timestamp_step_s,
-        max_gap_s=window.packed_gap,
         # only a Whisper writes times
-        timestamps=0.0 if model.family in OWN_LENGTH else window.packed_timestamps,
-        alone=window.packed_alone,
-        margin_s=window.short_margin,
-        jitter_s=window.short_jitter,
-        full=window.short_full,
-        # what the encoder says is kept for few widths, so that many clips share a batch
-        width_step_s=2.56 if cached else 0.32,
-        steady=cached,
+        writes_timestamps=model.family not in OWN_LENGTH,
+        cached=cached,
     )

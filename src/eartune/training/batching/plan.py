@@ -7,36 +7,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from eartune.training.batching.windows import Packing, UnplacedUtterance, Window, alone, pack, widened_s
+from eartune.manifest import Utterance
+from eartune.training.batching.windows import UnplacedUtterance, Window, WindowRules, alone, pack, widened_s
 
 # the share of clips without speech that have a packed window to themselves
 SILENT_ALONE = 0.5
-
-
-@dataclass(frozen=True)
-class WindowRules:
-    """How clips become windows: WindowSection, and what the model allows."""
-
-    kind: Literal["padded", "packed", "short"]
-    window_s: float
-    max_tokens: int
-    timestamp_step_s: float
-    max_gap_s: float
-    timestamps: float
-    alone: float
-    margin_s: float
-    jitter_s: float
-    full: float
-    # short windows come in so many seconds, so that few shapes occur
-    width_step_s: float
-    # whether a clip has the same silence after it in every epoch
-    steady: bool
 
 
 @dataclass(frozen=True)
@@ -89,7 +69,7 @@ def plan_epoch(
     shuffled = [clips[index] for index in random.permutation(len(clips))]
     steps = _shares(shuffled, num_steps, [1.0 if by_count else clip.duration_s for clip in shuffled])
     # whole steps are full: a few clips of each step would leave their window almost empty
-    num_full = int(rules.full * num_steps + random.random())
+    num_full = int(rules.options.short_full * num_steps + random.random())
     full = set(random.permutation(num_steps)[:num_full].tolist())
     return [micro_batches(_windows(step, rules, number in full, random), limits) for number, step in enumerate(steps)]
 
@@ -97,18 +77,18 @@ def plan_epoch(
 def _windows(
     clips: list[UnplacedUtterance], rules: WindowRules, full: bool, random: np.random.Generator
 ) -> list[Window]:
-    if rules.kind == "padded":
+    kind = rules.options.window
+    if kind == "padded":
         return [_single(clip, rules.window_s, rules, random) for clip in clips]
-    if rules.kind == "short" and not full:
+    if kind == "short" and not full:
         return [_single(clip, _input_s(clip, rules, random), rules, random) for clip in clips]
-    num_alone = int(rules.alone * len(clips) + random.random()) if rules.kind == "packed" else 0
-    packing = Packing(rules.window_s, rules.max_tokens, rules.timestamp_step_s, rules.max_gap_s, rules.timestamps)
+    num_alone = int(rules.options.packed_alone * len(clips) + random.random()) if kind == "packed" else 0
     # beside speech a clip in which nobody speaks is a pause; that a whole window may be one is learnt from it alone
     apart = [not clip.num_tokens and bool(random.random() < SILENT_ALONE) for clip in clips[num_alone:]]
     silent = list(itertools.compress(clips[num_alone:], apart))
     together = [clip for clip, is_apart in zip(clips[num_alone:], apart, strict=True) if not is_apart]
     single = [_single(clip, rules.window_s, rules, random) for clip in [*clips[:num_alone], *silent]]
-    return single + pack(together, packing, random)
+    return single + pack(together, rules, random)
 
 
 def _single(clip: UnplacedUtterance, input_s: float, rules: WindowRules, random: np.random.Generator) -> Window:
@@ -117,8 +97,8 @@ def _single(clip: UnplacedUtterance, input_s: float, rules: WindowRules, random:
 
 
 def _input_s(clip: UnplacedUtterance, rules: WindowRules, random: np.random.Generator) -> float:
-    drawn = np.random.default_rng(clip.index) if rules.steady else random
-    seconds = clip.duration_s + rules.margin_s + drawn.uniform(0, rules.jitter_s)
+    drawn = np.random.default_rng(clip.index) if rules.cached else random
+    seconds = clip.duration_s + rules.options.short_margin + drawn.uniform(0, rules.options.short_jitter)
     return widened_s(seconds, step_s=rules.width_step_s, most_s=rules.window_s)
 
 
@@ -179,3 +159,16 @@ def _limited(windows: list[Window], width_s: float, limits: Limits) -> Step:
 def _fewest(windows: list[Window], width_s: float, limits: Limits) -> int:
     speech_s, input_s_total = sum(window.speech_s for window in windows), len(windows) * width_s
     return max(1, min(len(windows), math.ceil(max(speech_s / limits.speech_s, input_s_total / limits.input_s_total))))
+
+
+def in_order(
+    utterances: Sequence[Utterance], *, batch_size: int, width_s: Callable[[float], float]
+) -> Iterator[MicroBatch]:
+    """Plan batches of single utterances, in order; `width_s` tells what is seen of the longest of a batch."""
+    for start in range(0, len(utterances), batch_size):
+        rows = utterances[start : start + batch_size]
+        width = width_s(max(utterance.duration_s for utterance in rows))
+        clips = [
+            UnplacedUtterance(index, utterance.duration_s, 0, None) for index, utterance in enumerate(rows, start=start)
+        ]
+        yield MicroBatch(tuple(alone(clip, input_s=width) for clip in clips), width)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from eartune.config.window import WindowSection
 from eartune.model import PlacedUtterance
 
 # windows that are filled at the same time: with more, the last gap is met better
@@ -42,14 +43,28 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Packing:
-    """The limits of a packed window: seconds it may hold, tokens, and how clips are laid into it."""
+class WindowRules:
+    """How clips become windows: the options of a run, and what its model and its encoder cache ask for."""
 
+    options: WindowSection
     window_s: float
     max_tokens: int
-    step_s: float
-    max_gap_s: float
-    timestamps: float
+    """Of all clips in a window."""
+    timestamp_step_s: float
+    writes_timestamps: bool = True
+    """Whether the model is trained with times at all."""
+    cached: bool = False
+    """Whether the encoder's outputs are cached, so that a clip has the same silence after it in every epoch."""
+
+    @property
+    def timestamps(self) -> float:
+        """Share of windows that are trained with times."""
+        return self.options.packed_timestamps if self.writes_timestamps else 0.0
+
+    @property
+    def width_step_s(self) -> float:
+        """Step of the widths of short windows, so that few shapes occur, and clips share cached outputs."""
+        return 2.56 if self.cached else 0.32
 
 
 def widened_s(seconds: float, *, step_s: float, most_s: float) -> float:
@@ -61,7 +76,7 @@ def alone(clip: UnplacedUtterance, *, input_s: float, timestamps: bool = False) 
     return Window((PlacedUtterance(clip.index, 0.0, clip.duration_s),), clip.duration_s, input_s, timestamps)
 
 
-def pack(clips: Iterable[UnplacedUtterance], packing: Packing, random: np.random.Generator) -> list[Window]:
+def pack(clips: Iterable[UnplacedUtterance], rules: WindowRules, random: np.random.Generator) -> list[Window]:
     """Lay clips behind each other into as few windows as best fit finds, in the order given.
 
     Clips begin on the grid of timestamps, with a random gap before each; none is split, and languages do not mix.
@@ -70,21 +85,21 @@ def pack(clips: Iterable[UnplacedUtterance], packing: Packing, random: np.random
     filling: dict[str | None, list[_Filling]] = {}
     for clip in clips:
         candidates = filling.setdefault(clip.language, [])
-        gap_s = _on_grid(random.uniform(0, packing.max_gap_s), packing.step_s)
-        fitting = [window for window in candidates if window.takes(clip, gap_s, packing)]
+        gap_s = _on_grid(random.uniform(0, rules.options.packed_gap), rules.timestamp_step_s)
+        fitting = [window for window in candidates if window.takes(clip, gap_s, rules)]
         if fitting:
             chosen = max(fitting, key=lambda window: window.end_s)
         else:
             if len(candidates) == OPEN_WINDOWS:
                 fullest = max(candidates, key=lambda window: window.end_s)
                 candidates.remove(fullest)
-                windows.append(fullest.closed(packing, random))
+                windows.append(fullest.closed(rules, random))
             chosen = _Filling()
             candidates.append(chosen)
-            room_s = max(0.0, packing.window_s - clip.duration_s)
-            gap_s = min(gap_s, MAX_FIRST_TIME_S, _floor(room_s, packing.step_s))
-        chosen.add(clip, gap_s, packing)
-    return windows + [window.closed(packing, random) for candidates in filling.values() for window in candidates]
+            room_s = max(0.0, rules.window_s - clip.duration_s)
+            gap_s = min(gap_s, MAX_FIRST_TIME_S, _floor(room_s, rules.timestamp_step_s))
+        chosen.add(clip, gap_s, rules)
+    return windows + [window.closed(rules, random) for candidates in filling.values() for window in candidates]
 
 
 @dataclass
@@ -96,23 +111,23 @@ class _Filling:
     speech_s: float = 0.0
     num_tokens: int = 0
 
-    def takes(self, clip: UnplacedUtterance, gap_s: float, packing: Packing) -> bool:
+    def takes(self, clip: UnplacedUtterance, gap_s: float, rules: WindowRules) -> bool:
         return (
-            self.end_s + gap_s + clip.duration_s <= packing.window_s
-            and self.num_tokens + clip.num_tokens <= packing.max_tokens
+            self.end_s + gap_s + clip.duration_s <= rules.window_s
+            and self.num_tokens + clip.num_tokens <= rules.max_tokens
         )
 
-    def add(self, clip: UnplacedUtterance, gap_s: float, packing: Packing) -> None:
+    def add(self, clip: UnplacedUtterance, gap_s: float, rules: WindowRules) -> None:
         start_s = self.end_s + gap_s
         begins_s = round(start_s, 6)
         self.clips.append(PlacedUtterance(clip.index, begins_s, begins_s + clip.duration_s))
         self.speech_s += clip.duration_s
         self.num_tokens += clip.num_tokens
-        self.end_s = math.ceil((start_s + clip.duration_s) / packing.step_s - 1e-6) * packing.step_s
+        self.end_s = math.ceil((start_s + clip.duration_s) / rules.timestamp_step_s - 1e-6) * rules.timestamp_step_s
 
-    def closed(self, packing: Packing, random: np.random.Generator) -> Window:
-        timestamps = bool(random.random() < packing.timestamps)
-        return Window(tuple(self.clips), self.speech_s, packing.window_s, timestamps)
+    def closed(self, rules: WindowRules, random: np.random.Generator) -> Window:
+        timestamps = bool(random.random() < rules.timestamps)
+        return Window(tuple(self.clips), self.speech_s, rules.window_s, timestamps)
 
 
 def _on_grid(seconds: float, step_s: float) -> float:
