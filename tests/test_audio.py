@@ -13,7 +13,7 @@ import soundfile
 
 from eartune.audio import SAMPLE_RATE_HZ, AudioInfo, decode, is_far_off, probe
 from eartune.audio.headers import read_header
-from eartune.audio.mpeg import read_mp3
+from eartune.audio.mp3 import read_mp3
 from eartune.errors import InputError
 
 Samples = npt.NDArray[np.float32]

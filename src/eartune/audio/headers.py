@@ -6,11 +6,12 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from eartune.audio.adts import adts_fault
 from eartune.audio.boxes import container_shortfall
 from eartune.audio.byte_view import Patch
 from eartune.audio.chunks import read_sample_data
 from eartune.audio.flac import FlacLength, read_flac
-from eartune.audio.mpeg import Mpeg, adts_fault, read_mp3
+from eartune.audio.mp3 import Mpeg, read_mp3
 from eartune.audio.ogg import OggChain, read_ogg
 
 

@@ -16,7 +16,7 @@ import soundfile
 from eartune.audio.byte_view import open_view
 from eartune.audio.headers import Header
 from eartune.audio.media import media_blocks, probe_media
-from eartune.audio.mpeg import PREROLL_FRAMES, SILENT_FRAMES, Mpeg, Part, read_mp3
+from eartune.audio.mp3 import PREROLL_FRAMES, SILENT_FRAMES, Mpeg, Part, read_mp3
 from eartune.audio.quality import Samples
 from eartune.errors import InputError
 

@@ -1,6 +1,6 @@
-"""MPEG audio frame by frame: how long an MP3 or an AAC stream is, and where to begin decoding for a given sample.
+"""MP3 files frame by frame: their true length, and where to begin decoding for a given sample.
 
-Sources: ISO 11172-3 and 13818-3 (layers II and III), 13818-7 (ADTS), the Xing and LAME header, Fraunhofer's VBRI.
+Sources: the Xing and LAME header, Fraunhofer's VBRI.
 libsndfile believes a Xing header and guesses without one: of several MP3s behind one another it reads the first.
 """
 
@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from eartune.audio.byte_view import Patch
 from eartune.audio.chunks import cut_inside
+from eartune.audio.mpeg_frames import Frame, Kind, end_of_tag, read_frame, resynchronise
 
 # What mpg123, inside libsndfile, leaves out at the beginning for the delay of the decoder itself.
 DECODER_DELAY = 529
@@ -26,36 +26,8 @@ SILENT_FRAMES, PREROLL_FRAMES = 36, 40
 # Editors leave the count of frames one or two off.
 TOLERATED_FRAMES = 2
 
-_BITRATES = {
-    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-"""kbit/s by (MPEG 1, layer)"""
-_SAMPLE_RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-_AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
-
 
 _OTHER_FILES = (b"RIFF", b"fLaC", b"OggS", b"FORM")
-
-
-class Kind(NamedTuple):
-    """What all frames of a recording have in common."""
-
-    layer: int
-    sample_rate_hz: int
-    channels: int
-    frame_samples: int
-
-    def __str__(self) -> str:
-        return f"layer {self.layer}, {self.sample_rate_hz} Hz, {'mono' if self.channels == 1 else 'stereo'}"
-
-
-class Frame(NamedTuple):
-    kind: Kind
-    num_bytes: int
-    xing_at: int
 
 
 @dataclass
@@ -92,7 +64,7 @@ class Part:
 
     def patches(self) -> list[Patch]:
         """What the header frame should say; it stands at `begin`."""
-        at = _frame(self.header, 0).xing_at  # type: ignore[union-attr]  # it is a frame
+        at = read_frame(self.header, 0).xing_at  # type: ignore[union-attr]  # it is a frame
         flags = int.from_bytes(self.header[at + 4 : at + 8], "big")
         patches = [(self.begin + at + 8, struct.pack(">I", len(self.frames)))]
         if flags & 2:
@@ -109,7 +81,7 @@ class Part:
         """
         # without a checksum, and of a bit rate that leaves room
         word = bytes((words[0][0], words[0][1] | 1, words[0][2] & 0x0D | 0x90, words[0][3]))
-        frame = _frame(word, 0)
+        frame = read_frame(word, 0)
         assert frame is not None
         in_front = 1 if first == 0 else 0
         told = word + bytes(frame.xing_at - 4) + b"Info" + struct.pack(">II", 1, len(self.frames) - first + in_front)
@@ -124,7 +96,7 @@ class Part:
             # mpg123 hands on only what a frame refers to
             silent[:2] = (reservoir << 7).to_bytes(2, "big") if most == 511 else (reservoir, 0)
             patches.append((place + head_bytes, bytes(silent)))
-            num_bytes = _frame(start, 0).num_bytes  # type: ignore[union-attr]  # it is a frame
+            num_bytes = read_frame(start, 0).num_bytes  # type: ignore[union-attr]  # it is a frame
             reservoir = min(most, reservoir + num_bytes - head_bytes - len(silent))
         return prefix, patches, (first - in_front) * self.kind.frame_samples + DECODER_DELAY
 
@@ -166,16 +138,16 @@ def _walk(content: mmap.mmap, position: int) -> Mpeg:
     while position + 4 <= size:
         word = content[position : position + 4]
         if word not in known:
-            known[word] = _frame(word, 0)
+            known[word] = read_frame(word, 0)
         frame = known[word]
         if frame is None:
-            after = _after_tag(content, position)
+            after = end_of_tag(content, position)
             if after is None and last_whole < position and content[position : position + 4] in _OTHER_FILES:
                 fault = "holds several recordings behind one another, in different formats; take them apart"
                 break
             if after is None:
                 # a frame that is cut off hides the beginning of the next
-                after = _resynchronise(content, max(last_whole + 4, 4), position, part.kind if part else None)
+                after = resynchronise(content, max(last_whole + 4, 4), position, part.kind if part else None)
                 if after < 0:
                     break
                 if after < position and part is not None:
@@ -185,7 +157,7 @@ def _walk(content: mmap.mmap, position: int) -> Mpeg:
             position = last_whole = after
             continue
         if part is not None and frame.kind != part.kind:
-            follows = _frame(content, position + frame.num_bytes)
+            follows = read_frame(content, position + frame.num_bytes)
             if follows is None or follows.kind != frame.kind:
                 position += 1
                 continue
@@ -269,90 +241,12 @@ def _header_places(content: mmap.mmap) -> Iterator[int]:
 
 def _first_frame(content: mmap.mmap) -> int | None:
     begin = 0
-    while (after := _after_tag(content, begin)) is not None:
+    while (after := end_of_tag(content, begin)) is not None:
         begin = after
     for position in range(begin, min(begin + 16384, len(content) - 4)):
         if content[position] != 0xFF:
             continue
-        frame = _frame(content, position)
-        if frame and (position == begin or _frame(content, position + frame.num_bytes)):
+        frame = read_frame(content, position)
+        if frame and (position == begin or read_frame(content, position + frame.num_bytes)):
             return position
     return None
-
-
-def _after_tag(content: mmap.mmap, position: int) -> int | None:
-    """Return where a tag that begins here ends."""
-    head = content[position : position + 16]
-    if head[:3] == b"ID3" and len(head) >= 10:
-        return position + 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
-    if head[:3] == b"TAG":
-        return position + 128
-    if head[:8] == b"APETAGEX" and len(head) == 16:
-        return position + 32 + int.from_bytes(head[12:16], "little")
-    return None
-
-
-def _resynchronise(content: mmap.mmap, position: int, latest: int, kind: Kind | None) -> int:
-    """Return the next place where two frames or a tag follow one another, or -1; tags count only up to `latest`."""
-    tag = content.find(b"ID3", position, latest)
-    while (position := content.find(b"\xff", position)) >= 0:
-        if 0 <= tag < position:
-            return tag
-        frame = _frame(content, position)
-        if frame and (kind is None or frame.kind == kind):
-            follows = _frame(content, position + frame.num_bytes)
-            if follows and follows.kind == frame.kind:
-                return position
-        position += 1
-    return tag
-
-
-def _frame(content: bytes | mmap.mmap, at: int) -> Frame | None:
-    header = int.from_bytes(content[at : at + 4], "big")
-    version, layer = header >> 19 & 3, 4 - (header >> 17 & 3)
-    bitrate, rate, padding = header >> 12 & 15, header >> 10 & 3, header >> 9 & 1
-    if header >> 21 != 0x7FF or version == 1 or layer not in (2, 3) or bitrate in (0, 15) or rate == 3:
-        return None
-    is_mpeg1, is_mono = version == 3, header >> 6 & 3 == 3
-    rate_hz = _SAMPLE_RATES_HZ[version][rate]
-    frame_samples = 1152 if is_mpeg1 or layer == 2 else 576
-    num_bytes = frame_samples // 8 * _BITRATES[is_mpeg1, layer][bitrate] * 1000 // rate_hz + padding
-    side_bytes = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}[is_mpeg1, is_mono]
-    return Frame(Kind(layer, rate_hz, 1 if is_mono else 2, frame_samples), num_bytes, 4 + side_bytes)
-
-
-def adts_fault(path: Path) -> str:
-    """Return what is wrong with a bare AAC stream: '' where it ends with a frame and is the same throughout."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        position, num_samples, first = 0, 0, b""
-        while (after := _after_tag(content, position)) is not None:
-            position = after
-        while position + 7 <= len(content):
-            if content[position] != 0xFF or content[position + 1] & 0xF6 != 0xF0:
-                after = _after_tag(content, position)
-                if after is None:
-                    break  # junk, through which FFmpeg finds its way
-                position = after
-                continue
-            # profile, sample rate and channels
-            head = bytes((content[position + 2] & 0x3C, content[position + 2] & 1, content[position + 3] & 0xC0))
-            rate = head[0] >> 2
-            rate_hz = _AAC_RATES_HZ[rate] if rate < len(_AAC_RATES_HZ) else 0
-            first = first or head
-            held_s = num_samples / (rate_hz or 1)
-            if head != first:
-                return (
-                    f"changes its sample rate or channels after {held_s:.1f} s: it holds several recordings behind "
-                    "one another; take them apart"
-                )
-            size = int.from_bytes(content[position + 3 : position + 6], "big") >> 5 & 0x1FFF
-            if size < 7:
-                break
-            if position + size > len(content):
-                return cut_inside("frame", held_s)
-            num_samples += 1024 * ((content[position + 6] & 3) + 1)
-            position += size
-        else:
-            if first and len(content) > position:
-                return cut_inside("frame", held_s)
-    return ""

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from eartune.audio import decode, probe
-from eartune.audio.mpeg import read_mp3
+from eartune.audio.mp3 import read_mp3
 
 from .test_lengths import ID3, check_refused, check_whole
 from .waves import RATE_HZ, chirp, cut, find, joined, put, write
