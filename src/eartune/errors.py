@@ -8,6 +8,9 @@ from difflib import get_close_matches
 MAX_FINDINGS_SHOWN = 20
 
 
+MOST_CHARACTERS = 60
+
+
 class EartuneError(Exception):
     """Something failed that is not a fault of the user's input; the command line exits with 1."""
 
@@ -51,3 +54,9 @@ def nearest(name: str, known: Sequence[str], *, count: int = 3) -> str:
     """Return ' Did you mean a, b?' with the known names closest to `name`, or '' where none is close."""
     close = get_close_matches(name, known, n=count, cutoff=0.55)
     return f" Did you mean {', '.join(close)}?" if close else ""
+
+
+def shown(value: object) -> str:
+    """Return a value as it is shown in a message."""
+    text = ascii(value) if isinstance(value, str) else repr(value)
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3] + "..."

@@ -15,9 +15,8 @@ import torch
 
 from eartune.errors import EartuneError, InputError
 from eartune.families.canary.onnx import write_onnx as write_canary
-from eartune.families.parakeet.greedy import decode_ctc, decode_transducer
+from eartune.families.parakeet.greedy import decode_ctc, decode_transducer, text_of
 from eartune.families.parakeet.onnx import write_onnx as write_parakeet
-from eartune.families.parakeet.segments import text_of
 from eartune.families.registry import family
 from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.onnx_asr import OnnxAsr

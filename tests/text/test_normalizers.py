@@ -9,7 +9,7 @@ from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
 from eartune.errors import InputError
 from eartune.text import normalize, normalizer_for
-from eartune.text.english import NOT_IN_WHISPER
+from eartune.text.normalizers import NOT_IN_WHISPER
 
 whisper_english = EnglishTextNormalizer()
 whisper_basic = BasicTextNormalizer()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import get_inverse_sqrt_schedule
 
-from eartune.training.schedule import set_floor
+from eartune.training.arguments import set_floor
 
 PEAK = 1e-3
 

@@ -18,8 +18,7 @@ shown.py       a user's values in messages
 
 from eartune.manifest.read import read_manifest
 from eartune.manifest.rows import is_table
-from eartune.manifest.utterance import Manifest, Segment, Utterance
-from eartune.manifest.waveform import load_waveform
+from eartune.manifest.utterance import Manifest, Segment, Utterance, load_waveform
 from eartune.manifest.write import write_manifest
 
 __all__ = ["Manifest", "Segment", "Utterance", "is_table", "load_waveform", "read_manifest", "write_manifest"]

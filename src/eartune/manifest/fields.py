@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eartune.errors import shown
 from eartune.languages import AUTO, language_code, locale_of, unknown_language
 from eartune.manifest.columns import (
     KEPT,
@@ -19,7 +20,6 @@ from eartune.manifest.columns import (
     missing_columns,
 )
 from eartune.manifest.folding import fold
-from eartune.manifest.shown import shown
 from eartune.manifest.timed_text import TimedText, read_marks, read_segments
 from eartune.manifest.times import Stretch, read_stretch
 from eartune.manifest.utterance import Segment

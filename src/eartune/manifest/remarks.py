@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 
+from eartune.errors import shown
 from eartune.manifest.columns import is_written_for_missing
-from eartune.manifest.shown import shown
 from eartune.manifest.utterance import Utterance
 from eartune.text.marks import bracketed
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from eartune.errors import shown
 from eartune.languages import language_code
 from eartune.manifest.columns import is_missing
-from eartune.manifest.shown import shown
 from eartune.manifest.times import seconds_of
 from eartune.manifest.utterance import Segment
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eartune.audio import is_far_off
+from eartune.errors import shown
 from eartune.manifest.columns import Columns, Role
-from eartune.manifest.shown import shown
 
 _CLOCK = re.compile(r"\s*(?:(\d+):)?(\d{1,3}):(\d{1,2}(?:[.,]\d+)?)\s*")
 # when something was recorded, which says nothing of what is heard

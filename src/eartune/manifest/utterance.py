@@ -1,4 +1,4 @@
-"""Records of a manifest: utterances and their segments."""
+"""Records of a manifest: utterances with their segments, their languages and their samples."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from eartune.audio import Samples, decode
+from eartune.errors import InputError
+from eartune.languages import language_code
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,23 @@ class Manifest:
     utterances: tuple[Utterance, ...]
     skipped: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+
+
+def load_waveform(utterance: Utterance) -> Samples:
+    """Decode an utterance to 16 kHz mono. Raises InputError that names its row."""
+    try:
+        return decode(
+            utterance.audio, offset_s=utterance.offset_s, duration_s=utterance.duration_s, channel=utterance.channel
+        )
+    except InputError as error:
+        raise InputError(f"{utterance.source}: {error}" if utterance.source else str(error)) from error
+
+
+def translation_of(utterance: Utterance) -> tuple[str, str] | None:
+    """Return the languages that are spoken and written where a row names two that differ, in Canary's keys."""
+    source, target = (
+        code if isinstance(value := utterance.extra.get(name), str) and (code := language_code(value)) else None
+        for name in ("source_lang", "target_lang")
+    )
+    source = source or utterance.language
+    return (source, target) if source and target and source != target else None

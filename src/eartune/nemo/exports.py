@@ -1,14 +1,21 @@
-"""Export formats of the families of NeMo's models."""
+"""Export formats of the families of NeMo's models; NeMo itself, where it is installed, checks each .nemo file."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.errors import EartuneError, first_line
 from eartune.export.exporter import Exporter, FamilyExports, save_folder
 from eartune.model import SpeechModel
-from eartune.nemo.certify import certify
+
+# largest difference allowed between an encoder's states here and in NeMo
+TOLERANCE = 1e-3
 
 
 def nemo_exports(
@@ -31,3 +38,38 @@ def nemo_exports(
             "hf": Exporter(save_folder, ("float32",), reads_back=True),
         }
     )
+
+
+def certify(path: Path, model: SpeechModel) -> float | None:
+    """Restore a file with NeMo, and return the largest difference of its encoder's states to the model's.
+
+    None where NeMo is not installed. Raises EartuneError where NeMo refuses the file or encodes otherwise.
+    """
+    if importlib.util.find_spec("nemo") is None:
+        return None
+    # seconds to import, and only the judge needs it
+    from nemo.collections.asr.models import ASRModel  # noqa: PLC0415
+
+    try:
+        judge: Any = ASRModel.restore_from(str(path), map_location=torch.device("cpu"))
+    except Exception as error:  # whatever NeMo raises, it does not load the file
+        reason = first_line(error)
+        raise EartuneError(f"{path}: NeMo does not restore it: {reason[:200]}") from None
+    difference = _difference(judge.eval(), model)
+    if not difference <= TOLERANCE:
+        raise EartuneError(
+            f"{path}: NeMo encodes otherwise: states differ by {difference:.2g}, and {TOLERANCE:g} is allowed"
+        )
+    return difference
+
+
+@torch.no_grad()
+def _difference(judge: Any, model: SpeechModel) -> float:
+    samples_B = torch.tensor([2 * SAMPLE_RATE_HZ, 3 * SAMPLE_RATE_HZ // 2])
+    waveforms_BS = 0.1 * torch.randn(2, int(samples_B.max()), generator=torch.Generator().manual_seed(0))
+    waveforms_BS[1, samples_B[1] :] = 0
+    features_BMT, frames_B = judge.preprocessor(input_signal=waveforms_BS, length=samples_B)
+    theirs_BDP, positions_B = judge.encoder(audio_signal=features_BMT, length=frames_B)
+    ours_BPD = model.encode(model.features(waveforms_BS, samples_B))
+    rows = zip(ours_BPD, theirs_BDP.transpose(1, 2), positions_B.tolist(), strict=True)
+    return max(float((ours_PD[:length] - theirs_PD[:length]).abs().max()) for ours_PD, theirs_PD, length in rows)

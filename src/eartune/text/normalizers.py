@@ -9,10 +9,16 @@ import re
 from collections.abc import Callable
 from functools import cache
 
+from whisper_normalizer.english import EnglishTextNormalizer
+
 from eartune.errors import InputError
 from eartune.text.basic import basic_normalizer
-from eartune.text.english import english_normalizer
 from eartune.text.russian import normalize_russian
+from eartune.text.spellings import unify_spellings
+from eartune.text.units import part_units
+
+# whisper_normalizer 0.1.15 has these beyond Whisper's own; the last would hide cause against because.
+NOT_IN_WHISPER = (r"\bkinda\b", r"\bsorta\b", r"\bdunno\b", r"\bcause\b")
 
 
 def normalize(text: str, *, language: str | None) -> str:
@@ -61,3 +67,14 @@ def normalizer_for(language: str | None) -> Callable[[str], str]:
     if language == "ru":
         return normalize_russian
     return basic_normalizer(language)
+
+
+def english_normalizer() -> Callable[[str], str]:
+    """Return Whisper's normaliser, which is given typographic apostrophes and dashes as ASCII ones.
+
+    By itself it knows don't and not don’t, of which it makes two words.
+    """
+    whisper_english = EnglishTextNormalizer()
+    for pattern in NOT_IN_WHISPER:
+        whisper_english.replacers.pop(pattern, None)
+    return lambda text: part_units(str(whisper_english(unify_spellings(text, language="en"))))

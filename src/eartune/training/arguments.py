@@ -1,14 +1,16 @@
-"""TrainConfig -> transformers' TrainingArguments."""
+"""TrainConfig -> transformers' TrainingArguments, and a floor under the learning rate."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainingArguments
 
 from eartune.config import TrainConfig
@@ -22,6 +24,10 @@ LOWEST: dict[str, tuple[str, dict[str, Any]]] = {
     "linear": ("polynomial", {"power": 1.0}),
     "polynomial": ("polynomial", {}),
 }
+
+
+# (step) -> its share of the peak learning rate
+Shares = Callable[[int], float]
 
 
 def training_arguments(
@@ -126,3 +132,15 @@ def _scheduler(config: TrainConfig) -> dict[str, Any]:
     if kind == "constant" and (optimizer.warmup_steps or optimizer.warmup_ratio):
         kind = "constant_with_warmup"
     return {"lr_scheduler_type": kind, "lr_scheduler_kwargs": extra or None}
+
+
+def set_floor(schedule: LambdaLR, lowest_lr: float, *, after_steps: int) -> None:
+    """Keep a schedule's learning rates from falling below `lowest_lr`; before `after_steps` they still rise."""
+    schedule.lr_lambdas = [
+        _with_floor(shares, lowest_lr / float(peak), after_steps)
+        for shares, peak in zip(schedule.lr_lambdas, schedule.base_lrs, strict=True)
+    ]
+
+
+def _with_floor(shares: Shares, lowest: float, after_steps: int) -> Shares:
+    return lambda step: max(shares(step), lowest) if step >= after_steps else shares(step)

@@ -19,6 +19,7 @@ from eartune.reporting import Reporter
 from eartune.run_dir import RunDir
 from eartune.training.adaptation.adapter_files import save_adapter, save_as_trained
 from eartune.training.adaptation.trainable import Adaptation
+from eartune.training.arguments import set_floor
 from eartune.training.batching.batches import Batch, SpeechDataset
 from eartune.training.batching.epochs import Epochs
 from eartune.training.batching.loader import StepLoader, raise_unreadable
@@ -28,7 +29,6 @@ from eartune.training.divergence import DivergenceGuard
 from eartune.training.forward import Forward
 from eartune.training.layer_rates import slow_down_lower_layers
 from eartune.training.memory import divide_into_passes, is_out_of_memory, not_even_one, release_memory
-from eartune.training.schedule import set_floor
 from eartune.training.validation import Validation
 
 # writes what later verbs need beside the weights: (folder, facts)

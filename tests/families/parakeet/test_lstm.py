@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from eartune.families.parakeet.greedy import decode_transducer
-from eartune.families.parakeet.lstm import PredictionLSTM
-from eartune.families.parakeet.network import prepare_network
+from eartune.families.parakeet.network import PredictionLSTM, prepare_network
 from tests.parakeet import features, tiny_rnnt
 
 pytestmark = pytest.mark.any_processor

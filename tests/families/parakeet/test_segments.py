@@ -4,9 +4,8 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from eartune.families.parakeet.greedy import Decoded
+from eartune.families.parakeet.greedy import Decoded, segments_of
 from eartune.families.parakeet.load import find, load
-from eartune.families.parakeet.segments import segments_of
 from eartune.manifest import Segment
 
 

@@ -14,9 +14,9 @@ from torch import nn
 from transformers.models.parakeet.tokenization_parakeet import ParakeetTokenizer
 
 from eartune.errors import InputError
+from eartune.families.parakeet.greedy import text_of
 from eartune.families.parakeet.load import find, load
 from eartune.families.parakeet.model import ParakeetModel
-from eartune.families.parakeet.segments import text_of
 from eartune.families.parakeet.vocabulary import added_since, extend, lacking
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import PlacedUtterance

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from eartune.families.whisper import attention as attention_module
-from eartune.families.whisper.attention import attention
+from eartune.families.whisper import encoder as encoder_module
+from eartune.families.whisper.encoder import attention
 
 
 def tensors(queries: int, keys: int, dtype: torch.dtype) -> list[torch.Tensor]:
@@ -18,13 +18,13 @@ def tensors(queries: int, keys: int, dtype: torch.dtype) -> list[torch.Tensor]:
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each call that was left to torch's own kernel."""
     calls: list[int] = []
-    fused = attention_module.sdpa_attention_forward
+    fused = encoder_module.sdpa_attention_forward
 
     def counted(*args: object, **kwargs: object) -> object:
         calls.append(1)
         return fused(*args, **kwargs)
 
-    monkeypatch.setattr(attention_module, "sdpa_attention_forward", counted)
+    monkeypatch.setattr(encoder_module, "sdpa_attention_forward", counted)
     return calls
 
 

@@ -9,7 +9,7 @@ import torch
 from eartune.errors import EartuneError
 from eartune.families.parakeet.load import write_nemo
 from eartune.families.registry import family, family_of
-from eartune.nemo.certify import certify
+from eartune.nemo.exports import certify
 from eartune.verbs.export import export
 from tests.nemo.judge.tuning import KINDS, archive_of
 

@@ -14,8 +14,8 @@ from eartune.errors import InputError
 from eartune.model import Blocks
 from eartune.training.adaptation import adapter_files
 from eartune.training.adaptation.adapters import attach, freeze_encoder, lora_config
-from eartune.training.adaptation.batch_norm import fixed_batch_norms
 from eartune.training.adaptation.targets import resolve_targets
+from eartune.training.adaptation.trainable import fixed_batch_norms
 from eartune.training.adaptation.unfreezing import select_unfrozen
 from eartune.training.forward import Forward
 from tests.parakeet import CTC, RNNT, TARGETS, features, tiny_ctc, tiny_rnnt

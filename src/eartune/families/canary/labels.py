@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,6 @@ from functools import cached_property
 from transformers import PreTrainedTokenizerBase
 
 from eartune.families.canary.prompt import END, Prompts
-from eartune.families.canary.scripts import is_in_script_of
 from eartune.families.canary.times import timed_text, times_problem, without_times
 from eartune.manifest import Utterance
 from eartune.manifest.remarks import notes_in_brackets
@@ -20,6 +20,29 @@ from eartune.nemo.remarks import no_speech_remarks, remark
 from eartune.nemo.symbols import symbol_problem
 
 _SPEAKER = re.compile(r"<\|(?:spkchange|spk\d+)\|>")
+
+
+# script, as names of characters begin -> languages that are written in it alone
+_TABLE = {
+    (
+        "LATIN",
+    ): "en de fr es it pt nl pl cs sk sl hr hu ro sv da no nb nn fi et lv lt mt ca gl eu ga cy is tr vi id ms sw",
+    ("CYRILLIC",): "ru uk be bg mk ky tg mn",
+    ("GREEK",): "el",
+    ("ARABIC",): "ar fa ur ps",
+    ("HEBREW",): "he yi",
+    ("DEVANAGARI",): "hi mr ne",
+    ("BENGALI",): "bn as",
+    ("TAMIL",): "ta",
+    ("TELUGU",): "te",
+    ("THAI",): "th",
+    ("GEORGIAN",): "ka",
+    ("ARMENIAN",): "hy",
+    ("HANGUL", "CJK"): "ko",
+    ("CJK",): "zh yue",
+    ("CJK", "HIRAGANA", "KATAKANA"): "ja",
+}
+_SCRIPTS = {language: scripts for scripts, languages in _TABLE.items() for language in languages.split()}
 
 
 @dataclass(frozen=True)
@@ -172,3 +195,10 @@ class LabelEncoder:
         """The tokens of an empty answer before its end: what NeMo's tokenizer puts before any text."""
         (tokens,) = self.alphabet.tokens([END])
         return tuple(tokens[: tokens.index(self.end)])
+
+
+def is_in_script_of(text: str, language: str | None) -> bool:
+    """Tell whether a text could be of a language: it holds a letter of its script, or none at all."""
+    scripts = _SCRIPTS.get(language or "")
+    letters = [letter for letter in text if letter.isalpha()]
+    return scripts is None or not letters or any(unicodedata.name(c, "").startswith(scripts) for c in letters)

@@ -17,14 +17,13 @@ from transformers import (
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
-from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer
+from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer, segments_of, text_of
 from eartune.families.parakeet.heads import heads_of
 from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder, translation_problem
 from eartune.families.parakeet.loss import summed_loss
 from eartune.families.parakeet.network import parakeet_of
 from eartune.families.parakeet.processor import build_processor
 from eartune.families.parakeet.prompts import Prompts, prompts_of, tag_tokens
-from eartune.families.parakeet.segments import segments_of, text_of
 from eartune.families.parakeet.streaming import encoded, untrained_contexts
 from eartune.languages import AUTO
 from eartune.long_form import cut_at_silences

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
     GenerationConfig,
     Nemotron3_5AsrForRNNT,
@@ -16,12 +18,15 @@ from transformers import (
 )
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderCTCHead
 
-from eartune.families.parakeet.lstm import PredictionLSTM
 from eartune.model import Network
 from eartune.nemo.dropouts import attach_dropouts
 
 # the modules that have a row for each token: the input of the prediction network, and heads
 WITH_TOKENS = ("decoder.embedding", "joint.head", "ctc_head", "aux_ctc_head")
+
+
+PARAKEETS = (ParakeetForCTC, ParakeetForRNNT, NemotronAsrStreamingForRNNT, Nemotron3_5AsrForRNNT)
+Memory = tuple[torch.Tensor, torch.Tensor]
 
 
 class _WithCTC:
@@ -47,9 +52,6 @@ class ParakeetForTDTWithCTC(_WithCTC, ParakeetForTDT):  # type: ignore[misc]
 
 class NemotronAsrStreamingForRNNTWithCTC(_WithCTC, NemotronAsrStreamingForRNNT):  # type: ignore[misc]
     """An RNN-T that streams, whose encoder also feeds a CTC head."""
-
-
-PARAKEETS = (ParakeetForCTC, ParakeetForRNNT, NemotronAsrStreamingForRNNT, Nemotron3_5AsrForRNNT)
 
 
 def parakeet_of(network: Network) -> Network:
@@ -111,3 +113,30 @@ def network_class(config: Mapping[str, Any]) -> Any:
         "nemotron_asr_streaming": NemotronAsrStreamingForRNNTWithCTC if with_ctc else NemotronAsrStreamingForRNNT,
         "nemotron3_5_asr": Nemotron3_5AsrForRNNT,
     }[config["model_type"]]
+
+
+class PredictionLSTM(nn.LSTM):
+    """An LSTM that autocast computes in float32 on processors which lack one in its type.
+
+    oneDNN has none in bf16 for processors without AVX-512, where torch imitates all else that bf16 takes.
+    """
+
+    def forward(self, inputs: torch.Tensor, memory: Memory | None = None) -> tuple[torch.Tensor, Memory]:  # type: ignore[override]
+        kind = inputs.device.type
+        if kind != "cpu" or not torch.is_autocast_enabled(kind) or _runs(torch.get_autocast_dtype(kind)):
+            return super().forward(inputs, memory)
+        dtype = next(self.parameters()).dtype
+        with torch.autocast(kind, enabled=False):
+            memory = None if memory is None else (memory[0].to(dtype), memory[1].to(dtype))
+            return super().forward(inputs.to(dtype), memory)
+
+
+@cache
+def _runs(dtype: torch.dtype) -> bool:
+    """Try whether this processor has an LSTM under autocast to a type."""
+    with torch.random.fork_rng(devices=[]), torch.autocast("cpu", dtype), torch.no_grad():
+        try:
+            nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+        except RuntimeError:
+            return False
+    return True

@@ -14,7 +14,7 @@ from eartune.families.whisper.symbols import TIME, special_finding
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.language_tokens import NO_STAND_INS, StandIns, no_token
 from eartune.manifest import Utterance
-from eartune.manifest.translation import translation_of
+from eartune.manifest.utterance import translation_of
 from eartune.model import IGNORED, Labels, PlacedUtterance
 
 # Whisper writes a space before each word, the first included, except where a script has no spaces.

@@ -12,8 +12,7 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from eartune.base_model import BaseModel, find_base_model
 from eartune.declared_weights import require_declared
 from eartune.errors import InputError, first_line, nearest
-from eartune.families.whisper import attention
-from eartune.families.whisper.encoder import accept_any_length
+from eartune.families.whisper.encoder import ATTENTION, accept_any_length
 from eartune.families.whisper.folder_checks import (
     complete_generation_config,
     read_tokenizer,
@@ -51,7 +50,7 @@ def load(
     stand_ins = parse_stand_ins(language_token)
     _require_languages(base.spec, network.generation_config, spoken, stand_ins)
     accept_any_length(network)
-    network.set_attn_implementation(attention.NAME)
+    network.set_attn_implementation(ATTENTION)
     return WhisperModel(network, tokenizer, task=task, language=spoken, stand_ins=stand_ins)
 
 

@@ -15,7 +15,6 @@ from eartune.model import SpeechModel
 from eartune.reporting import Reporter
 from eartune.training.adaptation.adapter_files import NOTHING_UNFROZEN, Weights, adapter_weights
 from eartune.training.adaptation.adapters import attach, changes_base, freeze_encoder, lora_config
-from eartune.training.adaptation.batch_norm import fixed_batch_norms
 from eartune.training.adaptation.fast_lora import keep_frozen_weights
 from eartune.training.adaptation.listing import count_norms, count_parameters, list_trained
 from eartune.training.adaptation.targets import resolve_targets
@@ -135,3 +134,18 @@ def _sample_batches(
 def _loss(model: SpeechModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Average the loss over the targets of a batch."""
     return model.summed_loss([batch]) / len(batch["targets"])
+
+
+def fixed_batch_norms(network: nn.Module, *, all_weights_trained: bool) -> tuple[nn.Module, ...]:
+    """List the BatchNorms that stay in evaluation mode through training.
+
+    Statistics move only where all of a model is trained, and there not in parts that are frozen. With adapters and in
+    partial training they stay even where weights and biases of the norms are trained: batches of few utterances
+    estimate them worse than the base model's corpus did.
+    """
+    return tuple(
+        module
+        for module in network.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and not (all_weights_trained and any(parameter.requires_grad for parameter in module.parameters()))
+    )

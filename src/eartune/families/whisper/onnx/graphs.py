@@ -14,7 +14,6 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from eartune.export.onnx_files import Quantization, save_graph, traced_graph
-from eartune.families.whisper.onnx.embedding import quantize_embedding
 from eartune.families.whisper.onnx.merged import merge_branches
 from eartune.families.whisper.onnx.traced import Encoder, FirstDecoder, NextDecoder
 
@@ -29,6 +28,10 @@ BATCH, TEXT, PAST, SOUND = (
     "past_decoder_sequence_length",
     "encoder_sequence_length",
 )
+
+
+# what onnxruntime's quantiser makes of a table, by the endings of their names, and the axis of tokens in each
+PARTS = {"quantized": 1, "scale": 0, "zero_point": 0}
 
 
 def write_encoder(network: WhisperForConditionalGeneration, folder: Path, quantization: Quantization) -> None:
@@ -122,3 +125,31 @@ def _next_step(network: WhisperForConditionalGeneration, folder: Path, quantizat
 def _axes(names: list[str], own_length: str) -> dict[str, dict[int, str]]:
     """Name the axes [B, H, K, C] of a past that vary: batch and keys."""
     return {name: {0: BATCH, 2: own_length if ".decoder." in name else SOUND} for name in names}
+
+
+# Any: onnx describes no types
+def quantize_embedding(model: Any) -> None:
+    """Let the embedding read the columns that the quantiser made of the table for the head, each with its own scale.
+
+    The float table is removed. Where head and embedding are not tied, the embedding stays in float.
+    """
+    from onnx import helper  # noqa: PLC0415  an optional extra
+
+    graph = model.graph
+    weights = {each.name: each for each in graph.initializer}
+    lookups = [node for node in graph.node if node.op_type == "Gather" and f"{node.input[0]}_quantized" in weights]
+    if not lookups:
+        return
+    (lookup,) = lookups
+    table, tokens = lookup.input
+    gathered = [f"{lookup.output[0]}_{part}" for part in PARTS]
+    nodes = [
+        helper.make_node("Gather", [f"{table}_{part}", tokens], [f"{lookup.output[0]}_{part}"], axis=axis)
+        for part, axis in PARTS.items()
+    ]
+    nodes.append(helper.make_node("DequantizeLinear", gathered, list(lookup.output), axis=1))
+    at = list(graph.node).index(lookup)
+    del graph.node[at]
+    for number, node in enumerate(nodes):
+        graph.node.insert(at + number, node)
+    graph.initializer.remove(weights[table])
