@@ -35,7 +35,8 @@ def run(tiny_model: Path, hakha: Path, tmp_path_factory: pytest.TempPathFactory)
         "report_to": ["none"],
     }
     trained = train(resolve_config(overrides=[override(name, value) for name, value in options.items()]))
-    assert trained.remarks == ("train: 2 rows are in cnh and are trained with the token <|my|>",)
+    expected = f"train: 2 rows are in cnh and are trained with the token <|my|>, the first: {hakha}:1"
+    assert trained.remarks == (expected,)
     return folder
 
 

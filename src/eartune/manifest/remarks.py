@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 
-from eartune.errors import shown
+from eartune.errors import InputError, shown
 from eartune.manifest.columns import is_written_for_missing
 from eartune.manifest.utterance import Utterance
 from eartune.text.marks import bracketed
@@ -58,3 +58,29 @@ def times_asked_for(utterances: Sequence[Utterance]) -> list[str]:
     """Say of rows that ask for times in Canary's key that another model learns none of them."""
     what = "ask for times (timestamp), which only a Canary learns from such a row: they are trained without"
     return counted(utterances, lambda u: str(u.extra.get("timestamp")).strip("<|>").lower() in _YES, what)
+
+
+def rows_remark(rows: Sequence[Utterance], one: str, several: str) -> list[str]:
+    """Return the sentence about rows: `one` is said of a single one, `several` of more; none where there are none."""
+    if not rows:
+        return []
+    first = rows[0].source or str(rows[0].audio)
+    return [f"1 row {one}: {first}" if len(rows) == 1 else f"{len(rows)} rows {several}, the first: {first}"]
+
+
+def no_speech_remarks(utterances: Sequence[Utterance]) -> list[str]:
+    """Say how many rows are trained as no speech."""
+    return rows_remark(
+        [utterance for utterance in utterances if not utterance.text.strip()],
+        "has an empty text and is trained as no speech",
+        "have an empty text and are trained as no speech",
+    )
+
+
+def require_words(utterances: Sequence[Utterance]) -> None:
+    """Raise InputError where no utterance has a text: a model trained on these would learn to be silent."""
+    if utterances and not any(utterance.text.strip() for utterance in utterances):
+        raise InputError(
+            f"none of the {len(utterances)} rows to train on has a text, the first: {utterances[0].source}; "
+            "check the column of transcripts"
+        )

@@ -18,8 +18,8 @@ from transformers import (
 )
 
 from eartune.audio import SAMPLE_RATE_HZ
-from eartune.errors import InputError
 from eartune.manifest import Utterance
+from eartune.manifest.remarks import require_words
 from eartune.model import Network, Waveform, WindowKind, pad_waveforms
 from eartune.nemo.archive import NemoArchive
 from eartune.nemo.coverage import require_covered
@@ -70,11 +70,7 @@ class NemoModel(ABC):
         return int(self.tokenizer.pad_token_id or 0)
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
-        if utterances and not any(utterance.text.strip() for utterance in utterances):
-            raise InputError(
-                f"none of the {len(utterances)} rows to train on has a text, the first: {utterances[0].source}; check "
-                "the column of transcripts"
-            )
+        require_words(utterances)
         return str(require_covered(self.tokenizer, utterances, advice=self.advice_on_lacking))
 
     def encoder_input_s(self, longest_s: float, window: WindowKind) -> float:  # noqa: ARG002  there is no other window

@@ -258,9 +258,9 @@ def test_marks_and_empty_texts_are_told_with_their_number(multilingual: WhisperM
     rows = [utterance("a [BLANK_AUDIO] b"), utterance("fine"), utterance("<unk>"), utterance("")]
     assert multilingual.findings(rows) == [None] * 4
     assert multilingual.remarks(rows) == [
-        "1 row has an empty text and is trained as no speech, the first: m.jsonl:1",
-        "2 rows hold a mark such as [BLANK_AUDIO] and are trained to write it as letters, which Whisper's decoding "
-        "never does: remove such marks, the first: m.jsonl:1",
+        "1 row has an empty text and is trained as no speech: m.jsonl:1",
+        "2 rows are trained to write marks as letters, such as [BLANK_AUDIO], which Whisper's decoding never writes "
+        "(remove such marks), the first: m.jsonl:1",
     ]
 
 
@@ -275,8 +275,8 @@ def test_a_translation_is_written_as_english(tiny_model: Path) -> None:
     assert tokens(model, labels_of(model, rows[0]).targets)[3] == "ĠGood"
     assert [model.labeler.text_language(row) for row in rows] == ["en", "en"]
     assert model.remarks(rows) == [
-        "1 row is not in Latin letters and is trained as a translation into English: for transcripts set "
-        "--task transcribe, the first: m.jsonl:1"
+        "1 row is not in Latin letters and is trained as a translation into English (for transcripts set "
+        "--task transcribe): m.jsonl:1"
     ]
 
 
@@ -288,8 +288,8 @@ def test_a_language_without_a_token_is_trained_with_its_stand_in(tiny_model: Pat
     assert found == ["<|my|>", "<|kk|>", "<|ru|>"]
     assert [model.language_of(row) for row in rows] == ["cnh", "ky", "ru"]
     assert model.remarks(rows) == [
-        "1 row is in cnh and is trained with the token <|my|>",
-        "1 row is in ky and is trained with the token <|kk|>",
+        "1 row is in cnh and is trained with the token <|my|>: m.jsonl:1",
+        "1 row is in ky and is trained with the token <|kk|>: m.jsonl:1",
     ]
 
 

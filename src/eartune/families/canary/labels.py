@@ -13,10 +13,9 @@ from transformers import PreTrainedTokenizerBase
 from eartune.families.canary.prompt import END, Prompts
 from eartune.families.canary.times import timed_text, times_problem, without_times
 from eartune.manifest import Utterance
-from eartune.manifest.remarks import notes_in_brackets
+from eartune.manifest.remarks import no_speech_remarks, notes_in_brackets, rows_remark
 from eartune.model import IGNORED, Labels, PlacedUtterance
 from eartune.nemo.coverage import Alphabet, unknown_finding
-from eartune.nemo.remarks import no_speech_remarks, remark
 from eartune.nemo.symbols import symbol_problem
 
 _SPEAKER = re.compile(r"<\|(?:spkchange|spk\d+)\|>")
@@ -72,7 +71,7 @@ def _foreign_remarks(rows: Sequence[Utterance], prompts: Prompts) -> list[str]:
     if not rows:
         return []
     language = prompts.target_of(rows[0])
-    return remark(
+    return rows_remark(
         rows,
         f"has a text without any letter of the script of its target language ({language})",
         f"have texts without any letter of the script of their target language, such as {language}",
@@ -136,14 +135,14 @@ class LabelEncoder:
         return [
             *no_speech_remarks(utterances),
             *notes_in_brackets(utterances, known=self.tokenizer.get_vocab()),
-            *remark(untimed, f"has times {why}", f"have times {why}"),
+            *rows_remark(untimed, f"has times {why}", f"have times {why}"),
             *_foreign_remarks(foreign, self.prompts),
-            *remark(
+            *rows_remark(
                 plain if self.prompts.task == "translate" else [],
                 "is not a translation, though the task is translate: its target_lang is the language spoken",
                 "are not translations, though the task is translate: their target_lang is the language spoken",
             ),
-            *remark(unread, says, says.replace("names a task", "name tasks such as")),
+            *rows_remark(unread, says, says.replace("names a task", "name tasks such as")),
         ]
 
     def prompt_finding(self, utterance: Utterance) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from eartune.errors import nearest
+from eartune.errors import nearest, shown
 from eartune.languages import LANGUAGE_NAMES
 from eartune.manifest import Utterance
 from eartune.nemo.slots import (
@@ -163,7 +163,7 @@ class Prompts:
         for name in SWITCHES:
             value = value_of(row, name)
             if value is not None and read_switch(name, value) is None:
-                return f"{name} is {_shown(value)}, which is neither yes nor no: write one of them, or leave it out"
+                return f"{name} is {shown(value)}, which is neither yes nor no: write one of them, or leave it out"
         return None
 
     def _emotion_problem(self, row: Mapping[str, Any]) -> str | None:
@@ -171,12 +171,12 @@ class Prompts:
         if value is None or read_emotion(value) in self.symbols:
             return None
         known = sorted(symbol[6:-2] for symbol in self.symbols if symbol.startswith("<|emo:"))
-        return f"emotion is {_shown(value)}, and the model has {listed(known)}: write one of them, or leave it out"
+        return f"emotion is {shown(value)}, and the model has {listed(known)}: write one of them, or leave it out"
 
     def _context_problem(self, row: Mapping[str, Any]) -> str | None:
         value = value_of(row, "decodercontext")
         if value is not None and not isinstance(value, str):
-            return f"decodercontext is {_shown(value)}, not text"
+            return f"decodercontext is {shown(value)}, not text"
         found = SYMBOL.search(value or "")
         return f"decodercontext holds {found[0]!r}, a symbol of models that nobody says: remove it" if found else None
 
@@ -187,8 +187,3 @@ def slot_defaults(turns: Any) -> dict[str, str]:
         if isinstance(turn, Mapping) and turn.get("role") == "user" and isinstance(turn.get("slots"), Mapping):
             return {str(name): str(value) for name, value in turn["slots"].items() if value is not None}
     return {}
-
-
-def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -12,11 +12,10 @@ from eartune.families.parakeet.heads import Heads, ctc_frames, repeats
 from eartune.families.parakeet.prompts import Prompts
 from eartune.languages import AUTO
 from eartune.manifest import Utterance
-from eartune.manifest.remarks import notes_in_brackets, times_asked_for
+from eartune.manifest.remarks import no_speech_remarks, notes_in_brackets, rows_remark, times_asked_for
 from eartune.model import IGNORED, Labels, PlacedUtterance
 from eartune.nemo.base import MAX_DURATION_S
 from eartune.nemo.coverage import Alphabet, unknown_finding
-from eartune.nemo.remarks import no_speech_remarks, remark
 from eartune.nemo.slots import read_language, read_task, task_named, value_of
 from eartune.nemo.symbols import symbol_problem
 
@@ -127,8 +126,10 @@ class LabelEncoder:
             *notes_in_brackets(utterances, known=self.tokenizer.get_vocab()),
             *times_asked_for(utterances),
             *self._prompt_remarks(utterances),
-            *remark(timed, "has times, which a Parakeet does not learn", "have times, which a Parakeet does not learn"),
-            *remark(
+            *rows_remark(
+                timed, "has times, which a Parakeet does not learn", "have times, which a Parakeet does not learn"
+            ),
+            *rows_remark(
                 unlike,
                 "has a text of which the tokenizer keeps nothing, and is trained as no speech",
                 "have texts of which the tokenizer keeps nothing, and are trained as no speech",
@@ -140,14 +141,14 @@ class LabelEncoder:
         if self.heads.ctc_weight > 0:
             beyond_ctc = [u for u, text, num_frames in rows if ctc_frames(text) > num_frames]
             why = "more tokens (and blanks between repeated ones) than encoder frames"
-            found += remark(
+            found += rows_remark(
                 beyond_ctc,
                 f"has {why}, so only the transducer is trained on it, not the CTC head: {asked.format('the text is')}",
                 f"have {why}, so only the transducer is trained on them, not the CTC head: {asked.format('texts are')}",
             )
         else:
             crowded = [u for u, text, num_frames in rows if len(text) > num_frames]
-            found += remark(
+            found += rows_remark(
                 crowded,
                 f"has more tokens than encoder frames, and is trained: {asked.format('the text is')}",
                 f"have more tokens than encoder frames, and are trained: {asked.format('the texts are')}",
@@ -155,7 +156,7 @@ class LabelEncoder:
         if most:
             unwritten = [u for u, text, num_frames in rows if len(text) > most * num_frames]
             limit = f"more than the {most} tokens a frame that decoding writes"
-            found += remark(unwritten, f"has {limit}", f"have {limit}")
+            found += rows_remark(unwritten, f"has {limit}", f"have {limit}")
         return found
 
     def _prompt_remarks(self, utterances: Sequence[Utterance]) -> list[str]:
@@ -163,9 +164,9 @@ class LabelEncoder:
             return []
         lacking = [u for u in utterances if (code := self.language_of(u)) is not None and not self.prompts.names(code)]
         what = f"of which this model has no prompt, and is trained with that of {AUTO!r}"
-        found = remark(lacking, f"is in a language {what}", f"are in languages {what}")
+        found = rows_remark(lacking, f"is in a language {what}", f"are in languages {what}")
         tagged = [u for u in utterances if u.text.strip() and self.prompt_of(u) in self.prompts.tags]
-        return found + remark(
+        return found + rows_remark(
             tagged,
             "is trained with the tag of its language behind the text, as this model writes it; decoding leaves it out",
             "are trained with the tags of their languages behind the texts, as this model writes them; decoding leaves "

@@ -13,10 +13,11 @@ from eartune.families.whisper.features import WINDOW_S, LogMel
 from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.whisper.legacy_tokenizer_files import complete_for_older_tools
 from eartune.families.whisper.loss import target_loss, whisper_of
-from eartune.families.whisper.remarks import remarks, require_words
+from eartune.families.whisper.remarks import remarks
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.language_tokens import NO_STAND_INS, StandIns
 from eartune.manifest import Segment, Utterance
+from eartune.manifest.remarks import require_words
 from eartune.model import Blocks, DecodeOptions, Network, Waveform, WindowKind
 
 BLOCKS = Blocks(

@@ -5,42 +5,38 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from eartune.errors import InputError
 from eartune.families.whisper.labels import LabelEncoder
 from eartune.families.whisper.symbols import mark_in
 from eartune.manifest import Utterance
-from eartune.manifest.remarks import times_asked_for
+from eartune.manifest.remarks import no_speech_remarks, rows_remark, times_asked_for
+
+_FOR_TRANSCRIPTS = "for transcripts set --task transcribe"
 
 
 def remarks(labeler: LabelEncoder, utterances: Sequence[Utterance]) -> list[str]:
     """Say what is odd, with counts and the first source of each."""
-    silent = [utterance for utterance in utterances if not utterance.text.strip()]
-    marked = [utterance for utterance in utterances if mark_in(utterance.text)]
     untranslated = [utterance for utterance in utterances if labeler.task == "translate" and _is_not_latin(utterance)]
-    found = []
-    if silent:
-        found.append(f"{_rows(silent, 'has an empty text', 'have an empty text')} as no speech{_first(silent)}")
-    if marked:
-        what = f"a mark such as {mark_in(marked[0].text)}"
-        found.append(
-            f"{_rows(marked, f'holds {what}', f'hold {what}')} to write it as letters, which Whisper's decoding never "
-            f"does: remove such marks{_first(marked)}"
-        )
-    if untranslated:
-        found.append(
-            f"{_rows(untranslated, 'is not in Latin letters', 'are not in Latin letters')} as a translation into "
-            f"English: for transcripts set --task transcribe{_first(untranslated)}"
-        )
-    return found + times_asked_for(utterances) + _stand_ins(labeler, utterances)
+    return [
+        *no_speech_remarks(utterances),
+        *_marks(utterances),
+        *rows_remark(
+            untranslated,
+            f"is not in Latin letters and is trained as a translation into English ({_FOR_TRANSCRIPTS})",
+            f"are not in Latin letters and are trained as translations into English ({_FOR_TRANSCRIPTS})",
+        ),
+        *times_asked_for(utterances),
+        *_stand_ins(labeler, utterances),
+    ]
 
 
-def require_words(utterances: Sequence[Utterance]) -> None:
-    """Raise InputError where no utterance has a text: a model trained on these would only learn to be silent."""
-    if utterances and not any(utterance.text.strip() for utterance in utterances):
-        raise InputError(
-            f"none of the {len(utterances)} rows to train on has a text, the first: {utterances[0].source}; "
-            "check the column of transcripts"
-        )
+def _marks(utterances: Sequence[Utterance]) -> list[str]:
+    marked = [utterance for utterance in utterances if mark_in(utterance.text)]
+    if not marked:
+        return []
+    what = f"such as {mark_in(marked[0].text)}, which Whisper's decoding never writes (remove such marks)"
+    return rows_remark(
+        marked, f"is trained to write a mark as letters, {what}", f"are trained to write marks as letters, {what}"
+    )
 
 
 def _stand_ins(labeler: LabelEncoder, utterances: Sequence[Utterance]) -> list[str]:
@@ -53,16 +49,12 @@ def _stand_ins(labeler: LabelEncoder, utterances: Sequence[Utterance]) -> list[s
     for language, rows in sorted(by_language.items()):
         code = labeler.stand_ins.token_code(language, labeler.languages)
         if labeler.stand_ins.codes() and code in labeler.stand_ins.token_codes():
-            found.append(f"{_rows(rows, f'is in {language}', f'are in {language}')} with the token <|{code}|>")
+            found += rows_remark(
+                rows,
+                f"is in {language} and is trained with the token <|{code}|>",
+                f"are in {language} and are trained with the token <|{code}|>",
+            )
     return found
-
-
-def _rows(rows: Sequence[Utterance], one: str, many: str) -> str:
-    return f"1 row {one} and is trained" if len(rows) == 1 else f"{len(rows)} rows {many} and are trained"
-
-
-def _first(rows: Sequence[Utterance]) -> str:
-    return f", the first: {rows[0].source}" if rows[0].source else ""
 
 
 def _is_not_latin(utterance: Utterance) -> bool:
