@@ -1,0 +1,223 @@
+"""model_config.yaml of a Parakeet -> transformers' configuration of its network, or a refusal by name.
+
+Names of sections and settings are NeMo's: collections/asr/models, modules/rnnt.py, losses/rnnt.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import (
+    Nemotron3_5AsrConfig,
+    NemotronAsrStreamingConfig,
+    ParakeetCTCConfig,
+    ParakeetRNNTConfig,
+    ParakeetTDTConfig,
+)
+
+from eartune.errors import InputError
+from eartune.families.parakeet.prompts import nemo_prompts
+from eartune.nemo.architecture import Kind, encoder_config, encoder_output_dropouts, is_streaming
+from eartune.nemo.archive import CONFIG, NemoArchive
+from eartune.nemo.tokenizer import piece_ids, tokenizer_model
+
+_OF_UNIFIED = ("offline_loss_weight", "streaming_loss_weight")
+_RNNT_LOSSES = ("default", "warprnnt_numba", "warprnnt", "pytorch")
+# how NeMo computes the loss, not what
+_HARMLESS_IN_JOINT = frozenset(
+    {"log_softmax", "preserve_memory", "fuse_loss_wer", "fused_batch_size", "experimental_fuse_loss_wer", "vocabulary"}
+)
+
+
+def ctc_config(archive: NemoArchive) -> ParakeetCTCConfig:
+    """Return the configuration of a CTC model. Raises InputError, as transducer_config, for settings not known here."""
+    if is_streaming(archive):
+        raise _streaming_problem(archive, "a CTC head alone")
+    num_classes = _ctc_classes(archive, "decoder")
+    return ParakeetCTCConfig(
+        vocab_size=num_classes + 1,
+        pad_token_id=num_classes,
+        encoder_config=encoder_config(archive),
+        output_dropouts=encoder_output_dropouts(archive, "encoder"),
+    )
+
+
+def _ctc_classes(archive: NemoArchive, name: str) -> int:
+    head = archive.section(name)
+    head.require_class("ConvASRDecoder")
+    # NeMo fills in what is left open when it restores a model, and may save it as it was
+    head.require("feat_in", None, None, -1, encoder_config(archive).hidden_size)
+    head.require("add_blank", True, True)
+    vocabulary = head.get("vocabulary", None)
+    left_open = head.get("num_classes", None) is None
+    num_classes = -1 if left_open else head.integer("num_classes", least=-1)
+    head.require_nothing_else(harmless={"init_mode"})
+    if num_classes > 0:
+        return num_classes
+    return len(vocabulary) if vocabulary and isinstance(vocabulary, list) else num_pieces(archive)
+
+
+def _streaming_problem(archive: NemoArchive, what: str) -> InputError:
+    return InputError(
+        f"{archive.path}: {CONFIG}: is a model with {what} for streaming (att_context_style: chunked_limited);"
+        " supported are those with an RNN-T, alone or with a CTC head beside it; tune this model with NeMo itself"
+    )
+
+
+def transducer_config(archive: NemoArchive, kind: Kind) -> Any:
+    """Return the configuration of a model with an RNN-T or TDT, of the class that transformers has for it."""
+    encoder = encoder_config(archive)
+    prediction = _prediction_network(archive)
+    joint = _joint_network(archive, prediction, encoder.hidden_size)
+    dropouts = encoder_output_dropouts(archive, "encoder")
+    dropouts |= {r"decoder\.lstm": prediction.dropout} if prediction.dropout else {}
+    dropouts |= {r"joint\.activation": joint.dropout} if joint.dropout else {}
+    settings: dict[str, Any] = {
+        "vocab_size": prediction.num_tokens + 1,
+        "decoder_hidden_size": prediction.hidden_size,
+        "num_decoder_layers": prediction.num_layers,
+        "hidden_act": joint.activation,
+        "encoder_config": encoder,
+        "blank_token_id": prediction.num_tokens,
+        # every token is a word's, so what fills labels is the blank
+        "pad_token_id": prediction.num_tokens,
+        "output_dropouts": dropouts,
+        # between the layers of the prediction network
+        "prediction_dropout": prediction.dropout,
+    }
+    if kind == "hybrid":
+        settings["aux_ctc_loss_weight"] = _auxiliary_loss_weight(archive, prediction.num_tokens)
+    if joint.num_durations:
+        if is_streaming(archive):
+            raise _streaming_problem(archive, "a TDT")
+        return ParakeetTDTConfig(**settings, **_durations(archive, joint.num_durations))
+    settings |= _rnnt_loss(archive)
+    prompts = nemo_prompts(archive) if kind == "prompted" else None
+    if prompts is None:
+        return (NemotronAsrStreamingConfig if is_streaming(archive) else ParakeetRNNTConfig)(**settings)
+    if not is_streaming(archive):
+        raise InputError(
+            f"{archive.path}: {CONFIG}: has prompts of languages and an encoder that sees whole clips;"
+            " supported are those that stream (att_context_style: chunked_limited); tune this model with NeMo itself"
+        )
+    return Nemotron3_5AsrConfig(**settings, **prompts)
+
+
+@dataclass(frozen=True)
+class _PredictionNetwork:
+    num_tokens: int
+    hidden_size: int
+    num_layers: int
+    dropout: float
+
+
+def _prediction_network(archive: NemoArchive) -> _PredictionNetwork:
+    decoder = archive.section("decoder")
+    decoder.require_class("RNNTDecoder")
+    decoder.require("normalization_mode", None, None)
+    decoder.require("random_state_sampling", False, False)
+    decoder.require("blank_as_pad", True, True)
+    num_tokens = decoder.integer("vocab_size")
+    decoder.get("prednet", None)
+    decoder.require_nothing_else(harmless=())
+    section = archive.section("decoder.prednet")
+    hidden_size = section.integer("pred_hidden")
+    section.require("rnn_hidden_size", -1, -1, hidden_size)
+    found = _PredictionNetwork(
+        num_tokens, hidden_size, section.integer("pred_rnn_layers", most=100), section.rate("dropout", 0.0)
+    )
+    section.require_nothing_else(
+        harmless={"forget_gate_bias", "t_max", "weights_init_scale", "hidden_hidden_bias_scale"}
+    )
+    return found
+
+
+@dataclass(frozen=True)
+class _JointNetwork:
+    num_durations: int
+    activation: str
+    dropout: float
+
+
+def _joint_network(archive: NemoArchive, prediction: _PredictionNetwork, encoder_size: int) -> _JointNetwork:
+    joint = archive.section("joint")
+    joint.require_class("RNNTJoint")
+    joint.require("masking_prob", -1.0, -1.0, -1, 0.0, 0)
+    joint.require("num_classes", None, None, -1, prediction.num_tokens)
+    num_durations = joint.integer("num_extra_outputs", 0, least=0)
+    joint.get("jointnet", None)
+    joint.require_nothing_else(harmless=_HARMLESS_IN_JOINT)
+    network = archive.section("joint.jointnet")
+    network.require("joint_hidden", None, prediction.hidden_size)
+    network.require("pred_hidden", None, None, prediction.hidden_size)
+    network.require("encoder_hidden", None, None, encoder_size)
+    network.require("activation", None, "relu", "sigmoid", "tanh")
+    found = _JointNetwork(num_durations, network.get("activation", None), network.rate("dropout", 0.0))
+    network.require_nothing_else(harmless=())
+    return found
+
+
+def _auxiliary_loss_weight(archive: NemoArchive, num_tokens: int) -> float:
+    """Return the weight of the CTC loss beside the transducer's."""
+    num_ctc_tokens = _ctc_classes(archive, "aux_ctc.decoder")
+    if num_ctc_tokens != num_tokens:
+        raise InputError(
+            f"{archive.path}: aux_ctc.decoder has {num_ctc_tokens} tokens and the transducer {num_tokens}; "
+            "tune this model with NeMo itself"
+        )
+    return archive.section("aux_ctc").rate("ctc_loss_weight", 0.5)
+
+
+def _rnnt_loss(archive: NemoArchive) -> dict[str, Any]:
+    loss = archive.section("loss")
+    loss.require("loss_name", "default", *_RNNT_LOSSES)
+    # how a model for streaming too was made; ONLY_WHOLE_CLIPS in model.py is said of it
+    made_with = _OF_UNIFIED if getattr(encoder_config(archive), "untrained_contexts", None) else ()
+    loss.require_nothing_else(harmless=[*_settings_of_losses(archive), *made_with])
+    name = loss.get("loss_name", "default")
+    kwargs = f"{'warprnnt_numba' if name == 'default' else name}_kwargs"
+    if loss.get(kwargs, None) is None:
+        return {}
+    _require_whole_gradients(archive, kwargs)
+    fast_emit = archive.section(f"loss.{kwargs}").number("fastemit_lambda", 0.0)
+    # under the name that a TDT has it by
+    return {"tdt_loss": {"fastemit_lambda": fast_emit}} if fast_emit else {}
+
+
+def _settings_of_losses(archive: NemoArchive) -> list[str]:
+    # NeMo keeps those of the losses that are not chosen
+    return [key for key in archive.config["loss"] if str(key).endswith("_kwargs")]
+
+
+def _durations(archive: NemoArchive, num_extra: int) -> dict[str, Any]:
+    loss = archive.section("loss")
+    loss.require("loss_name", None, "tdt", "tdt_pytorch")
+    loss.require_nothing_else(harmless=_settings_of_losses(archive))
+    tdt = archive.section(f"loss.{loss.get('loss_name', None)}_kwargs")
+    _require_whole_gradients(archive, f"{loss.get('loss_name', None)}_kwargs")
+    durations = tdt.integers("durations")
+    if len(durations) != num_extra:
+        raise InputError(
+            f"{archive.path}: the TDT loss has {len(durations)} durations and the joint network {num_extra} outputs "
+            "for them; the archive does not fit together: save the model again"
+        )
+    return {
+        "durations": durations,
+        # how NeMo trains it; names of nemo/collections/asr/losses/rnnt.py
+        "tdt_loss": {name: tdt.number(name, 0.0) for name in ("sigma", "omega", "fastemit_lambda")},
+    }
+
+
+def _require_whole_gradients(archive: NemoArchive, kwargs: str) -> None:
+    # zero and below are off
+    if (clamp := archive.section(f"loss.{kwargs}").number("clamp", -1.0)) > 0:
+        raise InputError(
+            f"{archive.path}: its loss cuts gradients at {clamp:g} (loss.{kwargs}.clamp), which is not supported; "
+            "unpack the archive, set it to -1, and give the folder"
+        )
+
+
+def num_pieces(archive: NemoArchive) -> int:
+    """Return the number of tokens of the tokenizer, without the blank."""
+    return len(piece_ids(tokenizer_model(archive), where=f"{archive.path}: tokenizer"))
