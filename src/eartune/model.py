@@ -49,7 +49,7 @@ class Transcripts(Protocol):
     def language(self, index: int) -> str | None:
         """Return the language; only utterances of one language share a window."""
 
-    def labels(self, spoken: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
+    def labels(self, placed: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
         """Join the transcripts of one window, with or without their times."""
 
 
@@ -80,7 +80,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How a batch is decoded: the longest answer in tokens, beams, and what the network gets to see of a clip.
+    """How a batch is decoded: the longest text in tokens, beams, and what the network gets to see of a clip.
 
     A window is the whole one the model was made for, or a short one, of the batch's longest clip and a little silence.
     Where a Whisper finds that nobody speaks its text is empty (`no_speech`), and a text that repeats itself is decoded

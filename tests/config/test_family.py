@@ -35,7 +35,7 @@ def test_clips_are_seen_in_their_own_length(family: str, tmp_path: Path) -> None
         ("parakeet", {"short_margin": 1.0}, "short_margin: speaks of Whisper's windows"),
         ("canary", {"cache_encoder": True, "freeze_encoder": True}, "cache_encoder: is for Whisper so far"),
         ("parakeet", {"label_smoothing_factor": 0.1}, "label_smoothing_factor: is for models with cross-entropy"),
-        ("parakeet", {"task": "translate"}, "task: Parakeet writes what is said"),
+        ("parakeet", {"task": "translate"}, "task: Parakeet only transcribes"),
         ("parakeet", {"generation_num_beams": 4}, "generation_num_beams: Parakeet is decoded greedily"),
     ],
 )

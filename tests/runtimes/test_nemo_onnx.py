@@ -304,7 +304,7 @@ def test_a_canary_must_be_told_a_language_it_has(program: str, folders: dict[str
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_parakeet_does_not_translate(program: str, folders: dict[str, Path]) -> None:
-    with pytest.raises(InputError, match="is a Parakeet, which writes what is said"):
+    with pytest.raises(InputError, match="is a Parakeet, which only transcribes"):
         PROGRAMS[program](folders["tdt"], task="translate")
 
 

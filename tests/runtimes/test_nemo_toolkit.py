@@ -36,5 +36,5 @@ def test_a_file_that_is_no_archive_is_refused_before_nemo_sees_it(tmp_path: Path
 
 
 def test_a_parakeet_does_not_translate(tiny_nemo: dict[str, Path]) -> None:
-    with pytest.raises(InputError, match="task 'translate': Parakeet writes what is said"):
+    with pytest.raises(InputError, match="task 'translate': Parakeet only transcribes"):
         open_nemo(next(p for k, p in tiny_nemo.items() if k != "canary"), read_config=known_config, task="translate")

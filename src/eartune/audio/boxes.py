@@ -32,7 +32,7 @@ def container_shortfall(file: BinaryIO, head: bytes) -> str:
     else:
         missing = 0
     if missing == _ANOTHER:
-        return "holds several recordings behind one another: take them apart, since only the first would be heard"
+        return "holds several recordings behind one another: take them apart, since only the first would be read"
     return f"is cut short: its last {missing} bytes are missing; get the file anew" if missing > 0 else ""
 
 

@@ -243,9 +243,9 @@ def _after(file: BinaryIO, start: int, declared: int, bytes_per_s: float, layout
     ends = (end, end + declared % 2)
     found = [_chain(file, place, layout) for place in ends]
     if b"RIFF" in found:
-        return "holds several recordings behind one another: take them apart, since only the first would be heard"
+        return "holds several recordings behind one another: take them apart, since only the first would be read"
     if b"data" in found:
-        return "holds its samples in several parts, of which only the first would be heard; convert it anew"
+        return "holds its samples in several parts, of which only the first would be read; convert it anew"
     if b"" in found or b"chunks" in found:
         return ""
     return _other_length(declared, _size(file) - start, bytes_per_s)

@@ -110,7 +110,7 @@ def decode_stretches(
     recording = _open(path)
     if recording.format == "FLAC" and holds_another(path):
         raise InputError(
-            f"{path}: holds several recordings behind one another: take them apart, since only the first would be heard"
+            f"{path}: holds several recordings behind one another: take them apart, since only the first would be read"
         )
     if channel is not None and not channel < recording.channels:
         count = recording.channels

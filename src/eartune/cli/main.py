@@ -22,7 +22,7 @@ VERBS = {
     "evaluate": "measure a model (and its base) on a manifest: WER, CER, the worst utterances",
     "merge": "merge an adapter into its base model, with proof",
     "export": "write a tuned model for whisper.cpp, faster-whisper, ONNX, NeMo, ..., and try it there",
-    "transcribe": "write down what is said in recordings",
+    "transcribe": "transcribe recordings: text, JSON, SRT or VTT",
     "demo": "show the whole way on bundled speech, in minutes on a CPU",
 }
 DEBUG = "EARTUNE_DEBUG"

@@ -11,7 +11,7 @@ EPILOG = """\
 A folder needs a transcript for each recording: clip.txt (or .lab) beside clip.wav, or one table in the folder with a
 column for the file and one for the text (metadata.csv). A table is CSV, TSV, NeMo JSONL, a JSON list or Hugging Face
 rows; LJSpeech's metadata.csv, LibriSpeech's *.trans.txt and Common Voice's folder of a language are read as they are.
-A speaker, a recording or a sentence is never in two splits where that can be had; what is odd is said last."""
+A speaker, a recording or a sentence is never in two splits where that can be had; oddities are reported last."""
 
 
 def build_parser() -> Parser:

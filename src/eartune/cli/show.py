@@ -123,13 +123,13 @@ def _rows_of_no_speech(measured: Measured) -> dict[str, Callable[[Measured], str
 
 
 def sentence(evaluation: Evaluation, index: int) -> Text:
-    """Show one utterance: what was said, and what each model made of it, wrong words marked."""
+    """Show one utterance: its reference and each model's hypothesis, wrong words marked."""
     text = Text()
-    text.append(f"  {'said':<6}{evaluation.utterances[index].text}\n")
-    last = "tuned" if evaluation.base is not None else "heard"
+    text.append(f"  {'reference':<11}{evaluation.utterances[index].text}\n")
+    last = "tuned" if evaluation.base is not None else "hypothesis"
     for name, model in (("base", evaluation.base), (last, evaluation.tuned)):
         if model is not None:
-            text.append(f"  {name:<6}")
+            text.append(f"  {name:<11}")
             text.append_text(_marked(model, index))
             text.append("\n")
     return text
@@ -155,7 +155,7 @@ def export_table(exports: Sequence[Exported]) -> Table:
             _percent(parity.model.rate),
             _percent(parity.exported.rate),
             f"{parity.num_differing} of {parity.num_utterances}",
-            "" if gate.long is None else "heard whole" if gate.long.check.passes else "fails",
+            "" if gate.long is None else "complete" if gate.long.check.passes else "fails",
             f"{1 / max(parity.cost.real_time_factor, 1e-9):.1f}",
             f"{parity.cost.size_bytes / 2**20:.0f}",
         )

@@ -58,7 +58,7 @@ def family_conflicts(config: TrainConfig) -> list[str]:
         if config.optimizer.label_smoothing_factor:
             found.append("label_smoothing_factor: is for models with cross-entropy, and Parakeet has none: remove it")
         if config.data.task != "transcribe":
-            found.append("task: Parakeet writes what is said; for translation take canary or whisper")
+            found.append("task: Parakeet only transcribes; for translation take canary or whisper")
         if config.validation.generation_num_beams > 1:
             found.append("generation_num_beams: Parakeet is decoded greedily: remove it")
     return found

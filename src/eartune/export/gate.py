@@ -36,7 +36,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class Sample:
-    """Speech to try an export on, each clip within one window, with what was said.
+    """Speech to try an export on, each clip within one window, with their references.
 
     `languages` are those the clips are decoded in, `text_languages` those their references are written in.
     """
@@ -142,7 +142,7 @@ def check(
     """
     with (
         decoding(exported, program="its program"),
-        measured(open_runtime, exported, sample.waveforms, sample.languages) as (heard, runtime),
+        measured(open_runtime, exported, sample.waveforms, sample.languages) as (transcripts, runtime),
     ):
         distance = _distance(runtime, sample, reference_outputs)
         # what the model itself cannot do says nothing of the export, and may take its program without end
@@ -154,11 +154,11 @@ def check(
     parity = compare(
         sample.references,
         reference_outputs.hypotheses,
-        heard.hypotheses,
+        transcripts.hypotheses,
         languages=sample.text_languages,
         quantization=quantization,
         limit_points=limit_points,
-        cost=heard.cost,
+        cost=transcripts.cost,
     )
     return Gate(parity, distance, long, model_long=reference_outputs.long, base_long=None)
 

@@ -1,4 +1,4 @@
-"""A long recording, made of clips whose joins are known: does a runtime hear all of it, once, and when it was said?"""
+"""A long recording of clips whose joins are known: is all of it transcribed, once, with right times?"""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class LongClip:
 
     @property
     def verdict(self) -> str:
-        """One line: whether all was heard once and in order, and how near the times are."""
+        """One line: whether all was transcribed once and in order, and how near the times are."""
         found = [*self.disorder]
         found += [f"a loop: {phrase!r}" for phrase in self.loops]
-        found += [f"nothing heard from {start_s:.0f} s to {end_s:.0f} s" for start_s, end_s in self.skipped]
+        found += [f"nothing transcribed from {start_s:.0f} s to {end_s:.0f} s" for start_s, end_s in self.skipped]
         times = (
             f"{100 * self.share_near:.0f} % of {self.num_joins} joins within {TOLERANCE_S:g} s of a segment's edge,"
             f" {self.farthest_s:.1f} s at most; {100 * self.share_of_edges:.0f} % of the edges at a join"
@@ -92,7 +92,7 @@ def check_long(segments: Sequence[Segment], *, joins_s: Sequence[float], duratio
         num_joins=len(joins_s),
         share_near=sum(each <= TOLERANCE_S for each in distances_s) / len(distances_s) if distances_s else 1.0,
         share_of_edges=_share_of_edges(segments, joins_s, duration_s),
-        # a number for JSON where nothing was heard at all
+        # a number for JSON where nothing was transcribed at all
         farthest_s=min(max(distances_s, default=0.0), duration_s),
         disorder=tuple(_disorder(segments, duration_s)),
         loops=tuple(loops(" ".join(segment.text for segment in segments))),

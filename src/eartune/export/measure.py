@@ -1,4 +1,4 @@
-"""A runtime on clips: what it says, and what that takes."""
+"""A runtime on clips: its hypotheses, seconds and memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAMPLE_EVERY_S = 0.02
 
 @dataclass(frozen=True)
 class ClipTranscripts:
-    """What a runtime said of some clips, and what it took."""
+    """A runtime's hypotheses of some clips, and their cost."""
 
     hypotheses: tuple[str, ...]
     cost: Cost

@@ -138,7 +138,7 @@ def largest_difference(found: Arrays, expected: Arrays) -> float:
 
 
 def require_close(difference: float, folder: Path, *, quantization: Quantization) -> None:
-    """Raise EartuneError where a float32 graph answers otherwise than torch, or any graph not in numbers."""
+    """Raise EartuneError where a float32 graph differs from torch, or any graph gives values that are not finite."""
     limit = FLOAT32_LIMIT if quantization == "float32" else float("inf")
     if not difference < limit:
         raise EartuneError(
@@ -221,7 +221,7 @@ def _in_float16(path: Path, kept_in_float32: Sequence[str]) -> Any:
 
 
 def _spare_rounding(graph: Any) -> None:
-    """Give nodes in float32 what other such nodes answer, which the converter rounds to float16 and casts back."""
+    """Give nodes in float32 the outputs of other such nodes, which the converter rounds to float16 and casts back."""
     casts = {
         node.output[0]: node.input[0]
         for node in graph.node

@@ -1,4 +1,4 @@
-"""The door to the families: which one, by name, imported only when it is asked for."""
+"""Families by name, imported only when they are needed."""
 
 from __future__ import annotations
 

@@ -92,14 +92,14 @@ class FasterWhisper(Opened):
             condition_on_previous_text=False,
         )
         most = MOST_SEGMENTS_PER_S * len(waveform_S) / SAMPLE_RATE_HZ + MOST_SEGMENTS_MORE
-        heard = list(islice(found, round(most)))
-        if len(heard) == round(most):
+        segments = list(islice(found, round(most)))
+        if len(segments) == round(most):
             raise EartuneError(
                 f"{self._folder}: moves ahead by {1 / MOST_SEGMENTS_PER_S:g} s or less with each segment"
             )
         return LongTranscript(
-            tuple(Segment(round(each.start, 2), round(each.end, 2), each.text.strip()) for each in heard),
-            count_fallbacks((each.seek, each.temperature) for each in heard),
+            tuple(Segment(round(each.start, 2), round(each.end, 2), each.text.strip()) for each in segments),
+            count_fallbacks((each.seek, each.temperature) for each in segments),
         )
 
     def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:

@@ -76,5 +76,5 @@ def open_folder(path: Path, *, task: str) -> NemoFolder:
     if kind not in KINDS or not all(isinstance(size, int) and 0 < size < 1000 for size in sizes):
         raise InputError(f"{path / 'config.json'}: describes no Parakeet or Canary ({kind}, {sizes}); export again")
     if task != "transcribe" and kind != CANARY:
-        raise InputError(f"task: {path} is a Parakeet, which writes what is said, and cannot {task}")
+        raise InputError(f"task: {path} is a Parakeet, which only transcribes, and cannot {task}")
     return NemoFolder(path, kind, *sizes)

@@ -38,7 +38,7 @@ class NemoParakeet(Opened):
         task: Task = "transcribe",
     ) -> None:
         if task != "transcribe":
-            raise InputError(f"task {task!r}: Parakeet writes what is said; leave it at transcribe")
+            raise InputError(f"task {task!r}: Parakeet only transcribes; leave it at transcribe")
         self._model, self._num_threads = _restore(path, device), num_threads
         self._prompts = dict(self._model.cfg.model_defaults.prompt_dictionary) if self._has_prompts() else {}
         self.knows_regions = bool(self._prompts)
@@ -49,9 +49,9 @@ class NemoParakeet(Opened):
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
         """Decode a recording in one piece, as NeMo does: its attention takes memory by the square of the length."""
         found = _first(self._transcribe_clip(waveform_S, language, timestamps=True)).timestamp["segment"]
-        heard = (Segment(round(e["start"], 2), round(e["end"], 2), self._text(e["segment"])) for e in found)
+        segments = (Segment(round(e["start"], 2), round(e["end"], 2), self._text(e["segment"])) for e in found)
         # NeMo decodes nothing twice
-        return LongTranscript(tuple(heard), 0)
+        return LongTranscript(tuple(segments), 0)
 
     def _has_prompts(self) -> bool:
         return hasattr(self._model, "prompt_kernel")

@@ -27,7 +27,7 @@ Task: TypeAlias = Literal["transcribe", "translate"]
 WINDOW_S = 30
 # what Parakeet and Canary were trained on at once
 NEMO_WINDOW_S = 40.0
-# the most that a clip is answered with: half of Whisper's text positions, as in openai-whisper
+# the most tokens of a clip's text: half of Whisper's text positions, as in openai-whisper
 MAX_TOKENS = 224
 
 

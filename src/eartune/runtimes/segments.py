@@ -39,15 +39,15 @@ def long_transcript(
     return LongTranscript(tuple(found), None)
 
 
-def _segments(heard: TimedTokens, clip: Segment, position_s: float) -> list[Segment]:
-    if heard.starts_s is None:
-        return [Segment(round(clip.start_s, 2), round(clip.end_s, 2), heard.text)] if heard.text else []
-    starts = [round(start_s / position_s) for start_s in heard.starts_s]
-    lengths = [max(1, round(each / position_s)) for each in heard.durations_s or ()] or [1] * len(starts)
+def _segments(clip_tokens: TimedTokens, clip: Segment, position_s: float) -> list[Segment]:
+    if clip_tokens.starts_s is None:
+        return [Segment(round(clip.start_s, 2), round(clip.end_s, 2), clip_tokens.text)] if clip_tokens.text else []
+    starts = [round(start_s / position_s) for start_s in clip_tokens.starts_s]
+    lengths = [max(1, round(each / position_s)) for each in clip_tokens.durations_s or ()] or [1] * len(starts)
     ends = [start + length for start, length in zip(starts, lengths, strict=True)]
     found = []
-    for part in parts_at_pauses(heard.tokens, starts, ends, frame_s=position_s):
-        text = "".join(heard.tokens[part]).replace("▁", " ").strip()
+    for part in parts_at_pauses(clip_tokens.tokens, starts, ends, frame_s=position_s):
+        text = "".join(clip_tokens.tokens[part]).replace("▁", " ").strip()
         times_s = (clip.start_s + frame * position_s for frame in (starts[part.start], ends[part.stop - 1]))
         start_s, end_s = (round(min(each, clip.end_s), 2) for each in times_s)
         if text:

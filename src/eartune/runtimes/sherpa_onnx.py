@@ -75,7 +75,7 @@ class SherpaOnnx(Opened):
 
 
 def _complaint(lines: Sequence[str]) -> str:
-    """Return what is said last: a line of C++ without its place in the source, or Python's error."""
-    said = [line for line in (re.sub(r"^\S+\.(cc|h):\S+:\d+ *", "", line) for line in lines) if line]
-    errors = [number for number, line in enumerate(said) if re.match(r"[\w.]+(Error|Exception): ", line)]
-    return " ".join(said[errors[-1] if errors else -1 :])
+    """Return the last message: a line of C++ without its place in the source, or Python's error."""
+    messages = [line for line in (re.sub(r"^\S+\.(cc|h):\S+:\d+ *", "", line) for line in lines) if line]
+    errors = [number for number, line in enumerate(messages) if re.match(r"[\w.]+(Error|Exception): ", line)]
+    return " ".join(messages[errors[-1] if errors else -1 :])

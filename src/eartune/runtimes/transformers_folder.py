@@ -91,7 +91,7 @@ class TransformersWhisper(_Folder):
             found = self._generate(
                 inputs, language, return_timestamps=True, return_segments=True, **(FALLBACK if whole else {})
             )
-        heard = [
+        segments = [
             Segment(
                 round(float(each["start"]), 2),
                 round(float(each["end"]), 2),
@@ -100,7 +100,7 @@ class TransformersWhisper(_Folder):
             for each in found["segments"][0]
         ]
         # transformers does not say at which temperature it decoded a window
-        return LongTranscript(tuple(heard), None)
+        return LongTranscript(tuple(segments), None)
 
     @torch.no_grad()
     def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
@@ -176,7 +176,7 @@ class TransformersCTC(_Folder):
     def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
         super().__init__(folder, device=device, num_threads=num_threads, task=task)
         if task != "transcribe":
-            raise InputError(f"task {task!r}: Parakeet writes what is said; leave it at transcribe")
+            raise InputError(f"task {task!r}: Parakeet only transcribes; leave it at transcribe")
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         return str(self._decoded(self._generate(waveform_S, language))[0]).strip()

@@ -52,7 +52,7 @@ def _check_header(path: Path) -> None:
 class WhisperCpp(Opened):
     """A ggml file opened in whisper.cpp, on the CPU: what pip installs of it knows no other device.
 
-    Its answers have at most 220 tokens. Raises EartuneError where whisper.cpp fails or dies after it was opened.
+    Its texts have at most 220 tokens. Raises EartuneError where whisper.cpp fails or dies after it was opened.
     """
 
     def __init__(self, path: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:

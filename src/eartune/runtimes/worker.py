@@ -25,7 +25,7 @@ Complaint = Callable[[Sequence[str]], str]
 
 
 class Worker:
-    """A script of this folder that answers requests, as worker_loop.py does; close it when it is done.
+    """A script of this folder that serves requests, as worker_loop.py does; close it when it is done.
 
     `path` is the file or folder it runs and `program` the name of what runs it, for errors; `facts` is what it said of
     the model when it had loaded it.

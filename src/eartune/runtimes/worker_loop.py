@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# samples and request -> answer
+# samples and request -> response
 Decode = Callable[[npt.NDArray[np.float32], Mapping[str, Any]], dict[str, Any]]
 
 
 def serve_requests(load: Callable[[], tuple[Mapping[str, Any], Decode]]) -> None:
     """Load what decodes, say what is known of it, and decode until there are no more requests."""
-    # whatever C++ prints must not come between the answers
+    # whatever C++ prints must not come between the responses
     responses = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 

@@ -123,7 +123,7 @@ class Interruption(TrainerCallback):  # type: ignore[misc]
         self.asked = False
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def handling_signals(self) -> Iterator[None]:
         """Take over the signals while the context lasts."""
         # Python lets only the main thread handle signals
         in_main = threading.current_thread() is threading.main_thread()

@@ -79,7 +79,7 @@ def like_lengths(
     Longest first: a batch too large for the memory fails at once and not at the end.
     """
     device = next(model.network.parameters()).device
-    # a token of the answer is kept as a position of the encoder is
+    # a token of the text is kept as a position of the encoder is
     decoder_s = options.max_length * model.timestamp_step_s
     rows = []
     for index in sorted(range(len(utterances)), key=lambda index: -utterances[index].duration_s):

@@ -43,7 +43,7 @@ class Validation:
             if scores.has_words:
                 found |= {"eval_wer": scores.words.rate, "eval_cer": scores.chars.rate}
             else:
-                # the share of clips on which words were written: an error rate needs words that were said
+                # the share of clips on which words were written: an error rate needs words in the reference
                 share = scores.no_speech.num_with_words / scores.no_speech.num_utterances
                 found |= {"eval_wer": share, "eval_cer": share}
         return found

@@ -28,7 +28,7 @@ from eartune.scoring import (
     worst,
 )
 from eartune.scoring.scores import rate_or_none
-from eartune.training.device import best_device, choose_gpu, describe_precision, resolve_precision
+from eartune.training.device import Precision, best_device, choose_gpu, describe_precision, resolve_precision
 from eartune.verbs.dataset import check_recordings, left_out
 from eartune.verbs.library_logging import silence_libraries
 from eartune.verbs.open_model import Checkpoint, Located, locate, original_base
@@ -119,12 +119,10 @@ def evaluate(
         )
     manifest = read_manifest(data, default_language=found.language, skip_bad=skip_bad)
     choose_gpu(gpu)
-    device = best_device()
-    arithmetic = resolve_precision(precision, device)
-    if describe_precision(arithmetic, device) != arithmetic:
-        report.line(f"precision: {describe_precision(arithmetic, device)}")
-    listening = partial(open_transcriber, batch_size=batch_size, options=chosen, precision=arithmetic)
-    with listening(found) as transcriber:
+    opened = partial(
+        open_transcriber, batch_size=batch_size, options=chosen, precision=_resolved_precision(precision, report)
+    )
+    with opened(found) as transcriber:
         utterances, unusable, odd = _usable(manifest.utterances, transcriber, skip_bad=skip_bad, report=report)
         about_data = (
             *left_out("rows that cannot be used", manifest.skipped),
@@ -139,14 +137,24 @@ def evaluate(
         tuned = _measure(transcriber, utterances, languages, report)
     before = original_base(found) if isinstance(found, Located) and against_base and base is None else None
     if before is not None:
-        with listening(before) as transcriber:
+        with opened(before) as transcriber:
             base = _measure(transcriber, utterances, languages, report)
-    comparable = base is not None and tuned.scores.has_words
-    difference = paired_bootstrap(_words(base), _words(tuned)) if base is not None and comparable else None
     remarks = (*about_data, *_remarks(tuned, base))
-    evaluation = Evaluation(out, tuned, base, difference, utterances, chosen.window, remarks)
+    evaluation = Evaluation(out, tuned, base, _difference(tuned, base), utterances, chosen.window, remarks)
     _write(evaluation, data, skipped=len(manifest.skipped) + len(unusable))
     return evaluation
+
+
+def _resolved_precision(precision: Literal["auto", "bf16", "fp16", "fp32"], report: Reporter) -> Precision:
+    device = best_device()
+    resolved = resolve_precision(precision, device)
+    if describe_precision(resolved, device) != resolved:
+        report.line(f"precision: {describe_precision(resolved, device)}")
+    return resolved
+
+
+def _difference(tuned: Measured, base: Measured | None) -> PairedDifference | None:
+    return paired_bootstrap(_words(base), _words(tuned)) if base is not None and tuned.scores.has_words else None
 
 
 def _measure(

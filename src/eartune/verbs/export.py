@@ -1,4 +1,4 @@
-"""export: a run or a model -> what its runtime reads; it counts when that runtime has heard what the model hears.
+"""export: a run or a model -> a runtime's files, accepted when its transcripts agree with the model's.
 
 DIR/                    where one thing is exported; of several, DIR/FORMAT-QUANTIZATION/ each
     the export        one file (ggml, OpenAI, .nemo), or the files of the folder

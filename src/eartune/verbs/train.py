@@ -254,7 +254,7 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
             require_weight_file(path)
         report.line(f"going on from {checkpoint.name}")
     began = time.monotonic()
-    with interruption.listening(), progress.stack:
+    with interruption.handling_signals(), progress.stack:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if interruption.asked:
         raise Interrupted(

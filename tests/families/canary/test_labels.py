@@ -92,7 +92,7 @@ def test_an_empty_text_is_answered_by_the_end(model: CanaryModel) -> None:
         (row(decodercontext="☃"), "holds what the model has no token for"),
         (
             row(taskname="asr", source_lang="en", target_lang="de"),
-            "'asr' writes what is said, and the languages are en",
+            "'asr' transcribes, and the languages are en",
         ),
         (row(task="ast", source_lang="en", target_lang="en"), "task 'ast' translates, and the languages are en and en"),
         (row(decodercontext="oil " * 40), "shorten the prompt's decodercontext"),

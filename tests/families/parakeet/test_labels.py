@@ -110,7 +110,10 @@ def test_remarks_tell_how_odd_rows_are_trained(models: dict[str, ParakeetModel])
 @pytest.mark.parametrize(
     ("extra", "what"),
     [
-        ({"source_lang": "en", "target_lang": "de"}, "a translation from 'en' into 'de', and a Parakeet writes what"),
+        (
+            {"source_lang": "en", "target_lang": "de"},
+            "a translation from 'en' into 'de', and a Parakeet only transcribes",
+        ),
         ({"source_lang": "English", "target_lang": "en-US"}, None),
         ({"target_lang": "de"}, "a translation from 'en' into 'de'"),
         ({"target_lang": "en"}, None),
@@ -138,7 +141,7 @@ def test_any_language_will_do(model: ParakeetModel, language: str | None) -> Non
 
 
 def test_what_it_cannot_do_is_refused(tiny_nemo: dict[str, Path], model: ParakeetModel) -> None:
-    with pytest.raises(InputError, match="Parakeet writes what is said"):
+    with pytest.raises(InputError, match="Parakeet only transcribes"):
         load(find(str(tiny_nemo["tdt"])), task="translate")
     with pytest.raises(InputError, match="num_beams"):
         model.transcribe_batch([], [], DecodeOptions(num_beams=2))

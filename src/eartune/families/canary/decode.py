@@ -14,7 +14,7 @@ from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderModelO
 from eartune.model import DecodeOptions
 from eartune.training.greedy import decode_greedily
 
-# NeMo's max_generation_delta: an answer has at most so many tokens more than the encoder has positions
+# NeMo's max_generation_delta: a text has at most so many tokens more than the encoder has positions
 MOST_TOKENS_OVER_POSITIONS = 50
 
 

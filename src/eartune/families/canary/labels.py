@@ -59,11 +59,11 @@ class EncodedTranscripts:
     def language(self, index: int) -> str | None:
         return self.languages[index]
 
-    def labels(self, spoken: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
+    def labels(self, placed: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
         """Pair decoder inputs with targets; a window holds one clip, and its times are not asked."""
-        assert len(spoken) == 1
+        assert len(placed) == 1
         assert not timestamps
-        prompt, text = self.prompts[spoken[0].index], self.texts[spoken[0].index]
+        prompt, text = self.prompts[placed[0].index], self.texts[placed[0].index]
         return Labels([*prompt, *text], [*[IGNORED] * (len(prompt) - 1), *text, self.end])
 
 
@@ -191,7 +191,7 @@ class LabelEncoder:
 
     @cached_property
     def _nothing(self) -> tuple[int, ...]:
-        """The tokens of an empty answer before its end: what NeMo's tokenizer puts before any text."""
+        """The tokens of an empty text before its end: what NeMo's tokenizer puts before any text."""
         (tokens,) = self.alphabet.tokens([END])
         return tuple(tokens[: tokens.index(self.end)])
 

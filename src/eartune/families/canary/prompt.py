@@ -153,7 +153,7 @@ class Prompts:
         task, source, target = read_task(named), self.source_of(utterance), self.target_of(utterance)
         if task is None or (task == "translate") == (source != target):
             return None
-        does = "translates" if task == "translate" else "writes what is said"
+        does = "translates" if task == "translate" else "transcribes"
         return (
             f"task {named!r} {does}, and the languages are {source} and {target}: make source_lang, target_lang and "
             "the task agree"

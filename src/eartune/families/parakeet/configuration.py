@@ -172,7 +172,7 @@ def _auxiliary_loss_weight(archive: NemoArchive, num_tokens: int) -> float:
 def _rnnt_loss(archive: NemoArchive) -> dict[str, Any]:
     loss = archive.section("loss")
     loss.require("loss_name", "default", *_RNNT_LOSSES)
-    # how a model for streaming too was made; ONLY_WHOLE_CLIPS in model.py is said of it
+    # how a model for streaming too was made; ONLY_WHOLE_CLIPS in model.py names it
     made_with = _OF_UNIFIED if getattr(encoder_config(archive), "untrained_contexts", None) else ()
     loss.require_nothing_else(harmless=[*_settings_of_losses(archive), *made_with])
     name = loss.get("loss_name", "default")

@@ -1,4 +1,4 @@
-"""Transcripts as Parakeet's heads answer them: tokens, and nothing else."""
+"""Transcripts as the targets of Parakeet's heads: tokens, and nothing else."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class EncodedTranscripts:
     def language(self, index: int) -> str | None:
         return self.languages[index]
 
-    def labels(self, spoken: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
+    def labels(self, placed: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
         """Give the tokens of one clip, which a prediction network reads behind a blank; its times are not asked.
 
         A prompt stands before them, and is not a target.
         """
-        assert len(spoken) == 1
+        assert len(placed) == 1
         assert not timestamps
-        index = spoken[0].index
+        index = placed[0].index
         text = list(self.texts[index])
         if self.prompts is not None:
             return Labels(decoder_input_ids=[self.prompts[index], *text], targets=[IGNORED, *text])
@@ -57,7 +57,7 @@ def translation_problem(utterance: Utterance) -> str | None:
     named = [value_of(row, "source_lang") or utterance.language, value_of(row, "target_lang")]
     named = [None if value == AUTO else value for value in named]
     source, target = (read_language(value, ()) or value for value in named)
-    writes = "and a Parakeet writes what is said: take a Canary or a Whisper for translations"
+    writes = "and a Parakeet only transcribes: take a Canary or a Whisper for translations"
     if None not in named and source != target:
         return f"the row is a translation from {source!r} into {target!r}, {writes}"
     task = task_named(row)

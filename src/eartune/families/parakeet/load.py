@@ -31,7 +31,7 @@ def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -
 def load(base: BaseModel, *, task: str = "transcribe", language: str | None = None) -> ParakeetModel:
     """Load a base model in float32 on the CPU. Raises InputError for files that are damaged or cannot be mapped."""
     if task != "transcribe":
-        raise InputError(f"task: Parakeet writes what is said, and cannot {task}; take a Canary or a Whisper")
+        raise InputError(f"task: Parakeet only transcribes, and cannot {task}; take a Canary or a Whisper")
     if base.kind == "nemo":
         archive = read_archive(base.path)
         network, (tokenizer, log_mel) = from_nemo(archive), parts_of(archive)

@@ -67,7 +67,7 @@ def prepare_network(network: Network) -> None:
     """Give a network that was just built or loaded what its configuration says and transformers does not do.
 
     Dropouts as in NeMo; the blank's embedding, with which each hypothesis begins, stays at zero;
-    a transducer's decoding never answers with a duration; its LSTM runs under autocast on any processor.
+    a transducer's decoding never writes a duration; its LSTM runs under autocast on any processor.
     """
     attach_dropouts(network)
     if hasattr(network, "joint"):

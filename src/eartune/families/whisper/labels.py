@@ -55,36 +55,36 @@ class EncodedTranscripts:
     def language(self, index: int) -> str | None:
         return self.languages[index]
 
-    def labels(self, spoken: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
+    def labels(self, placed: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
         """Join what is spoken in one window, all in one language, in the order of time.
 
         The language token carries loss, so that language detection learns too; task and <|notimestamps|> are the
-        caller's choice at decoding and carry none: a model taught to answer <|notimestamps|> loses its timestamps.
-        A window without speech answers <|nospeech|> in place of the language, as Whisper was trained to (and as the
-        threshold of decoding reads it), and with a language given the end. Times that would exceed the longest text
-        are left out.
+        caller's choice at decoding and carry none: a model trained to write <|notimestamps|> loses its timestamps.
+        In a window without speech the target is <|nospeech|> in place of the language, as in Whisper's training (the
+        threshold of decoding reads it there), and with a language given the end. Times that would exceed the longest
+        text are left out.
         """
-        start = list(self.starts[self.languages[spoken[0].index]])
-        text = [token for part in spoken for token in self.texts[part.index]]
-        timed = self._timed(spoken) if timestamps and text else []
+        start = list(self.starts[self.languages[placed[0].index]])
+        text = [token for part in placed for token in self.texts[part.index]]
+        timed = self._timed(placed) if timestamps and text else []
         if timed and len(start) + len(timed) <= self.max_tokens:
-            prompt, answer = start, [*timed, self.end]
+            prompt, after_prompt = start, [*timed, self.end]
         else:
-            prompt, answer = [*start, self.no_timestamps], [*text, self.end]
+            prompt, after_prompt = [*start, self.no_timestamps], [*text, self.end]
         first = start[1:2] if text else [self.no_timestamps - 1]
         given = [*first, *[IGNORED] * (len(prompt) - 1 - len(first))]
-        return Labels(decoder_input_ids=[*prompt, *answer[:-1]], targets=[*given, *answer])
+        return Labels(decoder_input_ids=[*prompt, *after_prompt[:-1]], targets=[*given, *after_prompt])
 
-    def _timed(self, spoken: Sequence[PlacedUtterance]) -> list[int]:
+    def _timed(self, placed: Sequence[PlacedUtterance]) -> list[int]:
         """Return the sentences of a window, each between its timestamps, which never run backwards."""
-        answer: list[int] = []
+        tokens: list[int] = []
         last = self.no_timestamps + 1
-        for part in spoken:
+        for part in placed:
             for sentence in self._sentences(part.index, part.end_s - part.start_s):
                 begin = max(last, self._timestamp(part.start_s + sentence.start_s))
                 last = max(begin, self._timestamp(min(part.start_s + sentence.end_s, part.end_s)))
-                answer += [begin, *sentence.tokens, last]
-        return answer
+                tokens += [begin, *sentence.tokens, last]
+        return tokens
 
     def _sentences(self, index: int, duration_s: float = 0.0) -> tuple[Sentence, ...]:
         """Return the sentences of a transcript: all of it where the times within are not known."""

@@ -1,6 +1,6 @@
 """Assumptions that programs outside transformers make about a Whisper network.
 
-They know OpenAI's tokens by number and its layers by their sizes; what differs would be heard as other words.
+They know OpenAI's tokens by number and its layers by their sizes; with other sizes they write other words.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ def merge(adapted: PeftModel) -> nn.Module:
 
 @torch.no_grad()
 def logits(network: nn.Module, probe: Mapping[str, torch.Tensor], *, dtype: torch.dtype) -> torch.Tensor:
-    """Return the network's answer to `probe` (keyword arguments of its forward), computed in `dtype`."""
+    """Return the network's logits for `probe` (keyword arguments of its forward), computed in `dtype`."""
     inputs = {name: value.to(dtype) if value.is_floating_point() else value for name, value in probe.items()}
-    answer: torch.Tensor = network.to(dtype).eval()(**inputs).logits
-    return answer
+    found: torch.Tensor = network.to(dtype).eval()(**inputs).logits
+    return found

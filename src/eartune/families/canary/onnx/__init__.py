@@ -29,7 +29,7 @@ def write_onnx(model: SpeechModel, folder: Path, *, quantization: Quantization) 
     """Write graphs, vocabulary and settings to an empty folder; return how far their outputs are from torch's, at most.
 
     Raises InputError where a package is missing or the programs cannot run the model, and EartuneError where float32
-    graphs answer otherwise than the model.
+    graphs give other outputs than the model.
     """
     assert isinstance(model, CanaryModel)
     require_onnx()

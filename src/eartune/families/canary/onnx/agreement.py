@@ -37,13 +37,15 @@ def measure_agreement(
             use_cache=False,
         ).logits.log_softmax(dim=-1)
         encoded = run_graph(folder / ENCODER, dict(zip(INPUTS, (features_BMT.numpy(), length_B.numpy()), strict=True)))
-        heard = {name: encoded[name] for name in ("encoder_embeddings", "encoder_mask")}
+        encoder_outputs = {name: encoded[name] for name in ("encoder_embeddings", "encoder_mask")}
         past = np.zeros(
             (2 * decoder_config.num_hidden_layers, len(length_B), 0, decoder_config.hidden_size), np.float32
         )
         # as a prompt, and as a token behind it
         for part in (slice(0, _PROBE_TOKENS - 1), slice(_PROBE_TOKENS - 1, None)):
-            found = run_graph(folder / DECODER, heard | {"input_ids": tokens_BU[:, part].numpy(), "decoder_mems": past})
+            found = run_graph(
+                folder / DECODER, encoder_outputs | {"input_ids": tokens_BU[:, part].numpy(), "decoder_mems": past}
+            )
             past = found["decoder_hidden_states"]
             wanted = {"logits": expected_BUV[:, part, :num_tokens].numpy()}
             differences.append(largest_difference(found, wanted))

@@ -106,7 +106,7 @@ class _DecoderGraph(nn.Module):
         decoder = self.decoder
         first, num_new = past_NBCD.shape[2], input_ids_BU.shape[1]
         all_A = torch.arange(first + num_new, device=input_ids_BU.device)
-        # sherpa-onnx goes on where answers do not end
+        # sherpa-onnx goes on where texts do not end
         places_U = all_A[first:].clamp(max=decoder.pos_emb.length - 1)
         before_UA = all_A <= all_A[first:, None]
         heard_B11P = mask_BP.bool()[:, None, None]

@@ -24,7 +24,7 @@ from eartune.nemo.onnx_folder import difference_within, encoder_metadata, mask_o
 
 ENCODER, DECODER_JOINT = "encoder-model.onnx", "decoder_joint-model.onnx"
 DECODER, JOINER = "decoder.onnx", "joiner.onnx"
-# NeMo's names of what the prediction network reads and answers
+# NeMo's names of the prediction network's inputs and outputs
 _TOKENS = ("targets", "target_length", "input_states_1", "input_states_2")
 _ANSWERS = ("outputs", "prednet_lengths", "output_states_1", "output_states_2")
 _STATE_AXES = {name: {1: "batch"} for name in (*_TOKENS[2:], *_ANSWERS[2:])}
