@@ -1,5 +1,6 @@
 """README and docs: every command in them runs, every file has its line, generated pages are current."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -20,6 +21,7 @@ from eartune.config.refused import refusal
 from eartune.config.train_config import BY_NAME
 from eartune.manifest import read_manifest
 from eartune.verbs.demo import SPEECH
+from tests.test_layers import LAYERS
 from tests.tiny import TEXTS, write_speech
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -203,8 +205,24 @@ def test_every_shipped_configuration_trains(
     assert main(["train", "--config", str(path), *words, "--outdir", str(tmp_path / "run"), *QUICK]) == 0
 
 
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+PLACES = re.findall(r"^\| .* \| `([\w/]+\.py)` \| (.*) \|$", ARCHITECTURE, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("file", "names"), PLACES, ids=lambda value: value.strip("`"))
+def test_files_and_names_of_the_architecture_page_exist(file: str, names: str) -> None:
+    tree = ast.parse((ROOT / "src/eartune" / file).read_text(encoding="utf-8"))
+    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assert set(re.findall(r"`(\w+)`", names)) <= defined
+
+
+def test_the_layers_of_the_architecture_page_are_those_that_are_enforced() -> None:
+    (table,) = re.findall(r"\| layer \| .*\n\|---\|---\|\n((?:\|.*\n)+)", ARCHITECTURE)
+    assert [set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in table.splitlines()] == LAYERS
+
+
 def test_the_map_names_every_source_file_and_no_other() -> None:
-    (tree,) = re.findall(r"## Map\n\n```\n(.*?)```", (ROOT / "docs/architecture.md").read_text(), flags=re.DOTALL)
+    (tree,) = re.findall(r"## Map\n\n```\n(.*?)```", ARCHITECTURE, flags=re.DOTALL)
     named: set[str] = set()
     folders: list[str] = []
     for line in tree.splitlines():

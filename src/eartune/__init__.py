@@ -1,7 +1,7 @@
 """eartune fine-tunes speech recognition models on your own speech.
 
 Data goes one way, through files: manifest -> run -> checkpoint -> hypotheses, scores -> merged model.
-Layers, each importing only those below it:
+Layers, each importing only those below it (docs/architecture.md has them all):
 
     cli
     verbs                   prepare, train, evaluate, merge, transcribe, demo
