@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 
 from eartune.errors import EartuneError, InputError
-from eartune.runtimes.runtime import CannotRun, decoding, known_language, opening
+from eartune.runtimes.runtime import CannotRun, decoding, opening, supported_language
 
 
 def test_languages_are_called_as_whisper_calls_them() -> None:
     known = ["en", "jw", "no", "tl"]
-    assert known_language("jv", known=known, multilingual=True) == "jw"
-    assert known_language("nb", known=known, multilingual=True) == "no"
-    assert known_language("fil", known=known, multilingual=True) == "tl"
-    assert known_language(None, known=known, multilingual=True) is None
-    assert known_language(None, known=known, multilingual=False) == "en"
+    assert supported_language("jv", known=known, multilingual=True) == "jw"
+    assert supported_language("nb", known=known, multilingual=True) == "no"
+    assert supported_language("fil", known=known, multilingual=True) == "tl"
+    assert supported_language(None, known=known, multilingual=True) is None
+    assert supported_language(None, known=known, multilingual=False) == "en"
     with pytest.raises(InputError, match="language 'xx': the model has no token for it"):
-        known_language("xx", known=known, multilingual=True)
+        supported_language("xx", known=known, multilingual=True)
     with pytest.raises(InputError, match="language 'ru': the model is English-only"):
-        known_language("ru", known=known, multilingual=False)
+        supported_language("ru", known=known, multilingual=False)
 
 
 def test_a_program_that_is_missing_cannot_run_an_artefact(tmp_path: Path) -> None:

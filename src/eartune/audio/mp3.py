@@ -84,8 +84,8 @@ class Part:
         frame = read_frame(word, 0)
         assert frame is not None
         in_front = 1 if first == 0 else 0
-        told = word + bytes(frame.xing_at - 4) + b"Info" + struct.pack(">II", 1, len(self.frames) - first + in_front)
-        prefix = told.ljust(frame.num_bytes, b"\0") + in_front * (word + bytes(frame.num_bytes - 4))
+        header = word + bytes(frame.xing_at - 4) + b"Info" + struct.pack(">II", 1, len(self.frames) - first + in_front)
+        prefix = header.ljust(frame.num_bytes, b"\0") + in_front * (word + bytes(frame.num_bytes - 4))
         patches, most = [], 511 if self.kind.frame_samples == 1152 else 255
         reservoir = 0
         for place, start in zip(self.frames[first:], words, strict=False):

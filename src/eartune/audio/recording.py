@@ -152,8 +152,10 @@ def _chain(path: Path, streams: Sequence[tuple[int, int]]) -> Recording | None:
     except soundfile.LibsndfileError:
         return None
     if len(set(kinds)) > 1:
-        told = ", ".join(f"{rate_hz} Hz with {channels} channels" for rate_hz, channels, _ in dict.fromkeys(kinds))
-        raise InputError(f"{path}: holds several recordings behind one another ({told}); take them apart")
+        found_kinds = ", ".join(
+            f"{rate_hz} Hz with {channels} channels" for rate_hz, channels, _ in dict.fromkeys(kinds)
+        )
+        raise InputError(f"{path}: holds several recordings behind one another ({found_kinds}); take them apart")
     total = sum(source.num_frames or 0 for source in sources)
     return Recording(*kinds[0], total, True, can_seek, partial(_blocks, path, sources))
 

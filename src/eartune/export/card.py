@@ -63,10 +63,10 @@ def _header(record: Mapping[str, Any], license_id: str | None) -> str:
 def _summary(record: Mapping[str, Any], source: Mapping[str, Any]) -> str:
     base = source["base_model"]
     method = source.get("method")
-    told = f"{_name(base['spec'])} (weights sha256 `{base['sha256'][:16]}…`)"
+    text = f"{_name(base['spec'])} (weights sha256 `{base['sha256'][:16]}…`)"
     tuned = f"by {method}, checkpoint `{source['checkpoint']}`" if method else "no, or not on record"
     lines = [
-        f"- base model: {told}",
+        f"- base model: {text}",
         f"- tuned: {tuned}",
         f"- language: {record['language'] or 'detected'}; task: {record['task']}",
         f"- format: {record['format']}, {record['quantization']}; written by eartune {record['eartune']}",
@@ -123,8 +123,8 @@ def _parity(record: Mapping[str, Any]) -> str:
     for who, found in (("this file", long["artefact"]), ("the model", long["model"]), ("its base", long["base_model"])):
         if found:
             again = found.get("num_fallbacks")
-            told = "" if again is None else f"; {again} windows decoded again"
-            rows[f"a long recording, {who}"] = f"{found['verdict']}{told}"
+            text = "" if again is None else f"; {again} windows decoded again"
+            rows[f"a long recording, {who}"] = f"{found['verdict']}{text}"
     table = [f"| {name} | {value} |" for name, value in rows.items()]
     program = f"{runtime['program']} ({runtime['package']} {runtime['version']})"
     sample = f"Measured in {program} on a CPU, with a sample of {record['sample']['what']}.\n"
@@ -152,8 +152,8 @@ def _configuration(source: Mapping[str, Any]) -> str:
 
 
 def _licences(license_id: str | None, notes: str | None) -> str:
-    told = license_id or f"{NOT_STATED}; the base model's own licence binds what is made of it"
-    return f"## Licences\n\nThis model: {told}. The speech: {'see above' if notes else NOT_STATED}.\n"
+    text = license_id or f"{NOT_STATED}; the base model's own licence binds what is made of it"
+    return f"## Licences\n\nThis model: {text}. The speech: {'see above' if notes else NOT_STATED}.\n"
 
 
 def _public(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -53,8 +53,8 @@ class Sample:
         """The first clips of one language, joined, LONG_S of them where there are as many."""
         language = self.languages[0]
         chosen: list[Waveform] = []
-        for waveform_S, spoken in zip(self.waveforms, self.languages, strict=True):
-            if spoken == language and sum(map(len, chosen)) < LONG_S * SAMPLE_RATE_HZ:
+        for waveform_S, clip_language in zip(self.waveforms, self.languages, strict=True):
+            if clip_language == language and sum(map(len, chosen)) < LONG_S * SAMPLE_RATE_HZ:
                 chosen.append(waveform_S)
         return Joined(*join_clips(chosen), language)
 
@@ -106,10 +106,10 @@ class Gate:
         """Say what is wrong with the model itself, export or not."""
         if self.model_long is None or self.model_long.passes:
             return []
-        told = f"the model itself, on a long recording, {self.model_long.verdict}"
+        warning = f"the model itself, on a long recording, {self.model_long.verdict}"
         if self.base_long and self.base_long.check.passes:
-            told += "; its base passes: the tuning cost it the times (train on sentences with timestamps too)"
-        return [told]
+            warning += "; its base passes: the tuning cost it the times (train on sentences with timestamps too)"
+        return [warning]
 
     def to_json(self) -> dict[str, Any]:
         return {

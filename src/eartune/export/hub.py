@@ -51,8 +51,8 @@ def push(folder: Path, repo: str, *, public: bool) -> str:
     with _explained(repo):
         api = HfApi()
         api.create_repo(repo, private=not public, exist_ok=True)
-        told = f"{record['format']}, {record['quantization']}, by eartune {record['eartune']}"
-        return str(api.create_commit(repo, operations, commit_message=told).commit_url)
+        message = f"{record['format']}, {record['quantization']}, by eartune {record['eartune']}"
+        return str(api.create_commit(repo, operations, commit_message=message).commit_url)
 
 
 def public_record(record: Mapping[str, Any]) -> dict[str, Any]:

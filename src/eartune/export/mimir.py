@@ -21,14 +21,14 @@ class HandOver:
 
 def hand_over(family: str, language: str | None) -> HandOver:
     """Return what to hand over of a family. Raises InputError for models that Mimir does not run."""
-    spoken = LANGUAGE_NAMES.get(language, language).lower().replace(" ", "_") if language else "custom"
+    app_language = LANGUAGE_NAMES.get(language, language).lower().replace(" ", "_") if language else "custom"
     if family == "whisper":
-        name = f"whisper-{spoken}-ggml.bin"
+        name = f"whisper-{app_language}-ggml.bin"
         return HandOver(
             "ggml", name, _notes(name, "src-tauri/src/transcription_service.rs", "rust", _RUST.format(name))
         )
     if family == "parakeet":
-        name = f"parakeet_{spoken}.nemo"
+        name = f"parakeet_{app_language}.nemo"
         return HandOver("nemo", name, _notes(name, "scripts/parakeet_server.py", "python", _PYTHON.format(name)))
     raise InputError(f"--for mimir: it runs Whisper (through whisper-rs) and Parakeet (through NeMo), not {family}")
 

@@ -130,15 +130,15 @@ class Parity:
     @property
     def verdict(self) -> str:
         """One line: whether it passes, and what differs."""
-        told = (
+        summary = (
             f"WER {100 * self.model.rate:.2f} % of the model, {100 * self.exported.rate:.2f} % of the export"
             f" ({self.quantization}), {self.num_differing} of {self.num_utterances} sentences differ"
         )
         if self.failures:
-            return f"fails: {'; '.join(self.failures)} ({told})"
+            return f"fails: {'; '.join(self.failures)} ({summary})"
         if self._is_beyond_limit:
-            told += f"; it moved by {self._change}, which so few sentences cannot tell from chance"
-        return f"passes: {told}"
+            summary += f"; it moved by {self._change}, which so few sentences cannot tell from chance"
+        return f"passes: {summary}"
 
     @property
     def _is_beyond_limit(self) -> bool:

@@ -31,8 +31,8 @@ def usages(family: str, format: str, *, exported: Path, file: str, language: str
     elif format == "hf":
         settings = json.loads((exported / "generation_config.json").read_text(encoding="utf-8"))
         # English-only models refuse to be told
-        spoken = ', generate_kwargs={"language": "{language}"}' if settings.get("is_multilingual") else ""
-        known = [_with(each, spoken=spoken) for each in known]
+        language_argument = ', generate_kwargs={"language": "{language}"}' if settings.get("is_multilingual") else ""
+        known = [_with(each, language_argument=language_argument) for each in known]
     return [_with(each, file=file, language=language or "en") for each in known]
 
 
@@ -91,7 +91,7 @@ print(model.transcribe("recording.wav", language="{language}")["text"])
 from transformers import pipeline
 
 listen = pipeline("automatic-speech-recognition", model="{file}")
-print(listen("recording.wav", return_timestamps=True{spoken})["text"])
+print(listen("recording.wav", return_timestamps=True{language_argument})["text"])
 """,
         )
     ],
@@ -145,7 +145,7 @@ _ONNX_ASR = Usage(
 import onnx_asr
 
 model = onnx_asr.load_model("{kind}", "{file}")
-print(model.recognize("recording.wav"{spoken}))
+print(model.recognize("recording.wav"{language_argument}))
 """,
 )
 _SHERPA = """
@@ -179,13 +179,13 @@ def _onnx(settings: Mapping[str, Any]) -> list[Usage]:
     """Return how a folder of ONNX is run; `settings` is its config.json."""
     kind = settings.get("model_type", "whisper")
     if not str(kind).startswith("nemo-"):
-        spoken = ', language="{language}"'
-        return [_with(_ONNX_ASR, kind="whisper", spoken=spoken)]
-    spoken = ', language="{language}"' if kind == "nemo-conformer-aed" else ""
+        language_argument = ', language="{language}"'
+        return [_with(_ONNX_ASR, kind="whisper", language_argument=language_argument)]
+    language_argument = ', language="{language}"' if kind == "nemo-conformer-aed" else ""
     opener = _SHERPA_OPENERS.get(kind, _SHERPA_OPENERS["transducer"])
     sherpa = Usage("sherpa-onnx (pip install sherpa-onnx soundfile)", "python", _SHERPA)
     return [
-        _with(_ONNX_ASR, kind=kind, spoken=spoken),
+        _with(_ONNX_ASR, kind=kind, language_argument=language_argument),
         _with(sherpa, opener=opener.replace("{features}", str(settings["features_size"]))),
     ]
 

@@ -100,8 +100,8 @@ def _suspects(
 
 def _unlikely_rates(every: Sequence[Measured]) -> Report:
     rates: dict[str | None, list[float]] = {}
-    spoken = [measured for measured in every if measured.utterance.text]
-    for measured in spoken:
+    with_text = [measured for measured in every if measured.utterance.text]
+    for measured in with_text:
         rates.setdefault(measured.utterance.language, []).append(_rate(measured.utterance))
     usual = {language: median(values) for language, values in rates.items()}
 
@@ -115,7 +115,7 @@ def _unlikely_rates(every: Sequence[Measured]) -> Report:
         return {"characters_per_second": round(_rate(measured.utterance), 2), "text": measured.utterance.text}
 
     medians = {language or "unknown": round(rate, 2) for language, rate in usual.items()}
-    return {"median_characters_per_second": medians, **_suspects(spoken, is_unlikely, why)}
+    return {"median_characters_per_second": medians, **_suspects(with_text, is_unlikely, why)}
 
 
 def _rate(utterance: Utterance) -> float:

@@ -56,27 +56,27 @@ def read_folder(
     layout = Layout.of(files.root, files.recordings)
     rows = [row for table in files.tables for row in table_rows(table, _split_of_table(table, files.tables, layout))]
     listed, aside = _listed(rows), _listed(row for table in files.aside for row in table_rows(table, None))
-    spoken = _read_trans_files(files.trans)
+    transcripts = _read_trans_files(files.trans)
     used: set[Path] = set()
     only_aside = 0
     for recording in files.recordings:
         place = recording.parent.resolve() / recording.name
         if place in listed:
             continue
-        said = spoken.get((recording.parent, recording.stem))
+        transcript = transcripts.get((recording.parent, recording.stem))
         sidecar = next((path for path in _sidecars(recording) if path.is_file()), None)
-        if said is None and sidecar is None and place in aside:
+        if transcript is None and sidecar is None and place in aside:
             only_aside += 1
             continue
         used |= {sidecar} if sidecar is not None else set()
-        rows.append((recording.parent, _row(recording, said, sidecar, layout, files.tables)))
+        rows.append((recording.parent, _row(recording, transcript, sidecar, layout, files.tables)))
     manifest = check_rows(rows, default_language=default_language, skip_bad=skip_bad, max_duration_s=max_duration_s)
     names = {(recording.parent, recording.stem) for recording in files.recordings}
     remarks = (
         *layout.remarks,
         *tables_left_aside(files.aside, only_aside, files.root),
         *transcripts_left_over((path for path in files.texts if path not in used), files.root),
-        *lines_left_over([name for folder, name in spoken if (folder, name) not in names]),
+        *lines_left_over([name for folder, name in transcripts if (folder, name) not in names]),
         *files_left_aside(files.others, files.root),
     )
     return replace(manifest, remarks=(*manifest.remarks, *remarks))
@@ -172,7 +172,7 @@ def _split_of_table(table: Path, tables: Sequence[Path], layout: Layout) -> Spli
 
 def _read_trans_files(paths: Sequence[Path]) -> dict[tuple[Path, str], Row]:
     """Return (folder, ID) -> what LibriSpeech's transcript file says of it."""
-    spoken: dict[tuple[Path, str], Row] = {}
+    transcripts: dict[tuple[Path, str], Row] = {}
     unreadable: list[str] = []
     for path in paths:
         try:
@@ -184,18 +184,20 @@ def _read_trans_files(paths: Sequence[Path]) -> dict[tuple[Path, str], Row]:
             if not line.strip():
                 continue
             name, _, text = line.strip().partition(" ")
-            spoken[path.parent, name] = Row(f"{path}:{number}", {"text": text, "speaker": name.split("-")[0]})
+            transcripts[path.parent, name] = Row(f"{path}:{number}", {"text": text, "speaker": name.split("-")[0]})
     raise_findings(unreadable)
-    return spoken
+    return transcripts
 
 
-def _row(recording: Path, said: Row | None, sidecar: Path | None, layout: Layout, tables: Sequence[Path]) -> Row | str:
-    if said is None and sidecar is None:
+def _row(
+    recording: Path, transcript: Row | None, sidecar: Path | None, layout: Layout, tables: Sequence[Path]
+) -> Row | str:
+    if transcript is None and sidecar is None:
         names = " or ".join(recording.with_suffix(suffix).name for suffix in SIDECAR_SUFFIXES)
         tabled = f", and no line in {', '.join(table.name for table in tables)}" if tables else ""
         return f"{recording}: no transcript: no {names} beside it{tabled}"
-    if said is not None:
-        source, values = said.source, said.values
+    if transcript is not None:
+        source, values = transcript.source, transcript.values
     else:
         assert sidecar is not None
         try:

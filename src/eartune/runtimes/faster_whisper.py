@@ -18,10 +18,10 @@ from eartune.runtimes.runtime import (
     Opened,
     Task,
     count_fallbacks,
-    known_language,
-    known_task,
     opening,
     padded,
+    supported_language,
+    supported_task,
 )
 
 FILES = ("model.bin", "config.json", "vocabulary.json", "tokenizer.json", "preprocessor_config.json")
@@ -53,7 +53,7 @@ class FasterWhisper(Opened):
             raise InputError(
                 f"{folder}: preprocessor_config.json asks for {made} mel bins, its network for {needed}; export again"
             )
-        self._task = known_task(task, multilingual=self._model.model.is_multilingual)
+        self._task = supported_task(task, multilingual=self._model.model.is_multilingual)
 
     @property
     def arithmetic(self) -> str:
@@ -66,7 +66,7 @@ class FasterWhisper(Opened):
         # CTranslate2 writes half as many; without, it writes half of the model's 448 positions.
         segments, _ = self._model.transcribe(
             padded(waveform_S),
-            language=self._known(language),
+            language=self._supported(language),
             task=self._task,
             beam_size=1,
             temperature=0.0,
@@ -85,7 +85,7 @@ class FasterWhisper(Opened):
         ctranslate2.set_random_seed(0)
         found, _ = self._model.transcribe(
             waveform_S,
-            language=self._known(language),
+            language=self._supported(language),
             task=self._task,
             beam_size=1,
             best_of=1,
@@ -107,8 +107,8 @@ class FasterWhisper(Opened):
 
         extractor, multilingual = self._model.feature_extractor, self._model.model.is_multilingual
         features_MT = extractor(padded(waveform_S))[:, : extractor.nb_max_frames]
-        spoken = self._known(language) or self._model.detect_language(features=features_MT)[0]
-        tokenizer = Tokenizer(self._model.hf_tokenizer, multilingual, task=self._task, language=spoken)
+        code = self._supported(language) or self._model.detect_language(features=features_MT)[0]
+        tokenizer = Tokenizer(self._model.hf_tokenizer, multilingual, task=self._task, language=code)
         prompt = self._model.get_prompt(tokenizer, [], without_timestamps=True)
         (found,) = self._model.model.generate(
             self._model.encode(features_MT),
@@ -125,9 +125,9 @@ class FasterWhisper(Opened):
         first_V = found.logits[0][0].to_device(ctranslate2.Device.cpu).to(ctranslate2.DataType.float32)
         return np.array(first_V)
 
-    def _known(self, language: str | None) -> str | None:
+    def _supported(self, language: str | None) -> str | None:
         tokens = self._model.hf_tokenizer.get_vocab()
         names = [name for name in self._model.supported_languages if f"<|{name}|>" in tokens]
-        return known_language(
+        return supported_language(
             language, known=names, multilingual=self._model.model.is_multilingual, stand_ins=self.stand_ins
         )

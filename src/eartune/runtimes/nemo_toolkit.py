@@ -60,10 +60,10 @@ class NemoParakeet(Opened):
         return (LANGUAGE_TAG.sub("", str(text)) if self._prompts else str(text)).strip()
 
     def _transcribe_clip(self, waveform_S: Waveform, language: str | None, *, timestamps: bool) -> Any:
-        told = {"target_lang": prompt_name(language, self._prompts)} if self._prompts else {}
+        prompt = {"target_lang": prompt_name(language, self._prompts)} if self._prompts else {}
         with torch_threads(self._num_threads):
             return self._model.transcribe(
-                [waveform_S], batch_size=1, return_hypotheses=True, timestamps=timestamps, verbose=False, **told
+                [waveform_S], batch_size=1, return_hypotheses=True, timestamps=timestamps, verbose=False, **prompt
             )
 
 

@@ -48,8 +48,8 @@ class OnnxAsr(Opened):
 
     def _transcribe_clip(self, waveform_S: Waveform, language: str | None) -> TimedTokens:
         self._folder.require_long_enough(waveform_S)
-        told = self._folder.languages(language, task=self._task)
-        options = dict(zip(("language", "target_language"), told, strict=True)) if told else {}
+        languages = self._folder.languages(language, task=self._task)
+        options = dict(zip(("language", "target_language"), languages, strict=True)) if languages else {}
         with decoding(self._folder.path, program=PROGRAM):
             found = self._model.recognize(waveform_S, sample_rate=16_000, **options)
         return TimedTokens(found.text.strip(), found.tokens, found.timestamps)

@@ -26,10 +26,10 @@ from eartune.runtimes.runtime import (
     LongTranscript,
     Opened,
     Task,
-    known_language,
-    known_task,
     opening,
     padded,
+    supported_language,
+    supported_task,
 )
 from eartune.runtimes.whisper_timestamps import Timestamps
 
@@ -51,7 +51,7 @@ class OnnxWhisper(Opened):
             self._extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
             self._tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
             self._rules = Rules(_read(folder / "generation_config.json"), _read(folder / "config.json"), task)
-        known_task(task, multilingual=bool(self._rules.languages))
+        supported_task(task, multilingual=bool(self._rules.languages))
         self._require_same_features(folder)
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
@@ -107,9 +107,9 @@ class OnnxWhisper(Opened):
     def _language(self, states: OnDevice, language: str | None) -> str | None:
         """Return the language, detected where none is given and the model knows several."""
         languages = self._rules.languages
-        spoken = known_language(language, known=languages, multilingual=bool(languages), stand_ins=self.stand_ins)
-        if spoken is not None:
-            return spoken
+        code = supported_language(language, known=languages, multilingual=bool(languages), stand_ins=self.stand_ins)
+        if code is not None:
+            return code
         logits_BUV, _ = self._graphs.decode(np.array([[self._rules.start]]), states, None)
         return max(languages, key=lambda name: float(logits_BUV[0, -1, languages[name]]))
 
@@ -146,8 +146,8 @@ class Rules:
         self.num_steps = min(MAX_TOKENS, int(config["max_target_positions"]) - prompt)
 
     def prompt(self, language: str | None, *, timestamps: bool) -> list[int]:
-        spoken = [self.languages[language]] if language in self.languages else []
-        return [self.start, *spoken, *self._task, *([] if timestamps else [self._no_timestamps])]
+        code = [self.languages[language]] if language in self.languages else []
+        return [self.start, *code, *self._task, *([] if timestamps else [self._no_timestamps])]
 
     def choose(self, logits_V: Floats, written: list[int], *, timestamps: bool) -> int:
         """Return the likeliest token that may follow what is written."""

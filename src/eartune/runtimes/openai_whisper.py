@@ -16,10 +16,10 @@ from eartune.runtimes.runtime import (
     Opened,
     Task,
     count_fallbacks,
-    known_language,
-    known_task,
     opening,
     padded,
+    supported_language,
+    supported_task,
 )
 from eartune.runtimes.torch_threads import torch_threads
 
@@ -33,13 +33,13 @@ class OpenAIWhisper(Opened):
 
             self._whisper = whisper
             self._model = whisper.load_model(str(path.resolve()), device=device)
-        self._task = known_task(task, multilingual=self._model.is_multilingual)
+        self._task = supported_task(task, multilingual=self._model.is_multilingual)
         self._num_threads = num_threads
         self._fp16 = device != "cpu"
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         options = self._whisper.DecodingOptions(
-            language=self._known(language),
+            language=self._supported(language),
             task=self._task,
             temperature=0.0,
             sample_len=MAX_TOKENS,
@@ -55,7 +55,7 @@ class OpenAIWhisper(Opened):
             torch.manual_seed(0)
             found = self._model.transcribe(
                 waveform_S,
-                language=self._known(language),
+                language=self._supported(language),
                 task=self._task,
                 condition_on_previous_text=False,
                 fp16=self._fp16,
@@ -68,15 +68,15 @@ class OpenAIWhisper(Opened):
 
     @torch.no_grad()
     def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
-        mel_MT, spoken = self._mel(waveform_S), self._known(language)
+        mel_MT, code = self._mel(waveform_S), self._supported(language)
         with torch_threads(self._num_threads):
-            if spoken is None:
+            if code is None:
                 _, chances = self._model.detect_language(mel_MT)
-                spoken = max(chances, key=chances.__getitem__)
+                code = max(chances, key=chances.__getitem__)
             tokenizer = self._whisper.tokenizer.get_tokenizer(
                 self._model.is_multilingual,
                 num_languages=self._model.num_languages,
-                language=spoken,
+                language=code,
                 task=self._task,
             )
             prompt_1U = torch.tensor([tokenizer.sot_sequence_including_notimestamps], device=mel_MT.device)
@@ -90,6 +90,8 @@ class OpenAIWhisper(Opened):
         )
         return mel_MT.half() if self._fp16 else mel_MT
 
-    def _known(self, language: str | None) -> str | None:
+    def _supported(self, language: str | None) -> str | None:
         names = list(self._whisper.tokenizer.LANGUAGES)[: self._model.num_languages]
-        return known_language(language, known=names, multilingual=self._model.is_multilingual, stand_ins=self.stand_ins)
+        return supported_language(
+            language, known=names, multilingual=self._model.is_multilingual, stand_ins=self.stand_ins
+        )

@@ -149,24 +149,24 @@ def padded(waveform_S: Waveform) -> Waveform:
     return np.pad(waveform_S, (0, num_samples - len(waveform_S))).astype(np.float32, copy=False)
 
 
-def known_language(
+def supported_language(
     language: str | None, *, known: Iterable[str], multilingual: bool, stand_ins: StandIns = NO_STAND_INS
 ) -> str | None:
     """Return the language to decode a Whisper in, as it calls it. Raises InputError for one that it does not have."""
-    spoken = None if language is None else language_code(language) or language
+    code = None if language is None else language_code(language) or language
     names = set(known)
-    if multilingual and spoken is not None and not stand_ins.has_token(spoken, names):
+    if multilingual and code is not None and not stand_ins.has_token(code, names):
         raise InputError(
             f"language {language!r}: the model has no token for it; choose one to stand in: --language-token CODE"
         )
     if multilingual:
-        return stand_ins.token_code(spoken, names)
-    if spoken not in (None, "en"):
+        return stand_ins.token_code(code, names)
+    if code not in (None, "en"):
         raise InputError(f"language {language!r}: the model is English-only")
     return "en"
 
 
-def known_task(task: Task, *, multilingual: bool) -> Task:
+def supported_task(task: Task, *, multilingual: bool) -> Task:
     """Return the task. Raises InputError for a translation by a model that cannot."""
     if task == "translate" and not multilingual:
         raise InputError("task 'translate': the model is English-only; leave it at transcribe")

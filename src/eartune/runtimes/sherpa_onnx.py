@@ -68,9 +68,9 @@ class SherpaOnnx(Opened):
 
     def _transcribe_clip(self, waveform_S: Waveform, language: str | None) -> TimedTokens:
         self._folder.require_long_enough(waveform_S)
-        told = self._folder.languages(language, task=self._task)
-        found = self._worker.ask(waveform_S, {"languages": told})
-        starts_s = None if told else found["timestamps"]
+        languages = self._folder.languages(language, task=self._task)
+        found = self._worker.ask(waveform_S, {"languages": languages})
+        starts_s = None if languages else found["timestamps"]
         return TimedTokens(found["text"].strip(), found["tokens"], starts_s, found["durations"] or None)
 
 

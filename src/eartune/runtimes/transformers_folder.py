@@ -26,10 +26,10 @@ from eartune.runtimes.runtime import (
     LongTranscript,
     Opened,
     Task,
-    known_language,
-    known_task,
     opening,
     padded,
+    supported_language,
+    supported_task,
 )
 from eartune.runtimes.torch_threads import torch_threads
 from eartune.weights import network_weights, require_finite
@@ -72,7 +72,7 @@ class TransformersWhisper(_Folder):
     def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
         super().__init__(folder, device=device, num_threads=num_threads, task=task)
         self._multilingual = bool(self._model.generation_config.is_multilingual)
-        known_task(task, multilingual=self._multilingual)
+        supported_task(task, multilingual=self._multilingual)
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         tokens_BU = self._generate(self._features(padded(waveform_S)), language, max_new_tokens=MAX_TOKENS)
@@ -108,13 +108,13 @@ class TransformersWhisper(_Folder):
         prompt = [settings.decoder_start_token_id]
         with torch_threads(self._num_threads):
             if self._multilingual:
-                spoken = self._known(language)
-                code = (
+                code = self._supported(language)
+                token = (
                     int(self._model.detect_language(**inputs)[0])
-                    if spoken is None
-                    else settings.lang_to_id[f"<|{spoken}|>"]
+                    if code is None
+                    else settings.lang_to_id[f"<|{code}|>"]
                 )
-                prompt += [code, settings.task_to_id[self._task]]
+                prompt += [token, settings.task_to_id[self._task]]
             prompt_BU = torch.tensor([[*prompt, settings.no_timestamps_token_id]], device=self._device)
             logits_BUV = self._model(**inputs, decoder_input_ids=prompt_BU).logits
         found_V: npt.NDArray[np.float32] = logits_BUV[0, -1].float().cpu().numpy()
@@ -124,14 +124,14 @@ class TransformersWhisper(_Folder):
         return self._moved(self._processor(waveform_S, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", **settings))
 
     def _generate(self, inputs: Any, language: str | None, **settings: Any) -> Any:
-        spoken = self._known(language)
-        asked = {"language": spoken, "task": self._task} if self._multilingual else {}
+        code = self._supported(language)
+        asked = {"language": code, "task": self._task} if self._multilingual else {}
         with torch_threads(self._num_threads):
             return self._model.generate(**inputs, **asked, **settings)
 
-    def _known(self, language: str | None) -> str | None:
+    def _supported(self, language: str | None) -> str | None:
         names = self._model.generation_config.lang_to_id if self._multilingual else {}
-        return known_language(
+        return supported_language(
             language,
             known=[name.strip("<|>") for name in names],
             multilingual=self._multilingual,
@@ -181,13 +181,13 @@ class TransformersCTC(_Folder):
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         return str(self._decoded(self._generate(waveform_S, language))[0]).strip()
 
-    def _told(self, language: str | None) -> dict[str, str]:  # noqa: ARG002  most are told nothing
+    def _language_inputs(self, language: str | None) -> dict[str, str]:  # noqa: ARG002  most are told nothing
         """Return what the processor is told of a clip beside its samples."""
         return {}
 
     def _generate(self, waveform_S: Waveform, language: str | None) -> Any:
-        told = self._told(language)
-        inputs = self._moved(self._processor(waveform_S, sampling_rate=SAMPLE_RATE_HZ, **told))
+        language_inputs = self._language_inputs(language)
+        inputs = self._moved(self._processor(waveform_S, sampling_rate=SAMPLE_RATE_HZ, **language_inputs))
         with torch_threads(self._num_threads):
             return self._model.generate(**inputs, return_dict_in_generate=True)
 
@@ -227,7 +227,7 @@ class TransformersNemotron(TransformersRNNT):
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         return LANGUAGE_TAG.sub("", super().transcribe(waveform_S, language)).strip()
 
-    def _told(self, language: str | None) -> dict[str, str]:
+    def _language_inputs(self, language: str | None) -> dict[str, str]:
         return {"language": prompt_name(language, self._processor.prompt_dictionary)}
 
     def _is_tag(self, text: str) -> bool:

@@ -19,10 +19,10 @@ from eartune.runtimes.runtime import (
     LongTranscript,
     Opened,
     Task,
-    known_language,
-    known_task,
     opening,
     padded,
+    supported_language,
+    supported_task,
 )
 from eartune.runtimes.worker import Worker
 
@@ -64,7 +64,7 @@ class WhisperCpp(Opened):
             self._worker = Worker(WORKER, arguments, path=path, program="whisper.cpp", complaint=_complaint)
         self._multilingual, self._languages = self._worker.facts["multilingual"], self._worker.facts["languages"]
         try:
-            known_task(task, multilingual=self._multilingual)
+            supported_task(task, multilingual=self._multilingual)
         except InputError:
             self.close()
             raise
@@ -87,10 +87,10 @@ class WhisperCpp(Opened):
         self, wanted: Literal["text", "segments", "logits"], waveform_S: Waveform, language: str | None
     ) -> dict[str, Any]:
         # the loader's own word for detection
-        spoken = known_language(
+        code = supported_language(
             language, known=self._languages, multilingual=self._multilingual, stand_ins=self.stand_ins
         )
-        return self._worker.ask(waveform_S, {"wanted": wanted, "language": spoken or "auto"})
+        return self._worker.ask(waveform_S, {"wanted": wanted, "language": code or "auto"})
 
 
 def _complaint(lines: Sequence[str]) -> str:

@@ -70,11 +70,11 @@ class Model:
         if failed := self._decode(samples, params):
             return failed
         failures.append(self._failures())
-        told = [each for each in failures if each is not None]
-        again = sum(after > before for before, after in pairwise(told))
+        counted = [each for each in failures if each is not None]
+        again = sum(after > before for before, after in pairwise(counted))
         return {
             "segments": [(start_s, end_s, text.strip()) for start_s, end_s, text in self._found()],
-            "num_fallbacks": again if len(told) == len(failures) else None,
+            "num_fallbacks": again if len(counted) == len(failures) else None,
         }
 
     def logits(self, samples: Any, language: str) -> dict[str, Any]:
@@ -125,8 +125,8 @@ class Model:
         whisper_cpp.whisper_log_set(lambda _level, line, *_: lines.append(line))
         whisper_cpp.whisper_print_timings(self._context)
         whisper_cpp.whisper_log_set(None)
-        told = FALLBACKS.search("".join(lines))
-        return int(told[1]) + int(told[2]) if told else None
+        counted = FALLBACKS.search("".join(lines))
+        return int(counted[1]) + int(counted[2]) if counted else None
 
 
 class ContextParams(ctypes.Structure):

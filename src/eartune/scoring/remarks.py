@@ -58,19 +58,19 @@ def _marks_alone(scores: Scores) -> list[str]:
 
 
 def _silent(scores: Scores) -> list[str]:
-    spoken = [utterance for utterance in scores.utterances if utterance.normalized_reference]
-    silent = sum(not utterance.hypothesis.strip() for utterance in spoken)
-    return [f"nothing was written on {silent} of {len(spoken)} clips with speech"] if silent else []
+    with_words = [utterance for utterance in scores.utterances if utterance.normalized_reference]
+    silent = sum(not utterance.hypothesis.strip() for utterance in with_words)
+    return [f"nothing was written on {silent} of {len(with_words)} clips with speech"] if silent else []
 
 
 def _no_speech(scores: Scores) -> list[str]:
     found = scores.no_speech
     if not found.num_utterances:
         return []
-    told = f"words were written on {found.num_with_words} of {found.num_utterances} clips without speech"
+    text = f"words were written on {found.num_with_words} of {found.num_utterances} clips without speech"
     if not scores.has_words:
-        return [f"the references hold no words, so there is no error rate; {told}"]
-    return [f"{told} ({found.num_words} words, which count as insertions)"]
+        return [f"the references hold no words, so there is no error rate; {text}"]
+    return [f"{text} ({found.num_words} words, which count as insertions)"]
 
 
 def _mixed_units(scores: Scores) -> list[str]:

@@ -32,19 +32,19 @@ class MemoryReport(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: TrainingArguments, *_: Any, **__: Any) -> None:
         if args.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(args.device)
-        self._tell("fit_start", args)
+        self._report_memory("fit_start", args)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, __: TrainerControl, **___: Any) -> None:
         if state.global_step % self.every_steps == 0:
-            self._tell(f"step{state.global_step}", args)
+            self._report_memory(f"step{state.global_step}", args)
 
     def on_evaluate(self, args: TrainingArguments, *_: Any, **__: Any) -> None:
-        self._tell("val_end", args)
+        self._report_memory("val_end", args)
 
     def on_train_end(self, args: TrainingArguments, *_: Any, **__: Any) -> None:
-        self._tell("fit_end", args)
+        self._report_memory("fit_end", args)
 
-    def _tell(self, moment: str, args: TrainingArguments) -> None:
+    def _report_memory(self, moment: str, args: TrainingArguments) -> None:
         figures = memory_gib(args.device)
         groups = {"GPU": "gpu_", "process": "process_"}
         parts = [

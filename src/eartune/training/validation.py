@@ -29,7 +29,7 @@ class Validation:
     forward: Forward
     should_stop: Callable[[], bool]
     reporter: Reporter
-    _told: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
 
     def metrics(self, *, step: int) -> dict[str, float]:
         """Measure eval_loss, and eval_wer and eval_cer where decoding is asked for, after a step of training.
@@ -39,7 +39,7 @@ class Validation:
         found = {"eval_loss": self._loss(step)}
         if self.options.predict_with_generate:
             scores = self._scores()
-            self._tell(scores)
+            self._report_remarks(scores)
             if scores.has_words:
                 found |= {"eval_wer": scores.words.rate, "eval_cer": scores.chars.rate}
             else:
@@ -48,15 +48,15 @@ class Validation:
                 found |= {"eval_wer": share, "eval_cer": share}
         return found
 
-    def _tell(self, scores: Scores) -> None:
+    def _report_remarks(self, scores: Scores) -> None:
         """Say what the rates do not show, each sentence once."""
         remarks = [*reference_remarks(scores), *hypothesis_remarks(scores)]
         if not scores.has_words:
             remarks.append("WER and CER are the share of clips without speech on which words were written")
         for remark in remarks:
-            if remark not in self._told:
+            if remark not in self._reported:
                 self.reporter.line(f"validation: {remark}")
-                self._told.add(remark)
+                self._reported.add(remark)
 
     def _scores(self) -> Scores:
         model = self.forward.model
