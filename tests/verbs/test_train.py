@@ -279,7 +279,7 @@ def command(model: Path, speech: Path, out: Path, *more: str) -> list[str]:
 
 def goes_on(told: str) -> bool:
     """Tell whether a command went on after a kill, or where the machine was busy: the kill came after the end."""
-    return "going on from checkpoint" in told or "this run is finished" in told
+    return "resuming from checkpoint" in told or "this run is finished" in told
 
 
 def losses(run: Path) -> list[tuple[str, str]]:

@@ -252,7 +252,7 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
     if checkpoint is not None:
         for path in weight_files(checkpoint):
             require_weight_file(path)
-        report.line(f"going on from {checkpoint.name}")
+        report.line(f"resuming from {checkpoint.name}")
     began = time.monotonic()
     with interruption.handling_signals(), progress.stack:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
