@@ -82,10 +82,17 @@ def test_failed_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 def test_leftovers_of_dead_processes_are_cleared_and_others_spared(tmp_path: Path) -> None:
     kept = [f".x.txt.tmp-{os.getppid()}", ".x.txt.tmp-mine", f".other.tmp-{DEAD_PID}"]
-    for name in [f".x.txt.tmp-{DEAD_PID}", *kept]:
+    for name in [f".x.txt.tmp-{DEAD_PID}", f".x.txt.tmp-{10**30}", *kept]:
         (tmp_path / name).touch()
     write_text_atomic(tmp_path / "x.txt", "new")
     assert names(tmp_path) == sorted([*kept, "x.txt"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="process 1 is of POSIX systems")
+def test_leftovers_of_a_process_of_root_are_spared(tmp_path: Path) -> None:
+    (tmp_path / ".x.txt.tmp-1").touch()
+    write_text_atomic(tmp_path / "x.txt", "new")
+    assert names(tmp_path) == [".x.txt.tmp-1", "x.txt"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")

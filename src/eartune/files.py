@@ -7,17 +7,17 @@ same destination clears them, and recover_directory puts back what was moved asi
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from eartune.errors import InputError
 
@@ -262,27 +262,9 @@ def _reason(path: Path, error: OSError) -> str:
     return f"cannot be written: {error.strerror or error}; choose another place"
 
 
-if sys.platform == "win32":
-
-    def _is_running(pid: int) -> bool:
-        # os.kill(pid, 0) would end the process there
-        process_query_limited_information, still_active = 0x1000, 259
-        kernel = ctypes.windll.kernel32
-        process = kernel.OpenProcess(process_query_limited_information, False, pid)
-        if not process:
-            return False
-        code = ctypes.c_ulong()
-        known = kernel.GetExitCodeProcess(process, ctypes.byref(code))
-        kernel.CloseHandle(process)
-        return not known or code.value == still_active
-
-else:
-
-    def _is_running(pid: int) -> bool:
-        try:
-            os.kill(pid, 0)
-        except (ProcessLookupError, OverflowError):
-            return False
-        except PermissionError:
-            return True
-        return True
+def _is_running(pid: int) -> bool:
+    try:
+        return bool(psutil.pid_exists(pid))
+    except OverflowError:
+        # a number beyond those of processes
+        return False

@@ -5,202 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import cache
+from pathlib import Path
 
 from eartune.errors import nearest
 
-# One line each: the code, then everything else that means it; the last is the English name.
-# All of ISO 639-1, and what Whisper, Common Voice or FLEURS have beyond it (three letters).
-_TABLE = """
-aa aar afar
-ab abk abkhazian
-af afr afrikaans
-ak aka twi akan
-am amh amharic
-an arg aragonese
-ar ara arabic
-as asm assamese
-ast asturian
-av ava avaric
-ay aym aymara
-az aze azerbaijani
-ba bak bashkir
-be bel belarusian
-bg bul bulgarian
-bi bis bislama
-bm bam bambara
-bn ben bangla bengali
-bo bod tib tibetan
-br bre breton
-bs bos bosnian
-ca cat valencian catalan
-ce che chechen
-ceb cebuano
-ch cha chamorro
-ckb sorani central_kurdish
-co cos corsican
-cs ces cze czech
-cv chv chuvash
-cy cym wel welsh
-da dan danish
-de deu ger german
-dsb lower_sorbian
-dv div divehi
-dz dzo dzongkha
-ee ewe ewe
-el ell gre greek
-en eng english
-eo epo esperanto
-es spa castilian spanish
-et est estonian
-eu eus baq basque
-fa fas per farsi persian
-ff ful fulah
-fi fin finnish
-fj fij fijian
-fo fao faroese
-fr fra fre french
-fy fry west_frisian frisian
-ga gle irish
-gd gla gaelic scottish_gaelic
-gl glg galician
-gn grn guarani
-gu guj gujarati
-gv glv manx
-ha hau hausa
-haw hawaiian
-he iw heb hebrew
-hi hin hindi
-hr hrv croatian
-hsb upper_sorbian
-ht hat haitian haitian_creole
-hu hun hungarian
-hy hye arm armenian
-ia ina interlingua
-id in ind indonesian
-ig ibo igbo
-ii iii sichuan_yi
-ik ipk inupiaq
-io ido ido
-is isl ice icelandic
-it ita italian
-iu iku inuktitut
-ja jpn japanese
-jv jw jav javanese
-ka kat geo georgian
-kab kabyle
-kam kamba
-kea kabuverdianu
-kg kon kongo
-ki kik kikuyu
-kk kaz kazakh
-kl kal kalaallisut
-km khm khmer
-kn kan kannada
-ko kor korean
-ks kas kashmiri
-ku kur kmr kurmanji kurdish
-kv kom komi
-kw cor cornish
-ky kir kyrgyz
-la lat latin
-lb ltz letzeburgesch luxembourgish
-lg lug luganda ganda
-li lim limburgish
-ln lin lingala
-lo lao lao
-lt lit lithuanian
-luo luo
-lv lav latvian
-mdf moksha
-mg mlg malagasy
-mhr meadow_mari
-mi mri mao maori
-mk mkd mac macedonian
-ml mal malayalam
-mn mon mongolian
-mr mar marathi
-mrj hill_mari
-ms msa may zsm malay
-mt mlt maltese
-my mya bur myanmar burmese
-myv erzya
-na nau nauru
-ne nep npi nepali
-nl nld dut flemish dutch
-nn nno nynorsk
-no nor nb nob bokmal bokmål norwegian
-nso northern_sotho
-nv nav navajo
-ny nya chichewa nyanja
-oc oci occitan
-om orm oromo
-or ori ory odia oriya
-os oss ossetian
-pa pan panjabi punjabi
-pl pol polish
-ps pus pushto pashto
-pt por portuguese
-qu que quechua
-rm roh romansh
-rn run rundi
-ro ron rum moldavian moldovan romanian
-ru rus русский russian
-rw kin kinyarwanda
-sa san sanskrit
-sah yakut
-sc srd sardinian
-sd snd sindhi
-se sme northern_sami
-sg sag sango
-si sin sinhalese sinhala
-sk slk slo slovak
-sl slv slovene slovenian
-sm smo samoan
-sn sna shona
-so som somali
-sq sqi alb albanian
-sr srp serbian
-ss ssw swati
-st sot southern_sotho
-su sun sundanese
-sv swe swedish
-sw swa swh swahili
-ta tam tamil
-te tel telugu
-tg tgk tajik
-th tha thai
-ti tir tigrinya
-tk tuk turkmen
-tl tgl fil filipino tagalog
-tn tsn tswana
-to ton tonga
-tr tur turkish
-ts tso tsonga
-tt tat tatar
-ty tah tahitian
-ug uig uighur uyghur
-uk ukr ukrainian
-umb umbundu
-ur urd urdu
-uz uzb uzn uzbek
-ve ven venda
-vi vie vietnamese
-vo vol volapuk
-wa wln walloon
-wo wol wolof
-xh xho xhosa
-yi yid yiddish
-yo yor yoruba
-yue cantonese
-za zha zhuang
-zh zho chi cmn mandarin chinese
-zu zul zulu
-"""
 
-_CODES = {spelling: line.split()[0] for line in _TABLE.strip().splitlines() for spelling in line.split()}
+def _read_table() -> dict[str, list[str]]:
+    """Return the spellings of each code, the English name first.
 
-LANGUAGE_NAMES = {line.split()[0]: line.split()[-1].replace("_", " ").title() for line in _TABLE.strip().splitlines()}
+    The table has all of ISO 639-1, and what Whisper, Common Voice or FLEURS have beyond it (three letters).
+    """
+    _, *lines = Path(__file__).with_name("languages.tsv").read_text(encoding="utf-8").splitlines()
+    return {code: spellings.split(", ") for code, spellings in (line.split("\t") for line in lines)}
+
+
+_SPELLINGS = _read_table()
+
+LANGUAGE_NAMES = {code: name for code, (name, *_) in _SPELLINGS.items()}
 """Code -> English name."""
+
+_CODES = {
+    spelling.lower().replace(" ", "_"): code
+    for code, spellings in _SPELLINGS.items()
+    for spelling in (code, *spellings)
+}
 
 
 @cache

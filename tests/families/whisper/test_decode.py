@@ -109,8 +109,30 @@ def test_a_model_that_wants_no_repetition_is_left_to_generate(
     monkeypatch.setattr(model.network.generation_config, "no_repeat_ngram_size", 2)
     found = model.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20))
     assert found != usual
-    monkeypatch.setattr(whisper_decode, "is_plain", lambda settings: True)  # noqa: ARG005
+    monkeypatch.setattr(whisper_decode, "supports_greedy_loop", lambda settings: True)  # noqa: ARG005
     assert model.transcribe_batch(CLIPS, clips_in("en", "en", "en"), DecodeOptions(max_length=20)) == usual
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("renormalize_logits", True), ("exponential_decay_length_penalty", (1, 1.5)), ("an_option_of_a_later_version", 1)],
+)
+def test_a_model_with_other_options_never_meets_the_greedy_loop(
+    model: WhisperModel, monkeypatch: pytest.MonkeyPatch, *, name: str, value: object, fallback: bool
+) -> None:
+    """Neither at the temperature 0 nor, where a text repeats itself, above."""
+
+    def refuse(*given: object, **settings: object) -> None:
+        raise AssertionError(f"the loop is asked: {given}, {settings}")
+
+    monkeypatch.setattr(model.network.generation_config, name, value, raising=False)
+    monkeypatch.setattr(whisper_decode, "decode_with_first_step", refuse)
+    monkeypatch.setattr(whisper_decode, "repeats_itself", lambda _: True)
+    options = DecodeOptions(max_length=8, no_speech=False, fallback=fallback)
+    texts = model.transcribe_batch(CLIPS, clips_in("en", "ru", "de"), options)
+    assert texts == model.transcribe_batch(CLIPS, clips_in("en", "ru", "de"), options)
+    assert len(texts) == 3
 
 
 def test_words_that_are_drawn_are_the_same_each_time(model: WhisperModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from eartune.audio import decode as decode_audio
 from eartune.errors import InputError
 from eartune.families.whisper.decode import pad_waveforms
-from eartune.families.whisper.greedy import complete_languages, decode, is_plain, prompts
+from eartune.families.whisper.greedy import GREEDY_LOOP_OPTIONS, complete_languages, decode, prompts
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.loss import whisper_of
 from eartune.manifest import read_manifest
@@ -220,12 +220,25 @@ def test_real_speech_has_the_tokens_of_generate(shared_dir: Path) -> None:
     assert ours(model.network, window, untold, max_length=225) == theirs(model.network, window, None, max_length=225)
 
 
-WISHES = [{"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 1}, {"max_new_tokens": 5}, {"bad_words_ids": [[7]]}]
+# what a model's generation config may hold besides the tokens of its prompts
+WITHOUT_EFFECT: dict[str, Any] = {
+    "max_length": 3, "num_beams": 3, "do_sample": True, "task": "translate", "language": "ru",
+    "return_timestamps": True, "temperature": 0.1, "top_k": 3, "top_p": 0.2, "min_p": 0.3, "top_h": 0.3,
+    "typical_p": 0.2, "epsilon_cutoff": 0.1, "eta_cutoff": 0.1, "length_penalty": 3.0, "early_stopping": True,
+    "alignment_heads": [[0, 0]], "max_initial_timestamp_index": 1, "return_token_timestamps": True,
+    "prev_sot_token_id": 3, "condition_on_prev_tokens": True, "prompt_condition_type": "all-segments",
+    "use_cache": False, "bos_token_id": 9, "pad_token_id": 7, "output_scores": True, "output_logits": True,
+    "output_attentions": True, "output_hidden_states": True,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("wish", WISHES, ids=lambda wish: next(iter(wish)))
-def test_a_model_that_asks_for_more_is_not_plain(multilingual: Network, wish: dict[str, Any]) -> None:
-    settings = multilingual.generation_config
-    assert is_plain(settings)
-    changed = type(settings)(**{**settings.to_dict(), **wish})
-    assert not is_plain(changed)
+def test_options_without_effect_leave_the_tokens_of_generate_as_they_are(
+    multilingual: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, languages = features(3), LANGUAGES[:3]
+    plain = theirs(multilingual, window, languages, max_length=20)
+    for name, value in WITHOUT_EFFECT.items():
+        monkeypatch.setattr(multilingual.generation_config, name, value, raising=False)
+    assert WITHOUT_EFFECT.keys() < GREEDY_LOOP_OPTIONS
+    assert theirs(multilingual, window, languages, max_length=20) == plain
+    assert ours(multilingual, window, languages, max_length=20) == plain

@@ -16,7 +16,7 @@ from eartune.audio import decode
 from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.openai import load_openai_checkpoint
-from eartune.families.whisper.tokenizer import build_tokenizer
+from eartune.families.whisper.tokenizer import VOCABULARIES, build_tokenizer
 from eartune.model import DecodeOptions
 from tests.tiny import LARGE_V3_VOCABULARY, clips_in, write_openai_checkpoint
 
@@ -70,6 +70,11 @@ def test_special_tokens_have_openais_numbers(tokenizers: tuple) -> None:
     assert len(ours) == theirs.encoding.n_vocab
     if theirs.language is not None:
         assert identity("<|ru|>") == theirs.to_language_token("ru")
+
+
+@pytest.mark.parametrize("name", ["gpt2.tiktoken", "multilingual.tiktoken"])
+def test_vocabulary_files_are_openais(name: str) -> None:
+    assert (VOCABULARIES / name).read_bytes() == (Path(whisper.__file__).parent / "assets" / name).read_bytes()
 
 
 def test_the_same_tokens_are_never_given_out(tiny_model: Path, tiny_english_model: Path) -> None:

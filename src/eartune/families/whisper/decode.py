@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from eartune.families.whisper.greedy import (
     complete_languages,
     decode_with_first_step,
     first_step,
-    is_plain,
     prompts,
+    supports_greedy_loop,
 )
 from eartune.families.whisper.loss import whisper_of
 from eartune.families.whisper.no_speech import TEN_DB, is_constant, loudness_below, repeats_itself, without_speech
@@ -76,7 +77,7 @@ def transcribe_clips(
             for row, constant in enumerate(is_constant(features_BMT).tolist()):
                 texts[row] = "" if constant or silent[row] else texts[row]
         if options.fallback:
-            _draw_again(whisper, tokenizer, states_BPD, prompts_BU, texts, max_length=options.max_length)
+            _draw_again(whisper, tokenizer, states_BPD, prompts_BU, spoken, texts, task=task, options=options)
     return texts
 
 
@@ -109,15 +110,22 @@ def _decode(
     *,
     task: str,
     options: DecodeOptions,
+    temperature: float = 0.0,
 ) -> tuple[list[list[int]], FirstStep]:
-    """Return the tokens of each row without the prompt, and what the decoder says before the first."""
-    if options.num_beams == 1 and is_plain(whisper.generation_config):
-        return decode_with_first_step(whisper, states_BPD, prompts_BU, max_length=options.max_length)
+    """Return the tokens of each row without the prompt, and what the decoder says before the first.
+
+    Above the temperature 0 tokens are drawn.
+    """
+    if options.num_beams == 1 and supports_greedy_loop(whisper.generation_config):
+        return decode_with_first_step(
+            whisper, states_BPD, prompts_BU, max_length=options.max_length, temperature=temperature
+        )
     tokens = _generate(
         whisper,
         states_BPD,
         max_length=options.max_length,
         num_beams=options.num_beams,
+        temperature=temperature,
         **_settings(whisper, spoken, task=task),
     )
     hidden_BUD = whisper.model.decoder(prompts_BU, encoder_hidden_states=states_BPD, use_cache=False).last_hidden_state
@@ -129,6 +137,7 @@ def _generate(whisper: WhisperForConditionalGeneration, states_BPD: torch.Tensor
     tokens_BU = whisper.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=states_BPD),
         return_timestamps=False,
+        return_dict_in_generate=False,
         # otherwise two timestamps in a row, from a model that writes them unasked, make it go back and start again
         force_unique_generate_call=True,
         **settings,
@@ -144,22 +153,27 @@ def _draw_again(
     tokenizer: WhisperTokenizer,
     states_BPD: torch.Tensor,
     prompts_BU: torch.Tensor,
+    spoken: list[str],
     texts: list[str],
     *,
-    max_length: int,
+    task: str,
+    options: DecodeOptions,
 ) -> None:
     """Replace texts that repeat themselves by what is drawn at rising temperatures; the same words each time."""
+    drawing = replace(options, num_beams=1, max_length=min(options.max_length, MOST_DRAWN))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for temperature in LONG_FORM["temperature"][1:]:
             rows = [row for row, text in enumerate(texts) if repeats_itself(text)]
             if not rows:
                 return
-            tokens, _ = decode_with_first_step(
+            tokens, _ = _decode(
                 whisper,
                 states_BPD[rows],
                 prompts_BU[rows],
-                max_length=min(max_length, MOST_DRAWN),
+                [spoken[row] for row in rows],
+                task=task,
+                options=drawing,
                 temperature=temperature,
             )
             for row, text in zip(rows, tokenizer.batch_decode(tokens, skip_special_tokens=True), strict=True):

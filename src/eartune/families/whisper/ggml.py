@@ -15,10 +15,10 @@ from typing import BinaryIO, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
+from gguf import GGMLQuantizationType, quants
 from transformers import WhisperConfig
 
 from eartune.errors import InputError
-from eartune.families.whisper.ggml_quantize import BLOCK_WEIGHTS, Floats, QuantizedKind, quantize
 from eartune.families.whisper.ggml_vocabulary import Vocabulary, vocabulary_of
 from eartune.families.whisper.loss import whisper_of
 from eartune.families.whisper.mel_filters import openai_mel_filters
@@ -26,17 +26,22 @@ from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai import transformers_name
 from eartune.files import new_file
 
+QuantizedKind = Literal["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
 GgmlKind = Literal["f32", "f16"] | QuantizedKind
+Floats = npt.NDArray[np.float32]
 
 MAGIC = 0x67676D6C
 QUANTIZATION_VERSION = 2
-# ggml's numbers of the kinds: of one tensor, and of a file (enum ggml_type and ggml_ftype in ggml.h)
-TENSOR_KINDS: dict[GgmlKind, int] = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
+# ggml's numbers of the kinds of files (enum ggml_ftype in ggml.h)
 FILE_KINDS: dict[GgmlKind, int] = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9}
 
 # how many weights are converted at a time: 4 MiB
 CHUNK_WEIGHTS = 1 << 20
 LARGEST_F16 = 65504.0
+# weights of a quantised row that share a scale
+BLOCK_WEIGHTS = 32
+# Smaller weights are zeros: the scale of a block of them is zero in float16, and its inverse infinite in float32.
+SMALLEST_QUANTIZED = 1e-30
 
 
 def write_ggml(model: WhisperModel, out: Path, *, kind: GgmlKind) -> None:
@@ -156,14 +161,14 @@ def _write_weight(file: BinaryIO, name: str, weight: torch.Tensor, kind: GgmlKin
         weight = weight[:, None]
     kind = _kind_of(name, weight, kind)
     encoded = name.encode()
-    file.write(struct.pack("<3i", weight.dim(), len(encoded), TENSOR_KINDS[kind]))
+    file.write(struct.pack("<3i", weight.dim(), len(encoded), _tensor_kind(kind)))
     file.write(struct.pack(f"<{weight.dim()}i", *reversed(weight.shape)))
     file.write(encoded)
     rows = max(1, CHUNK_WEIGHTS // max(1, weight[0].numel()))
     for first in range(0, len(weight), rows):
         values: Floats = weight[first : first + rows].detach().to("cpu", torch.float32).numpy()
         _refuse_unwritable(name, values, kind)
-        file.write(_encoded(values, kind))
+        file.write(encode_weights(values, kind))
 
 
 def _kind_of(name: str, weight: torch.Tensor, kind: GgmlKind) -> GgmlKind:
@@ -182,10 +187,14 @@ def _refuse_unwritable(name: str, values: Floats, kind: GgmlKind) -> None:
         raise InputError(f"the model cannot be written as {kind}: {name} holds {largest:g}; write it as f32")
 
 
-def _encoded(values: Floats, kind: GgmlKind) -> bytes:
-    if kind == "f32":
-        return values.astype("<f4").tobytes()
-    if kind == "f16":
-        halves: npt.NDArray[np.float16] = values.astype("<f2")
-        return halves.tobytes()
-    return quantize(values, kind)
+def encode_weights(values: Floats, kind: GgmlKind) -> bytes:
+    """Return rows of finite weights as bytes: if quantised, those of ggml_quantize_chunk (ggml/src/ggml-quants.c)."""
+    if kind in get_args(QuantizedKind):
+        # also makes zeros positive, whose sign ggml leaves to its compiler
+        values = np.where(np.abs(values) < SMALLEST_QUANTIZED, np.float32(0), values)
+    encoded: bytes = quants.quantize(values, _tensor_kind(kind)).tobytes()
+    return encoded
+
+
+def _tensor_kind(kind: GgmlKind) -> GGMLQuantizationType:
+    return GGMLQuantizationType[kind.upper()]

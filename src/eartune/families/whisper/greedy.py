@@ -14,18 +14,40 @@ from transformers import EncoderDecoderCache, GenerationConfig, WhisperForCondit
 from eartune.errors import InputError, nearest
 from eartune.training.greedy import decode_greedily
 
-# What a model's own settings may ask of its decoding besides suppressed tokens, and the values that ask for nothing.
-SPECIAL_WISHES = {
+# Options of a model's generation config that the loop follows, or that have no effect on greedy tokens. Models that set
+# any other one are decoded by generate.
+GREEDY_LOOP_OPTIONS = frozenset({
+    # followed by the loop, its prompts and the detection of languages
+    "decoder_start_token_id", "eos_token_id", "suppress_tokens", "begin_suppress_tokens", "no_timestamps_token_id",
+    "is_multilingual", "lang_to_id", "task_to_id",
+    # decided by DecodeOptions, the task and the clip's language
+    "max_length", "num_beams", "do_sample", "task", "language", "forced_decoder_ids", "return_timestamps",
+    "no_speech_threshold", "logprob_threshold", "compression_ratio_threshold",
+    # of sampling and of beams
+    "temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff", "length_penalty",
+    "early_stopping",
+    # of timestamps, and of recordings that take several windows
+    "alignment_heads", "max_initial_timestamp_index", "return_token_timestamps", "prev_sot_token_id",
+    "condition_on_prev_tokens", "prompt_condition_type",
+    # of generate's memory and of what it returns
+    "use_cache", "bos_token_id", "pad_token_id", "return_dict_in_generate", "output_scores", "output_logits",
+    "output_attentions", "output_hidden_states", "transformers_version",
+})  # fmt: skip
+
+# Values under which other options have no effect either, as None and empty lists.
+NEUTRAL_VALUES = {
     "repetition_penalty": 1, "encoder_repetition_penalty": 1, "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": 0, "max_new_tokens": 0, "bad_words_ids": [],
-    "sequence_bias": [], "forced_bos_token_id": None, "forced_eos_token_id": None,
-    "exponential_decay_length_penalty": None,
+    "encoder_no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": 0, "guidance_scale": 1,
+    "renormalize_logits": False, "remove_invalid_values": False, "diversity_penalty": 0, "num_beam_groups": 1,
 }  # fmt: skip
 
 
-def is_plain(settings: GenerationConfig) -> bool:
-    """Tell whether a model's settings ask for nothing that `decode_greedily` does not do."""
-    return all(getattr(settings, name, None) in (None, nothing) for name, nothing in SPECIAL_WISHES.items())
+def supports_greedy_loop(settings: GenerationConfig) -> bool:
+    """Tell whether generate's greedy tokens under a model's generation config are those of `decode_greedily`."""
+    return all(
+        name in GREEDY_LOOP_OPTIONS or name.startswith("_") or value in (None, [], NEUTRAL_VALUES.get(name))
+        for name, value in vars(settings).items()
+    )
 
 
 def detect_languages(network: WhisperForConditionalGeneration, states_BPD: torch.Tensor) -> list[str]:

@@ -1,13 +1,12 @@
 """Whisper's tokenizer from OpenAI's vocabulary files.
 
-The files (`gpt2.tiktoken` for English-only models, `multilingual.tiktoken` for all others) are part of openai-whisper;
+The files (`gpt2.tiktoken` for English-only models, `multilingual.tiktoken` for all others) are those of openai-whisper;
 lines are `base64(token bytes) rank`. Special tokens follow in the order that openai/whisper's tokenizer.py gives them.
 """
 
 from __future__ import annotations
 
 import base64
-import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,24 +16,10 @@ from transformers import WhisperTokenizer
 from transformers.convert_slow_tokenizer import TikTokenConverter
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from eartune.packages import PackageFile, fetch_package_file, sha256_of
-
 NUM_TIMESTAMPS = 1501
 TIMESTAMP_STEP_S = 0.02
 
-# Any package that carries OpenAI's files unchanged will do: what is read is checked by hash.
-VOCABULARIES = {
-    "gpt2.tiktoken": PackageFile(
-        "mlx-whisper==0.4.3",
-        "mlx_whisper/assets/gpt2.tiktoken",
-        "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
-    ),
-    "multilingual.tiktoken": PackageFile(
-        "mlx-whisper==0.4.3",
-        "mlx_whisper/assets/multilingual.tiktoken",
-        "b34b360dbb493e781e479794586d661700670d65564001f23024971d1f2fa126",
-    ),
-}
+VOCABULARIES = Path(__file__).with_name("vocabulary")
 
 
 class _Vocabulary(TikTokenConverter):  # type: ignore[misc]
@@ -64,9 +49,8 @@ def special_tokens(*, num_languages: int) -> list[str]:
 
 
 def build_tokenizer(*, multilingual: bool, num_languages: int) -> WhisperTokenizer:
-    """Build the tokenizer of an OpenAI checkpoint. Raises InputError where its vocabulary cannot be had."""
-    path = vocabulary_file("multilingual.tiktoken" if multilingual else "gpt2.tiktoken")
-    ranks, merges = _ranks_and_merges(path)
+    """Build the tokenizer of an OpenAI checkpoint."""
+    ranks, merges = _ranks_and_merges(VOCABULARIES / ("multilingual.tiktoken" if multilingual else "gpt2.tiktoken"))
     vocabulary = dict(ranks)
     specials = special_tokens(num_languages=num_languages)
     # English-only vocabularies hold <|endoftext|> themselves
@@ -86,14 +70,3 @@ def _ranks_and_merges(path: Path) -> tuple[Mapping[str, int], Sequence[tuple[str
     """Read a vocabulary, once in a process: its merges take seconds to find."""
     ranks, merges = _Vocabulary().extract_vocab_merges_from_model(str(path))
     return MappingProxyType(ranks), tuple(merges)
-
-
-def vocabulary_file(name: str) -> Path:
-    """Return the path of one of OpenAI's vocabulary files: of openai-whisper if installed, else fetched and cached."""
-    wanted = VOCABULARIES[name]
-    spec = importlib.util.find_spec("whisper")
-    if spec is not None and spec.submodule_search_locations:
-        installed = Path(next(iter(spec.submodule_search_locations))) / "assets" / name
-        if installed.is_file() and sha256_of(installed) == wanted.sha256:
-            return installed
-    return fetch_package_file(wanted)
