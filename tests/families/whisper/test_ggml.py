@@ -13,9 +13,8 @@ from transformers import WhisperForConditionalGeneration
 
 from eartune.errors import InputError
 from eartune.families.whisper import ggml
-from eartune.families.whisper.ggml import write_ggml
+from eartune.families.whisper.ggml import openai_mel_filters, write_ggml
 from eartune.families.whisper.load import find, load
-from eartune.families.whisper.mel_filters import openai_mel_filters
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai import generation_config, network_config
 from eartune.families.whisper.tokenizer import build_tokenizer
