@@ -312,7 +312,7 @@ def test_all_findings_come_together_with_their_lines(folder: Path) -> None:
     expected = [
         "m.jsonl:2: none.wav: no such file",
         "m.jsonl:3: the text is missing (null); an empty text in quotes means that nobody speaks",
-        "m.jsonl:5: broken JSON: Expecting ',' delimiter at column 37",
+        "m.jsonl:5:37: is not valid JSON: expecting ',' delimiter",
         "m.jsonl:6: words.wav: is text, not audio; it begins with 'I am text'",
         "m.jsonl:7: cut.wav: is cut short: the header promises 64000 bytes of audio and the file holds 19956 "
         "(1.2 s of 4.0 s); get the file anew",
@@ -323,13 +323,13 @@ def test_all_findings_come_together_with_their_lines(folder: Path) -> None:
         "m.jsonl:10: no recording: no column with the recordings (audio_filepath, audio, path, file_name, ...); "
         "columns found: audoi, txt. Did you mean audio?; no column with the transcripts "
         "(text, sentence, transcript, transcription, ...); columns found: audoi, txt. Did you mean text?",
-        "m.jsonl:11: is not JSON object: [1, 2]",
+        "m.jsonl:11: is not a JSON object: [1, 2]",
         "m.jsonl:12: no recording: its path is empty; the text is missing (null); an empty text in quotes means that "
         "nobody speaks",
-        "m.jsonl:13: the text holds half a character (a lone surrogate): '\\ud83d'",
+        "m.jsonl:13: '\\ud83d' holds half of a character (a lone surrogate); write it in UTF-8",
         "m.jsonl:14: audio: is a directory, not a recording",
         "m.jsonl:15: the path of the recording holds what no path can: 'a\\x00'",
-        "m.jsonl:16: the path of the recording holds what no path can: 'a\\ud800'",
+        "m.jsonl:16: 'a\\ud800' holds half of a character (a lone surrogate); write it in UTF-8",
     ]
     assert findings(path) == expected
     manifest = read_manifest(path, skip_bad=True)
@@ -354,7 +354,7 @@ def test_items_of_a_list_are_counted(folder: Path) -> None:
     path = put(
         folder / "m.json", json.dumps([{"audio": "audio/a.wav", "text": "x"}, {"audio": "none.wav", "text": "x"}, 3])
     )
-    assert findings(path) == ["m.json: item 2: none.wav: no such file", "m.json: item 3: is not JSON object: 3"]
+    assert findings(path) == ["m.json: item 2: none.wav: no such file", "m.json: item 3: is not a JSON object: 3"]
 
 
 def test_lines_of_a_table_count_line_feeds_in_quotes(folder: Path) -> None:
@@ -422,8 +422,8 @@ def test_bytes_that_are_no_utf8(folder: Path) -> None:
         (b"[]", "m.csv: holds no rows"),
         ("path,text\n".encode("utf-16"), "m.csv:1: is UTF-16; save it as UTF-8"),
         (b"RIFF\x00\x01", "m.csv: is not text; give a manifest in JSON lines, JSON, CSV or TSV"),
-        (b'[\n{"audio": 1,\n}]', "m.csv:3: broken JSON: Illegal trailing comma"),
-        (b'[\n{"audio": 1,,\n}]', "m.csv:2: broken JSON: "),
+        (b'[\n{"audio": 1,\n}]', "m.csv:3:1: is not valid JSON: illegal trailing comma"),
+        (b'[\n{"audio": 1,,\n}]', "m.csv:2:13: is not valid JSON: "),
         (
             b"pth,sentense\na.wav,x\n",
             "m.csv:1: no column with the recordings (audio_filepath, audio, path, file_name, ...); "

@@ -57,6 +57,14 @@ BROKEN_JSON = [
     ('"\0"', r"x\.json:1:2: is not valid JSON: invalid control character"),
     ("{}{}", r"x\.json:1:3: is not valid JSON: extra data"),
 ]
+# a document that begins in line 7 of a file
+BROKEN_PART = [
+    ('{"a":\n 1,}', r"x\.jsonl:8:4: is not valid JSON"),
+    ("[" * 70 + "]" * 70, r"x\.jsonl:7: is nested more than 64 deep"),
+    ('"\\ud800"', r"x\.jsonl:7: .* holds half of a character"),
+    ("9" * 5000, r"x\.jsonl:7: holds a number"),
+    ("[]", r"x\.jsonl:7: is a list, and should be a valid mapping"),
+]
 
 
 @pytest.mark.parametrize(("text", "message"), BROKEN_JSON, ids=range(len(BROKEN_JSON)))
@@ -64,6 +72,21 @@ def test_broken_json_is_an_error_of_one_line_with_its_place(text: str, message: 
     with pytest.raises(InputError, match=f"^{message}") as raised:
         parse_json(text, object, where="x.json")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN_PART, ids=range(len(BROKEN_PART)))
+def test_broken_json_within_a_file_is_an_error_with_the_line_of_the_file(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        parse_json(text, JsonObject, where="x.jsonl", line=7)
+
+
+def test_brackets_within_texts_are_not_nested() -> None:
+    assert parse_json(json.dumps(["[" * 100]), object, where="x") == ["[" * 100]
+    assert parse_json("[" * 64 + "]" * 64, list[Any], where="x")
+
+
+def test_halves_of_characters_pass_where_the_caller_looks_for_them() -> None:
+    assert parse_json('["\\ud800"]', list[str], where="x", lone_surrogates=True) == ["\ud800"]
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(

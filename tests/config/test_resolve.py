@@ -126,6 +126,7 @@ def test_provenance_names_the_alias_that_was_used(tmp_path: Path) -> None:
         ("fsdp: full_shard\n", "fsdp: an argument of transformers' Trainer that eartune does not use"),
         ("dataset_name: mozilla-foundation/common_voice_11_0\n", "eartune prepare"),
         ("- a\n- b\n", "holds no `key: value` pairs"),
+        ("preset: [mps]\n", "preset: ['mps'] is not one of"),
         ("lr: [1\n", "is not valid YAML"),
         ("lr:\t1\n", "is not valid YAML"),
     ],
@@ -175,14 +176,35 @@ def test_json_files_have_line_numbers_and_duplicates_too(tmp_path: Path) -> None
         resolve(tmp_path, '{\n\t"epochs": 1,\n\t"lrr": 1\n}', name="c.json")
     with pytest.raises(InputError, match="lr is set twice"):
         resolve(tmp_path, '{"lr": 1, "lr": 2}', name="c.json")
-    with pytest.raises(InputError, match=r"c\.json:1: is not valid JSON"):
+    with pytest.raises(InputError, match=r"c\.json:1:8: is not valid JSON"):
         resolve(tmp_path, '{"lr": }', name="c.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ('{\n"lr": 1,\n"train": "\\ud800.jsonl"}', "c.json", r"c\.json:3: .* holds half of a character"),
+        ('{\n"\\udfff": 1}', "c.json", r"c\.json:2: .* holds half of a character"),
+        ('lr: 1\ntrain: "\\ud800"', "c.yaml", r"c\.yaml:2:\d+: is not valid YAML"),
+    ],
+)
+def test_half_of_a_character_in_a_file_is_an_error_with_its_line(
+    text: str, name: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        resolve(tmp_path, text, name=name)
+
+
+@pytest.mark.parametrize("value", ["a\udcff", ["a", "\udcff"], Path("a\udcff")], ids=["text", "list", "path"])
+def test_half_of_a_character_on_the_command_line_is_an_error_by_option(value: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"command line: train: .* holds half of a character"):
+        resolve(tmp_path, train=value)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes("language: ru # русский".encode("cp1251"))
     cases = {
-        tmp_path / "no.yaml": "no such configuration file",
+        tmp_path / "no.yaml": "no such file; name a configuration file",
         tmp_path: "is a folder",
         tmp_path / "latin.yaml": "UTF-8",
     }

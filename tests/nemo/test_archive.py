@@ -15,7 +15,7 @@ import yaml
 
 from eartune.errors import InputError
 from eartune.nemo.archive import MAX_CONFIG_BYTES, MAX_FILE_BYTES, MAX_MEMBERS, read_archive
-from eartune.nemo.settings import MAX_NODES
+from eartune.nemo.settings import BOUNDS
 from eartune.nemo.write_archive import write_archive
 from tests.tiny_nemo import TOKENIZER, configuration, members, random_weights, train_sentencepiece, write_members
 
@@ -208,17 +208,17 @@ LAUGHS = "a0: &a0 [ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- a\n- b\n", "is a list, not a mapping"),
-        ("", "is a NoneType, not a mapping"),
-        ("a: [1\n", "is not YAML that can be read safely"),
-        ("a: !!python/object/apply:os.system ['true']\n", "is not YAML that can be read safely"),
-        (LAUGHS, r"holds an alias \(\*a0\)"),
+        ("- a\n- b\n", "is a list, and should be a valid mapping"),
+        ("", "is None, and should be a valid mapping"),
+        ("a: [1\n", r"model_config\.yaml:2:1: is not valid YAML: did not find expected"),
+        ("a: !!python/object/apply:os.system ['true']\n", r"yaml:1:4: is not valid YAML: could not determine a con"),
+        (LAUGHS, "holds more than 300000 values"),
         ("a: " + "[" * 100_000, "is nested more than 50 deep"),
         ("a: " + "1:" * 200_000 + "1\n", "holds a number of 400001 characters"),
-        ("- a\n" * (MAX_NODES + 1), "holds more than 300000 values"),
+        ("- a\n" * (BOUNDS.values + 1), "holds more than 300000 values"),
         ("a: " + "9" * 9_000 + "\n", "holds a number of 9000 characters"),
-        ("a: 2026-99-99\n", "is not YAML that can be read safely"),
-        ("\udcff", "is not YAML that can be read safely"),
+        ("a: 2026-99-99\n", r"yaml:1:4: is not valid YAML: '2026-99-99' is not a value of the type timestamp"),
+        ("\udcff", r"yaml:1: is not UTF-8 \(byte 0\)"),
         ("#" * (MAX_CONFIG_BYTES + 1), "more than the"),
     ],
     ids=["list", "empty", "broken", "python", "laughs", "deep", "long", "wide", "digits", "date", "binary", "large"],

@@ -182,6 +182,13 @@ def test_splits_named_for_some_only_or_wrongly() -> None:
     ]
 
 
+@pytest.mark.parametrize("split", [["train"], {"name": "train"}, []], ids=str)
+def test_a_split_that_is_a_list_or_a_mapping_is_told_with_its_row(split: object) -> None:
+    with pytest.raises(InputError, match=r"m:1: split is .*, not the name of a split") as caught:
+        split_utterances([said("a", split="train"), said("b", number=1, split=split)])
+    assert str(caught.value).splitlines()[-1] == "Name train, val or test for all of them, or for none."
+
+
 def test_leak_of_the_source_is_told_and_left() -> None:
     utterances = [said("Same!", split="train"), said("same", number=1, split="test"), said("x", number=2, split="val")]
     split = split_utterances(utterances)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -84,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"error: eartune has no command {verb!r}.{nearest(verb, list(VERBS))} See eartune --help", file=sys.stderr
         )
         return 2
+    if (unwritable := _unwritable(words)) is not None:
+        print(f"error: {unwritable}", file=sys.stderr)
+        return 2
     try:
         return int(importlib.import_module(f"eartune.cli.{verb}").run(words[1:]))
     except SystemExit as finished:
@@ -99,6 +103,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:  # whatever it is, the user gets a line, and the traceback on request
         return _unexpected(error)
+
+
+def _unwritable(words: Sequence[str]) -> str | None:
+    """Say which word of a command line holds bytes that are not UTF-8: halves of characters to Python, in no file."""
+    for before, word in zip(["", *words], words, strict=False):
+        if not word.isascii() and re.search("[\ud800-\udfff]", word):
+            option = f"{before}: " if before.startswith("-") else ""
+            return f"{option}{word!r:.80} holds bytes that are not UTF-8; write it in UTF-8, or rename the file"
+    return None
 
 
 def _unexpected(error: Exception) -> int:

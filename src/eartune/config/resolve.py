@@ -12,9 +12,10 @@ from eartune.config import checks
 from eartune.config.options import Option, Section
 from eartune.config.presets import PRESETS, preset_values
 from eartune.config.refused import refusal
-from eartune.config.sources import RawValue, parse_value, read_config_file
+from eartune.config.sources import RawValue, read_config_file
 from eartune.config.train_config import BY_NAME, FAMILIES, OPTIONS, SECTIONS, TrainConfig
-from eartune.errors import nearest, raise_findings
+from eartune.errors import InputError, nearest, raise_findings
+from eartune.parsing import parse_option, refuse_lone_surrogates
 
 
 def resolve_config(
@@ -32,7 +33,7 @@ def resolve_config(
     Raises InputError that lists every finding.
     """
     given = [value for path in files for value in read_config_file(path)]
-    findings: list[str] = []
+    findings = _unwritable(overrides)
     named = _take("family", given, overrides) or family
     family = named or FAMILIES[0]
     if family not in FAMILIES:
@@ -58,9 +59,9 @@ def override(name: str, value: Any, *, where: str = "command line") -> RawValue:
     """Make a RawValue from a command line's text or a Python value."""
     option = BY_NAME.get(name.replace("-", "_"))
     if isinstance(value, str) and option is not None and option.type_name not in ("text", "path", "list of path"):
-        value = parse_value(value)
+        value = parse_option(value)
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and value[0].startswith("["):
-        value = parse_value(value[0])
+        value = parse_option(value[0])
     return RawValue(name, value, where)
 
 
@@ -69,10 +70,24 @@ def _take(name: str, *sources: Sequence[RawValue]) -> Any:
     return found[-1] if found else None
 
 
+def _unwritable(values: Sequence[RawValue]) -> list[str]:
+    """Return what is wrong with values that no file of a run could hold; those of files are checked as they are read.
+
+    A command line's bytes that are not UTF-8 are halves of characters to Python.
+    """
+    findings = []
+    for value in values:
+        try:
+            refuse_lone_surrogates(value.value, where=f"{value.where}: {value.name}")
+        except InputError as error:
+            findings.append(str(error))
+    return findings
+
+
 def _preset(preset: Any, family: str, findings: list[str]) -> dict[str, RawValue]:
     if preset is None:
         return {}
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         findings.append(f"preset: {preset!r} is not one of {', '.join(PRESETS)}.{nearest(str(preset), list(PRESETS))}")
         return {}
     return {name: RawValue(name, value, f"preset {preset}") for name, value in preset_values(preset, family).items()}

@@ -6,7 +6,6 @@ Text is UTF-8, with or without a byte order mark.
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,11 @@ from typing import Any
 from eartune.errors import InputError, nearest
 from eartune.manifest.columns import missing_columns
 from eartune.manifest.tables import read_table
+from eartune.parsing import parse_json, parse_json_prefix, refuse_lone_surrogates
 
 # Python keeps a byte that is not UTF-8 as one of these.
 _UNDECODED = re.compile("[\udc80-\udcff]")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,63 +81,62 @@ def _json_list(path: Path, text: str) -> list[Row | str]:
     for line, content in enumerate(text.split("\n") if _not_utf8(text) else [], start=1):
         if problem := _not_utf8(content):
             raise InputError(f"{path}:{line}: {problem}")
-    try:
-        items = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: {_broken_json(error)}") from None
-    return [_row(f"{path}: item {number}", item) for number, item in enumerate(items, start=1)]
+    items = parse_json(text, list[Any], where=str(path), lone_surrogates=True)
+    read = _row_of_any_text if _SURROGATE_ESCAPE.search(text) else _row
+    return [read(f"{path}: item {number}", item) for number, item in enumerate(items, start=1)]
 
 
 def _json_lines(path: Path, text: str) -> list[Row | str]:
     lines = text.split("\n")
-    if not _is_json(next(line for line in lines if line.strip())) and (objects := _json_objects(path, text)):
+    first = next(line for line in lines if line.strip())
+    if not _is_json(first) and (objects := _json_objects(path, text)):
         return objects
-    rows: list[Row | str] = []
-    for number, line in enumerate(lines, start=1):
-        source = f"{path}:{number}"
-        if not line.strip():
-            continue
-        if problem := _not_utf8(line):
-            rows.append(f"{source}: {problem}")
-            continue
-        try:
-            rows.append(_row(source, json.loads(line)))
-        except json.JSONDecodeError as error:
-            rows.append(f"{source}: {_broken_json(error)}")
-    return rows
+    name = str(path)
+    return [_json_row(name, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _json_row(name: str, number: int, text: str) -> Row | str:
+    source = f"{name}:{number}"
+    if problem := _not_utf8(text):
+        return f"{source}: {problem}"
+    try:
+        return _row(source, parse_json(text, object, where=name, line=number))
+    except InputError as error:
+        return str(error)
 
 
 def _json_objects(path: Path, text: str) -> list[Row | str]:
     """Read objects that are spread over several lines; nothing where that is not what the file holds."""
     rows: list[Row | str] = []
-    decoder, position, line = json.JSONDecoder(), 0, 1
+    position, line = 0, 1
     while rest := re.compile(r"\s*").match(text, position):
         line += text.count("\n", position, rest.end())
         if rest.end() == len(text):
             break
-        try:
-            item, position = decoder.raw_decode(text, rest.end())
-        except json.JSONDecodeError:
+        found = parse_json_prefix(text, rest.end())
+        if found is None:
             return []
-        rows.append(_row(f"{path}:{line}", item))
+        _, position = found
+        rows.append(_json_row(str(path), line, text[rest.end() : position]))
         line += text.count("\n", rest.end(), position)
     return rows
 
 
-def _row(source: str, item: object) -> Row | str:
-    return Row(source, item) if isinstance(item, dict) else f"{source}: is not JSON object: {repr(item)[:40]}"
-
-
 def _is_json(line: str) -> bool:
+    found = parse_json_prefix(line, len(line) - len(line.lstrip()))
+    return found is not None and not line[found[1] :].strip()
+
+
+def _row_of_any_text(source: str, item: object) -> Row | str:
     try:
-        json.loads(line)
-    except json.JSONDecodeError:
-        return False
-    return True
+        refuse_lone_surrogates(item, where=source)
+    except InputError as error:
+        return str(error)
+    return _row(source, item)
 
 
-def _broken_json(error: json.JSONDecodeError) -> str:
-    return f"broken JSON: {error.msg} at column {error.colno}"
+def _row(source: str, item: object) -> Row | str:
+    return Row(source, item) if isinstance(item, dict) else f"{source}: is not a JSON object: {repr(item)[:40]}"
 
 
 def _table(path: Path, text: str) -> list[Row | str]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from eartune.errors import shown
+from eartune.errors import InputError, shown
 from eartune.languages import language_code
 from eartune.manifest.columns import is_missing
 from eartune.manifest.times import seconds_of
 from eartune.manifest.utterance import Segment
+from eartune.parsing import parse_json
 
 _MARK = re.compile(r"<\|([^|<>]{1,40})\|>")
 _TIME = re.compile(r"\d+\.\d+")
@@ -83,8 +83,8 @@ def read_segments(value: object) -> tuple[Segment, ...] | str:
     """Read a list of parts with start, end and text, or transformers' `timestamp`; return what is wrong with it."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = parse_json(value, object, where="")
+        except InputError:
             return f"is {shown(value)}, not a list of parts with start, end and text"
     if not isinstance(value, list):
         return f"is {shown(value)}, not a list of parts with start, end and text"

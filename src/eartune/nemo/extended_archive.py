@@ -10,18 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from eartune.errors import InputError
 from eartune.nemo.archive import CONFIG, NemoArchive
 from eartune.nemo.more_tokens import add_to_sentencepiece
-from eartune.nemo.settings import LEFT_OPEN, read_settings
+from eartune.nemo.settings import BOUNDS, LEFT_OPEN, read_settings
 from eartune.nemo.tokenizer import parse_model
+from eartune.parsing import compose_yaml, quote_yaml
+from eartune.weights import RELOAD_ADVICE
 
 # where NeMo's BPE models note how many tokens they have, and which; an empty list is filled when NeMo restores
 NUMBERS = ("decoder.vocab_size", "decoder.num_classes", "joint.num_classes", "aux_ctc.decoder.num_classes")
 LISTS = ("labels", "decoder.vocabulary", "joint.vocabulary", "aux_ctc.decoder.vocabulary")
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,16 @@ def _with_lines(content: bytes, lines: list[str]) -> bytes:
 
 def _extended_config(archive: NemoArchive, old: int, characters: str) -> bytes:
     where = f"{archive.path}: {CONFIG}"
-    content = archive.file(CONFIG)
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        raise InputError(f"{where}: is not in UTF-8, which NeMo writes; save the model again") from None
+    text = archive.file(CONFIG).decode()
     expected = copy.deepcopy(archive.config)
-    edits = _edits(yaml.compose(text, Loader=_LOADER), expected, old, characters, where)
+    edits = _edits(
+        compose_yaml(text, where=where, advice=RELOAD_ADVICE, bounds=BOUNDS), expected, old, characters, where
+    )
     for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
         text = text[: edit.start] + edit.text + text[edit.end :]
     extended = text.encode()
-    assert read_settings(extended, where=where) == expected, "the configuration says what it should"
+    if read_settings(extended, where=where) != expected:
+        raise InputError(f"{where}: names one list of tokens in two places (&, *); save the model again with NeMo")
     return extended
 
 
@@ -113,20 +111,16 @@ def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _child(node: Any, name: str) -> Any:
     """Return the node under a key of a mapping; None where there is not one."""
-    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    pairs = node.value if node is not None and node.id == "mapping" else ()
     return next((value for key, value in pairs if key.value == name), None)
 
 
 def _added_items(node: Any, characters: str) -> _Edit:
     """Return the edit that puts characters behind the last item of a list that is not empty."""
     end = node.value[-1].end_mark.index
-    quoted = [_quoted(character) for character in characters]
+    # a bare y, ~ or 5 is not a character to YAML
+    quoted = [quote_yaml(character) for character in characters]
     if node.flow_style:
         return _Edit(end, end, "".join(f", {item}" for item in quoted))
     indent = " " * node.start_mark.column
     return _Edit(end, end, "".join(f"\n{indent}- {item}" for item in quoted))
-
-
-def _quoted(character: str) -> str:
-    # a bare y, ~ or 5 is not a character to YAML
-    return str(yaml.safe_dump(character, default_style='"', allow_unicode=True)).strip()

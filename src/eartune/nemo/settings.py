@@ -9,52 +9,21 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from eartune.errors import InputError
+from eartune.parsing import Bounds, JsonObject, parse_yaml
+from eartune.weights import RELOAD_ADVICE
 
-# Bounds are against files made to harm: ten times the largest value of the published models, and more.
-# 4 in all of them
-MAX_DEPTH = 50
-# 27 565 in nemotron-3.5-asr-streaming-0.6b: its vocabulary of 13 087 pieces, twice
-MAX_NODES = 300_000
-# 18; texts may be as long as the file, but numbers of base 60 (1:2:3) take time that grows with the square
-MAX_NUMBER_CHARACTERS = 1000
-_ADVICE = "download or save the model again"
+# Ten times the largest value of the published models, and more. Depth: 4 in all of them; values: 27 565 in
+# nemotron-3.5-asr-streaming-0.6b, its vocabulary of 13 087 pieces, twice; digits: 18
+BOUNDS = Bounds(depth=50, values=300_000, digits=1000)
 # OmegaConf's mark of a value that is still to be given
 LEFT_OPEN = "???"
-_NUMBER = re.compile(rf"[\d_:.+-]{{{MAX_NUMBER_CHARACTERS},}}", re.ASCII)
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_settings(text: bytes, *, where: str) -> dict[str, Any]:
     """Parse a YAML mapping; `where` begins the message of the InputError raised for any other content."""
-    try:
-        _refuse_bombs(text, where)
-        values = yaml.load(text, Loader=_LOADER)
-    except InputError:
-        raise
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(f"{where}: is not YAML that can be read safely ({reason}); {_ADVICE}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{where}: is a {type(values).__name__}, not a mapping of settings; {_ADVICE}")
-    return values
-
-
-def _refuse_bombs(text: bytes, where: str) -> None:
-    depth = 0
-    for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
-        if isinstance(event, yaml.AliasEvent):
-            raise InputError(f"{where}: holds an alias (*{event.anchor}), which NeMo never writes; {_ADVICE}")
-        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _NUMBER.fullmatch(event.value):
-            raise InputError(f"{where}: holds a number of {len(event.value)} characters; {_ADVICE}")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise InputError(f"{where}: is nested more than {MAX_DEPTH} deep; {_ADVICE}")
-        if number > MAX_NODES:
-            raise InputError(f"{where}: holds more than {MAX_NODES} values; {_ADVICE}")
+    return parse_yaml(text, JsonObject, where=where, advice=RELOAD_ADVICE, bounds=BOUNDS)
 
 
 class Section:
@@ -74,7 +43,7 @@ class Section:
         """Return a setting with its references (`${model_defaults.enc_hidden}`) followed, or `default` if left open."""
         self._asked.add(key)
         value = self._values.get(key, default)
-        for _ in range(MAX_DEPTH):
+        for _ in range(BOUNDS.depth):
             match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
             if match is None:
                 break

@@ -6,7 +6,7 @@ is an InputError of one line that begins with the file, and names line and colum
 
 from eartune.parsing.json_documents import parse_json, parse_json_pairs, parse_json_prefix, read_json
 from eartune.parsing.shape import JsonObject, check_shape
-from eartune.parsing.text import BOUNDS, Bounds, read_text
+from eartune.parsing.text import BOUNDS, Bounds, read_text, refuse_lone_surrogates
 from eartune.parsing.yaml_documents import (
     compose_yaml,
     dump_yaml,
@@ -32,4 +32,5 @@ __all__ = [
     "quote_yaml",
     "read_json",
     "read_text",
+    "refuse_lone_surrogates",
 ]

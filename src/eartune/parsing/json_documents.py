@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from eartune.errors import InputError
-from eartune.parsing.shape import check_shape
+from eartune.parsing.shape import JsonObject, check_shape
 from eartune.parsing.text import BOUNDS, Bounds, decode_utf8, read_text, refuse_lone_surrogates, then
 
 T = TypeVar("T")
+_DECODER = json.JSONDecoder()
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def read_json(path: Path, shape: type[T], *, advice: str = "", bounds: Bounds = BOUNDS) -> T:
-    """Read a JSON file as `shape`, as check_shape has it.
+def read_json(path: Path, shape: type[T], *, advice: str = "", unique_keys: bool = False, bounds: Bounds = BOUNDS) -> T:
+    """Read a JSON file as `shape`, as check_shape has it; `unique_keys` refuses an object that has a key twice.
 
     Raises InputError where it cannot be read, is not JSON, is beyond the bounds, or has another shape; `advice` says
     what to do then.
     """
-    return parse_json(
-        read_text(path, bounds=bounds, advice=advice), shape, where=str(path), advice=advice, bounds=bounds
-    )
+    text = read_text(path, bounds=bounds, advice=advice)
+    return parse_json(text, shape, where=str(path), advice=advice, unique_keys=unique_keys, bounds=bounds)
 
 
 def parse_json(
@@ -33,21 +33,41 @@ def parse_json(
     shape: type[T],
     *,
     where: str,
+    line: int | None = None,
     advice: str = "",
     unique_keys: bool = False,
+    lone_surrogates: bool = False,
     bounds: Bounds = BOUNDS,
 ) -> T:
-    """Parse JSON as `shape`; `unique_keys` refuses an object that has a key twice. Raises InputError as read_json."""
+    """Parse JSON as `shape`; `line` is that of the file `where` at which the text begins. Raises as read_json does.
+
+    Halves of characters in texts are refused, too, unless `lone_surrogates` lets them pass.
+    """
     pairs = _unique_pairs(where, advice) if unique_keys else None
-    return check_shape(_load(text, where, advice, bounds, pairs), shape, where=where, advice=advice)
+    if isinstance(text, bytes):
+        text = decode_utf8(text, where=where)
+    value = _load(text, where, line, advice, bounds, pairs)
+    place = where if line is None else f"{where}:{line}"
+    if not lone_surrogates and "\\u" in text and _SURROGATE_ESCAPE.search(text):
+        refuse_lone_surrogates(value, where=place)
+    return check_shape(value, shape, where=place, advice=advice)
 
 
 def parse_json_pairs(text: str, *, where: str) -> list[tuple[str, Any, int]]:
     """Parse a JSON object as (key, value, line) in their order, keys that occur twice included."""
-    pairs = _load(text, where, "", BOUNDS, _Pairs)
-    if not isinstance(pairs, _Pairs):
-        raise InputError(f"{where}: holds no object with keys")
-    return [(key, _plain(value), _line_of_key(text, key)) for key, value in pairs]
+    outermost: list[tuple[str, Any]] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> JsonObject:
+        # the outermost object ends last
+        outermost[:] = pairs
+        return dict(pairs)
+
+    if not isinstance(_load(text, where, None, "", BOUNDS, note), dict):
+        raise InputError(f"{where}: is not a JSON object")
+    found = [(key, value, _line_of_key(text, key)) for key, value in outermost]
+    for key, value, line in found:
+        refuse_lone_surrogates((key, value), where=f"{where}:{line}")
+    return found
 
 
 def parse_json_prefix(text: str, start: int) -> tuple[Any, int] | None:
@@ -59,41 +79,51 @@ def parse_json_prefix(text: str, start: int) -> tuple[Any, int] | None:
 
 
 def _load(
-    text: str | bytes,
+    text: str,
     where: str,
+    line: int | None,
     advice: str,
     bounds: Bounds,
-    pairs: Callable[[list[tuple[str, Any]]], Any] | None,
+    pairs: Callable[[list[tuple[str, Any]]], JsonObject] | None,
 ) -> Any:
-    if isinstance(text, bytes):
-        text = decode_utf8(text, where=where)
-    if text.count("[") + text.count("{") > bounds.depth:
-        _refuse_deep(text, where, advice, bounds.depth)
     try:
-        value = json.loads(text, object_pairs_hook=pairs)
+        value = (_DECODER if pairs is None else json.JSONDecoder(object_pairs_hook=pairs)).decode(text)
     except json.JSONDecodeError as error:
         message = error.msg[:1].lower() + error.msg[1:]
-        raise InputError(f"{where}:{error.lineno}:{error.colno}: is not valid JSON: {message}{then(advice)}") from None
+        at = f"{where}:{(line or 1) + error.lineno - 1}:{error.colno}"
+        raise InputError(f"{at}: is not valid JSON: {message}{then(advice)}") from None
     except InputError:
         raise
+    except RecursionError:
+        raise _too_deep(text, where, line, advice, bounds.depth) from None
     except ValueError:
         # Python's own limit, which is above ours
-        raise InputError(f"{where}: holds a number of more than {bounds.digits} digits{then(advice)}") from None
-    if _SURROGATE_ESCAPE.search(text):
-        refuse_lone_surrogates(value, where=where)
+        place = where if line is None else f"{where}:{line}"
+        raise InputError(f"{place}: holds a number of more than {bounds.digits} digits{then(advice)}") from None
+    if text.count("[") + text.count("{") > bounds.depth and _is_deeper(value, bounds.depth):
+        raise _too_deep(text, where, line, advice, bounds.depth)
     return value
 
 
-def _refuse_deep(text: str, where: str, advice: str, most: int) -> None:
+def _is_deeper(value: Any, most: int) -> bool:
+    """Tell whether more than `most` lists and objects lie within one another."""
+    level: list[Iterable[Any]] = [[value]]
+    for _ in range(most + 1):
+        inner = (each for outer in level for each in (outer.values() if type(outer) is dict else outer))
+        level = [each for each in inner if type(each) is dict or type(each) is list]
+        if not level:
+            return False
+    return True
+
+
+def _too_deep(text: str, where: str, line: int | None, advice: str, most: int) -> InputError:
     depth = 0
     for match in _BRACKETS.finditer(text):
-        if match[0] in ("[", "{"):
-            depth += 1
-        elif match[0] in ("]", "}"):
-            depth -= 1
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
         if depth > most:
-            line = text.count("\n", 0, match.start()) + 1
-            raise InputError(f"{where}:{line}: is nested more than {most} deep{then(advice)}")
+            line = (line or 1) + text.count("\n", 0, match.start())
+            break
+    return InputError(f"{where}:{line or 1}: is nested more than {most} deep{then(advice)}")
 
 
 def _unique_pairs(where: str, advice: str) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
@@ -108,18 +138,7 @@ def _unique_pairs(where: str, advice: str) -> Callable[[list[tuple[str, Any]]], 
     return unique
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """The pairs of a JSON object, keys that occur twice included."""
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, _Pairs):
-        return {key: _plain(inner) for key, inner in value}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value
-
-
 def _line_of_key(text: str, key: str) -> int:
-    found = re.search(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text)
+    written = "|".join(re.escape(json.dumps(key, ensure_ascii=escaped)) for escaped in (False, True))
+    found = re.search(rf"(?:{written})\s*:", text)
     return text.count("\n", 0, found.start()) + 1 if found else 1

@@ -21,6 +21,9 @@ def check_shape(value: object, shape: type[T], *, where: str, advice: str = "") 
     Sequences in a shape are lists, as JSON's are. Raises InputError that names the first key that is missing or of
     another type; nothing is converted.
     """
+    if shape is object:
+        # at a fifth of the cost, for a manifest's rows
+        return cast(T, value)
     try:
         found: T = _adapter(cast(Any, shape)).validate_python(value, strict=True)
     except ValidationError as error:

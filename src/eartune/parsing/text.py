@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from stat import S_ISDIR, S_ISREG
 
 from eartune.errors import InputError
@@ -56,15 +56,15 @@ def decode_utf8(content: bytes, *, where: str) -> str:
 
 
 def refuse_lone_surrogates(value: object, *, where: str) -> None:
-    """Raise InputError where a text in a parsed document cannot be written as UTF-8 again."""
+    """Raise InputError where a text or path in a value cannot be written as UTF-8."""
     for text in _texts(value):
         if not text.isascii() and _LONE_SURROGATE.search(text):
             raise InputError(f"{where}: {text!r:.80} holds half of a character (a lone surrogate); write it in UTF-8")
 
 
 def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
+    if isinstance(value, str | PurePath):
+        yield str(value)
     elif isinstance(value, dict):
         for key, inner in value.items():
             yield from _texts(key)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from eartune.errors import InputError, raise_findings
 from eartune.manifest import Utterance
 from eartune.manifest.folding import fold
+from eartune.manifest.shown import shown
 from eartune.prepare.groups import (
     Key,
     clip_of,
@@ -73,12 +74,20 @@ def check_shares(shares: tuple[float, float, float]) -> None:
 def _given_splits(utterances: Sequence[Utterance]) -> list[SplitName] | None:
     """Return the splits of the source; None where it names none or the same for all."""
     names = [utterance.extra.get("split") for utterance in utterances]
+    raise_findings(
+        [
+            f"{utterance.source}: split is {shown(name)}, not the name of a split"
+            for utterance, name in zip(utterances, names, strict=True)
+            if isinstance(name, list | dict)
+        ],
+        advice="Name train, val or test for all of them, or for none.",
+    )
     splits = [None if name is None else split_named(str(name)) for name in names]
     if len({*names}) < 2:
         return None
     raise_findings(
         [
-            f"{utterance.source}: {'no split is named' if name is None else f'split {name!r} is not known'}"
+            f"{utterance.source}: {'no split is named' if name is None else f'split {shown(name)} is not known'}"
             for utterance, name, split in zip(utterances, names, splits, strict=True)
             if split is None
         ],
