@@ -91,6 +91,7 @@ def nemo_workplace(tiny_nemo: dict[str, Path], tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.usefixtures("nemo_workplace")
 def test_every_command_for_canary_and_parakeet_runs_in_its_order() -> None:
+    assert commands(NEMO)
     for command in commands(NEMO):
         words = shlex.split(command)
         assert words.pop(0) == "eartune"

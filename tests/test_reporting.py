@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from eartune import reporting
-from eartune.reporting import Silent, Terminal, clock
+from eartune.reporting import Reporter, Silent, Terminal, clock
 
 
 def terminal(*, is_terminal: bool) -> tuple[Terminal, io.StringIO]:
@@ -49,11 +49,27 @@ def test_paths_and_brackets_are_shown_as_they_are() -> None:
     assert written.getvalue() == "a [bold]path[/bold] " + "x" * 200 + "\n"
 
 
-def test_silence() -> None:
-    with Silent().task("decoding", 2) as task:
+def do_work(report: Reporter) -> int:
+    """Tell all that there is to tell of some work; return how much was done."""
+    done = 0
+    report.line("begins")
+    with report.task("decoding", 2) as task:
         task.jump(1)
         task.resize(3)
-        task.advance(1)
+        for note in ("loss 0.5", None):
+            task.advance(1, note=note)
+            done += 1
+    return done
+
+
+def test_work_is_done_silently_and_told_by_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    assert do_work(Silent()) == 2
+    assert capfd.readouterr() == ("", "")
+    assert do_work(Terminal()) == 2
+    out, err = capfd.readouterr()
+    assert out == "", "results on standard output can be piped"
+    assert err.startswith("begins\n")
+    assert "decoding 3/3" in err
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (7.4, "0:07"), (65, "1:05"), (3723, "1:02:03")])

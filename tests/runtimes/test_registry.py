@@ -1,8 +1,8 @@
 """Exports are known by what is in them, and opened in the program they are for."""
 
+import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ from eartune.families.whisper.ctranslate2 import write_ctranslate2
 from eartune.families.whisper.ggml import write_ggml
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.openai_export import write_openai
-from eartune.runtimes import registry
 from eartune.runtimes.registry import open_runtime, recognise
 
 
@@ -40,29 +39,37 @@ def test_an_export_is_known_by_its_content(name: str, exports: dict[str, Path]) 
     assert recognise(exports[name]) == name
 
 
-@pytest.mark.parametrize(("name", "file"), [("ggml", "ggml-model.bin"), ("openai", "model.pt"), ("nemo", "model.nemo")])
-def test_a_folder_with_one_file_is_the_file(
-    name: str, file: str, exports: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / file).symlink_to(exports[name])
-    (tmp_path / "origin.json").write_text("{}")
+SINGLE_FILES = {"ggml": "ggml-model.bin", "openai": "model.pt", "nemo": "model.nemo"}
+
+
+def folder_of(name: str, exports: dict[str, Path], folder: Path) -> Path:
+    """Lay an export that is one file into a folder, as `eartune export` does; return the file."""
+    (folder / "origin.json").write_text("{}")
+    file = folder / SINGLE_FILES[name]
+    file.symlink_to(exports[name])
+    return file
+
+
+@pytest.mark.parametrize("name", SINGLE_FILES)
+def test_a_folder_with_one_file_is_the_file(name: str, exports: dict[str, Path], tmp_path: Path) -> None:
+    folder_of(name, exports, tmp_path)
     assert recognise(tmp_path) == name
-    opened: list[Path] = []
-    monkeypatch.setattr(registry.importlib, "import_module", lambda _: Recorder(opened))
-    open_runtime(tmp_path, read_nemo_config=lambda _: {})
-    assert opened == [tmp_path / file]
     (tmp_path / "second.nemo").symlink_to(exports["nemo"])
     assert recognise(tmp_path) is None
 
 
-class Recorder:
-    """A module in which every name notes the path it is called with."""
+@pytest.mark.parametrize("name", ["ggml", "openai"])
+def test_the_one_file_of_a_folder_is_opened(name: str, exports: dict[str, Path], tmp_path: Path) -> None:
+    folder_of(name, exports, tmp_path)
+    with open_runtime(tmp_path, family="whisper") as runtime, pytest.raises(InputError, match="'xx'"):
+        runtime.transcribe(np.zeros(16_000, dtype=np.float32), "xx")
 
-    def __init__(self, opened: list[Path]) -> None:
-        self.opened = opened
 
-    def __getattr__(self, _: str) -> Callable[..., None]:
-        return lambda path, **_: self.opened.append(path)
+def test_the_one_archive_of_a_folder_is_read(exports: dict[str, Path], tmp_path: Path) -> None:
+    """Its configuration is read before NeMo is asked."""
+    file = folder_of("nemo", exports, tmp_path)
+    with pytest.raises(InputError, match=f"^{re.escape(str(file))}: its configuration names 'os.system'"):
+        open_runtime(tmp_path, read_nemo_config=lambda path: {"target": "os.system"} if path == file else {})
 
 
 @pytest.mark.parametrize("name", ["encoder_model.onnx", "model.onnx", "encoder-model.onnx"])

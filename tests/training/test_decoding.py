@@ -1,19 +1,21 @@
 """Batches of decoding: which rows are decoded together."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import DecodeOptions, SpeechModel, Waveform
 from eartune.reporting import Silent
-from eartune.training import decoding
-from eartune.training.decoding import decode_utterances
+from eartune.training.decoding import decode_utterances, like_lengths
 from eartune.training.device import autocast, casting_weights_once
 
 
@@ -22,46 +24,88 @@ def model(tiny_model: Path) -> SpeechModel:
     return load(find(str(tiny_model)), language="en")
 
 
+@pytest.fixture(scope="module")
+def whisper(tiny_model: Path) -> SpeechModel:
+    """A model that no test changes."""
+    return load(find(str(tiny_model)), language="en")
+
+
 def batches(
-    model: SpeechModel, durations_s: Sequence[float], options: DecodeOptions, monkeypatch: pytest.MonkeyPatch
+    model: SpeechModel, durations_s: Sequence[float], options: DecodeOptions, *, batch_size: int = 4
 ) -> list[list[float]]:
-    """Return the lengths of the clips that are decoded together, of clips that are numbers of samples only."""
-    found: list[list[float]] = []
+    """Return the lengths of the clips that are decoded together."""
+    clips = [Utterance(audio=Path("x.wav"), text="x", duration_s=duration_s) for duration_s in durations_s]
+    found = like_lengths(model, clips, batch_size=batch_size, options=options)
+    assert sorted(row for batch in found for row in batch) == list(range(len(clips))), "each clip once"
+    return [[durations_s[row] for row in batch] for batch in found]
+
+
+def memory_s(model: SpeechModel, batch: Sequence[float], options: DecodeOptions) -> float:
+    """Return what a batch takes, in seconds of the encoder's positions: of them, and of as many tokens as there may be.
+
+    Each clip is seen as wide as the longest.
+    """
+    tokens_s = options.max_length * model.timestamp_step_s
+    return len(batch) * (model.encoder_input_s(max(batch), options.window) + tokens_s)
+
+
+def test_texts_are_in_the_order_given(whisper: SpeechModel, tiny_speech: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    utterances = read_manifest([tiny_speech]).utterances
+    shuffled = [utterances[row] for row in (3, 0, 5, 1, 4, 2)]
 
     def transcribe_batch(waveforms: Sequence[Waveform], clips: Sequence[Utterance], _: DecodeOptions) -> list[str]:
-        assert [clip.duration_s for clip in clips] == [float(waveform) for waveform in waveforms]
-        found.append([float(waveform) for waveform in waveforms])
-        return [f"{float(waveform):g}" for waveform in waveforms]
+        return [f"{len(waveform)} {clip.text}" for waveform, clip in zip(waveforms, clips, strict=True)]
 
-    monkeypatch.setattr(model, "transcribe_batch", transcribe_batch)
-    monkeypatch.setattr(decoding, "load_waveform", lambda utterance: utterance.duration_s)
-    utterances = [Utterance(audio=Path("x.wav"), text="x", duration_s=duration_s) for duration_s in durations_s]
-    with Silent().task("", len(utterances)) as task:
-        texts = decode_utterances(model, utterances, batch_size=4, options=options, precision="fp32", task=task)
-    assert texts == [f"{duration_s:g}" for duration_s in durations_s], "in the order given"
-    return found
+    monkeypatch.setattr(whisper, "transcribe_batch", transcribe_batch)
+    with Silent().task("", len(shuffled)) as task:
+        texts = decode_utterances(whisper, shuffled, batch_size=2, options=DecodeOptions(), precision="fp32", task=task)
+    assert texts == [f"{round(16_000 * each.duration_s)} {each.text}" for each in shuffled]
 
 
-def test_whole_windows_fill_batches_evenly(model: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_windows_fill_batches_evenly(whisper: SpeechModel) -> None:
     """The longest first, and no batch larger than its size."""
-    found = batches(model, [1, 9, 3, 4, 5, 8, 7, 6, 2], DecodeOptions(), monkeypatch)
+    found = batches(whisper, [1, 9, 3, 4, 5, 8, 7, 6, 2], DecodeOptions())
     assert found == [[9, 8, 7], [6, 5, 4], [3, 2, 1]]
 
 
-def test_short_windows_share_the_memory_of_whole_ones(model: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four windows of 30 s and 225 tokens are 138 s; clips of 2 s take 3.52 s and their tokens 4.5 s."""
-    found = batches(model, [2.0] * 40, DecodeOptions(window="short"), monkeypatch)
-    assert [len(batch) for batch in found] == [13, 14, 13]
+def test_short_windows_share_the_memory_of_whole_ones(whisper: SpeechModel) -> None:
+    """As few batches as the memory of four whole windows allows, and all of about one size."""
+    options = DecodeOptions(window="short")
+    found = batches(whisper, [2.0] * 40, options)
+    together = memory_s(whisper, [2.0] * 40, options)
+    assert len(found) == math.ceil(together / memory_s(whisper, [30.0] * 4, options))
+    assert len(found) < 40 / 4
+    assert max(map(len, found)) - min(map(len, found)) <= 1
 
 
-def test_one_long_clip_does_not_widen_many_short_ones(model: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@given(
+    durations_s=st.lists(st.floats(0.1, 30.0), max_size=40),
+    batch_size=st.integers(1, 6),
+    options=st.builds(
+        DecodeOptions, max_length=st.sampled_from([10, 225]), window=st.sampled_from(["padded", "short"])
+    ),
+)
+def test_no_batch_takes_more_memory_than_so_many_whole_windows_and_the_longest_come_first(
+    whisper: SpeechModel, durations_s: list[float], batch_size: int, options: DecodeOptions
+) -> None:
+    found = batches(whisper, durations_s, options, batch_size=batch_size)
+    most_s = memory_s(whisper, [30.0] * batch_size, options)
+    assert all(memory_s(whisper, batch, options) <= most_s + 1e-6 for batch in found)
+    lengths = [duration_s for batch in found for duration_s in batch]
+    assert lengths == sorted(durations_s, reverse=True)
+
+
+def test_one_long_clip_does_not_widen_many_short_ones(whisper: SpeechModel) -> None:
     options = DecodeOptions(max_length=10, window="short")
-    assert batches(model, [2.0] * 15 + [28.0], options, monkeypatch) == [[28.0], [2.0] * 15]
-    assert batches(model, [2.0] * 3 + [9.0], options, monkeypatch) == [[9.0, 2.0, 2.0, 2.0]]
+    assert batches(whisper, [2.0] * 15 + [28.0], options) == [[28.0], [2.0] * 15]
+    assert batches(whisper, [2.0] * 3 + [9.0], options) == [[9.0, 2.0, 2.0, 2.0]]
 
 
-def test_nothing_to_decode_is_no_batch(model: SpeechModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert batches(model, [], DecodeOptions(), monkeypatch) == []
+def test_nothing_to_decode_is_no_batch(whisper: SpeechModel) -> None:
+    assert batches(whisper, [], DecodeOptions()) == []
+    with Silent().task("", 0) as task:
+        texts = decode_utterances(whisper, [], batch_size=4, options=DecodeOptions(), precision="fp32", task=task)
+    assert texts == []
 
 
 class Casts(TorchDispatchMode):
@@ -90,8 +134,8 @@ def test_autocast_casts_each_weight_once(model: SpeechModel, tiny_speech: Path, 
     assert {name: weight.requires_grad for name, weight in model.network.named_parameters()} == wanted
 
 
-def test_nothing_is_learnt_while_weights_are_cast_once(model: SpeechModel) -> None:
-    probe = model.probe_inputs()
-    with casting_weights_once(model.network), autocast(torch.device("cpu"), "bf16"):
-        assert not model.network(**probe).logits.requires_grad
-    assert model.network(**probe).logits.requires_grad
+def test_nothing_is_learnt_while_weights_are_cast_once(whisper: SpeechModel) -> None:
+    probe = whisper.probe_inputs()
+    with casting_weights_once(whisper.network), autocast(torch.device("cpu"), "bf16"):
+        assert not whisper.network(**probe).logits.requires_grad
+    assert whisper.network(**probe).logits.requires_grad

@@ -5,23 +5,24 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
+from eartune.audio import decode
 from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
-from eartune.manifest import Utterance
-from eartune.model import DecodeOptions, SpeechModel
-from eartune.training import validation
-from eartune.training.batching.batches import Batch
-from eartune.training.decoding import decode_utterances
-from eartune.training.forward import Forward
+from eartune.manifest import read_manifest
+from eartune.model import DecodeOptions, PlacedUtterance, WindowKind
+from eartune.scoring import score
+from eartune.training.batching.batches import SpeechDataset, to_inputs
+from eartune.training.batching.plan import MicroBatch
+from eartune.training.batching.windows import Window
+from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import TrainedRun, train
 from tests import processes
 from tests.tiny import write_speech
@@ -181,28 +182,29 @@ def test_without_validation_there_is_a_last_and_no_best(tiny_model: Path, tiny_s
 
 
 @pytest.mark.parametrize("window", ["padded", "short"])
-def test_validation_decodes_in_the_window_of_the_configuration(
-    tiny_model: Path, tiny_speech: Path, tmp_path: Path, window: str, monkeypatch: pytest.MonkeyPatch
+def test_validation_shows_clips_in_stock_windows_unless_short_ones_are_asked_for(
+    lora_run: TrainedRun, tiny_model: Path, tiny_speech: Path, tmp_path: Path, window: WindowKind
 ) -> None:
-    windows = []
-
-    def decode(model: SpeechModel, utterances: Sequence[Utterance], *, options: DecodeOptions, **_: Any) -> list[str]:
-        windows.append(options.window)
-        return decode_utterances(model, utterances, options=options, **_)
-
-    plain_loss, widths = Forward.plain_loss, set()
-
-    def loss(self: Forward, batch: Batch) -> Any:
-        widths.add(batch.width_s)
-        return plain_loss(self, batch)
-
-    monkeypatch.setattr(validation, "decode_utterances", decode)
-    monkeypatch.setattr(Forward, "plain_loss", loss)
-    given = {"eval_window": "short"} if window == "short" else {}
-    train(configure(tiny_model, tiny_speech, tmp_path / "run", r=4, max_steps=1, **given))
-    assert windows == [window]
-    # the longest clip has 1.5 s
-    assert widths == ({30.0} if window == "padded" else {2.88})
+    """Its figures are those of the model that was saved, of clips in such windows."""
+    run = lora_run
+    if window == "short":
+        run = train(configure(tiny_model, tiny_speech, tmp_path / "run", r=4, max_steps=1, eval_window="short"))
+    model = open_located(locate(str(run.path), checkpoint="last"))
+    utterances = read_manifest([tiny_speech]).utterances
+    waveforms = [decode(utterance.audio) for utterance in utterances]
+    texts = model.transcribe_batch(waveforms, utterances, DecodeOptions(max_length=8, window=window))
+    scores = score([utterance.text for utterance in utterances], texts, languages=["en"] * len(utterances))
+    width_s = model.encoder_input_s(max(utterance.duration_s for utterance in utterances), window)
+    together = tuple(Window((PlacedUtterance(row, 0.0, 1.0),), 1.0, width_s) for row in range(len(utterances)))
+    batch = SpeechDataset(utterances, model)[MicroBatch(together, width_s)]
+    with torch.no_grad():
+        loss = model.network(**to_inputs(batch, model, torch.device("cpu"))).loss
+    assert run.validations[-1] == {
+        "step": run.steps,
+        "eval_loss": pytest.approx(float(loss), rel=1e-5),
+        "eval_wer": scores.words.rate,
+        "eval_cer": scores.chars.rate,
+    }
 
 
 def test_merge_lora_writes_a_plain_model(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ import random
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eartune.errors import InputError, raise_findings
+from eartune.errors import InputError, raise_findings, shown
 from eartune.manifest import Utterance
 from eartune.manifest.folding import fold
-from eartune.manifest.shown import shown
 from eartune.prepare.groups import (
     Key,
     clip_of,
