@@ -19,9 +19,10 @@ from eartune.families.whisper.load import find, load
 from eartune.manifest import read_manifest
 from eartune.model import DecodeOptions, PlacedUtterance, WindowKind
 from eartune.scoring import score
-from eartune.training.batching.batches import SpeechDataset, to_inputs
+from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
+from eartune.training.forward import encoder_inputs
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import TrainedRun, train
 from tests import processes
@@ -198,7 +199,8 @@ def test_validation_shows_clips_in_stock_windows_unless_short_ones_are_asked_for
     together = tuple(Window((PlacedUtterance(row, 0.0, 1.0),), 1.0, width_s) for row in range(len(utterances)))
     batch = SpeechDataset(utterances, model)[MicroBatch(together, width_s)]
     with torch.no_grad():
-        loss = model.network(**to_inputs(batch, model, torch.device("cpu"))).loss
+        inputs = encoder_inputs(batch, model, torch.device("cpu"))
+        loss = model.network(**inputs, decoder_input_ids=batch.decoder_input_ids, labels=batch.labels).loss
     assert run.validations[-1] == {
         "step": run.steps,
         "eval_loss": pytest.approx(float(loss), rel=1e-5),
