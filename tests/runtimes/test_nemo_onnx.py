@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -314,11 +315,11 @@ def test_cuda_that_is_not_there_is_not_replaced(program: str, folders: dict[str,
         PROGRAMS[program](folders["ctc"], device="cuda")
 
 
-@pytest.mark.parametrize(("program", "module"), [("onnx-asr", "runtime"), ("sherpa-onnx", "sherpa_onnx")])
+@pytest.mark.parametrize(("program", "package"), [("onnx-asr", "onnx_asr"), ("sherpa-onnx", "sherpa_onnx")])
 def test_a_program_that_is_missing_is_named(
-    program: str, module: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    program: str, package: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"eartune.runtimes.{module}.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf"{program} is not installed; pip install 'eartune\[onnx\]'"):
         PROGRAMS[program](folders["ctc"])
 

@@ -1,5 +1,6 @@
 """What is said before NeMo is asked: that it is missing, and which files it must not open."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from eartune.runtimes.nemo_toolkit import open_nemo
 
 
 def test_without_nemo_it_says_what_to_install(tiny_nemo: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eartune.runtimes.runtime.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "nemo", None)
     with pytest.raises(InputError, match=r"nemo_toolkit is not installed; pip install 'nemo_toolkit\[asr\]'$"):
         open_nemo(next(iter(tiny_nemo.values())), read_config=known_config)
 

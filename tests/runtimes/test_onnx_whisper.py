@@ -1,6 +1,7 @@
 """Whisper in onnxruntime: eartune's own words, and what is said of folders that are broken."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -226,7 +227,7 @@ def test_what_a_model_cannot_hear_is_one_line(tiny_folder: Path, tmp_path: Path)
 
 
 def test_onnxruntime_that_is_not_installed_is_named(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eartune.runtimes.runtime.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match=r"onnxruntime is not installed; pip install 'eartune\[onnx\]'$"):
         OnnxWhisper(tiny_folder)
 

@@ -1,6 +1,7 @@
 """Exports in the programs they are for: eartune's own words, on real models and real speech."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -206,11 +207,11 @@ def test_a_long_recording_is_heard_once_and_in_order(
     assert found.num_fallbacks is not None
 
 
-@pytest.mark.parametrize("opener", [FasterWhisper, OpenAIWhisper])
+@pytest.mark.parametrize(("opener", "package"), [(FasterWhisper, "faster_whisper"), (OpenAIWhisper, "whisper")])
 def test_a_program_that_is_not_installed_is_named(
-    opener: Callable[[Path], Runtime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opener: Callable[[Path], Runtime], package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eartune.runtimes.runtime.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, package, None)
     for name in FILES:
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=r"-whisper is not installed; pip install '.+'$"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import pipeline
+from transformers import AutoProcessor, pipeline
 
 from eartune.audio import decode
 from eartune.errors import InputError
@@ -104,15 +104,16 @@ def test_a_canary_is_asked_in_its_own_words(shared_dir: Path, tmp_path: Path) ->
     family_module = family("canary")
     model = family_module.load(family_module.find(str(shared_dir / "models" / "nemo-tiny" / "canary.nemo")))
     model.save(tmp_path / "model")
+    processor = AutoProcessor.from_pretrained(tmp_path / "model", local_files_only=True)
+    found = processor.apply_transcription_request(
+        np.zeros(16_000, dtype=np.float32), source_language="en", target_language="de", punctuation=False
+    )
+    # as NeMo's Canary2PromptFormatter has it: the mark of a word's beginning comes first
+    assert processor.tokenizer.convert_ids_to_tokens(found["decoder_input_ids"][0].tolist()) == [
+        "▁", "<|startofcontext|>", "<|startoftranscript|>", "<|emo:undefined|>", "<|en|>", "<|de|>", "<|nopnc|>",
+        "<|noitn|>", "<|notimestamp|>", "<|nodiarize|>",
+    ]  # fmt: skip
     with open_folder(tmp_path / "model") as runtime:
-        found = runtime._processor.apply_transcription_request(
-            np.zeros(16_000, dtype=np.float32), source_language="en", target_language="de", punctuation=False
-        )
-        # as NeMo's Canary2PromptFormatter has it: the mark of a word's beginning comes first
-        assert runtime._processor.tokenizer.convert_ids_to_tokens(found["decoder_input_ids"][0].tolist()) == [
-            "▁", "<|startofcontext|>", "<|startoftranscript|>", "<|emo:undefined|>", "<|en|>", "<|de|>", "<|nopnc|>",
-            "<|noitn|>", "<|notimestamp|>", "<|nodiarize|>",
-        ]  # fmt: skip
         with pytest.raises(InputError, match="no language is named, and Canary detects none"):
             runtime.transcribe(np.zeros(16_000, dtype=np.float32), None)
         with pytest.raises(InputError, match="language 'xx'"):

@@ -1,9 +1,11 @@
 """whisper.cpp on our files: eartune's words, other words for a broken file, and an error where C++ gives up."""
 
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from eartune.audio import decode
@@ -144,9 +146,10 @@ def test_a_file_that_whisper_cpp_refuses_or_dies_of_is_an_error(
 
 
 def test_a_process_that_dies_between_two_clips_is_an_error(tiny_en: Path, clip: Waveform) -> None:
+    others = psutil.Process().children()
     with WhisperCpp(tiny_en) as runtime:
-        runtime._worker._process.kill()
-        runtime._worker._process.wait()
+        (process,) = (each for each in psutil.Process().children() if each not in others)
+        process.kill()
         with pytest.raises(EartuneError, match=r"whisper\.cpp ended by SIGKILL"):
             runtime.transcribe(clip, "en")
 
@@ -176,6 +179,6 @@ def test_what_it_cannot_do_is_one_line(tiny_en: Path, tmp_path: Path) -> None:
 
 
 def test_without_pywhispercpp_it_says_what_to_install(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eartune.runtimes.runtime.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "_pywhispercpp", None)
     with pytest.raises(InputError, match=r"whisper.cpp is not installed; pip install 'eartune\[whisper-cpp\]'"):
         WhisperCpp(tiny_en)

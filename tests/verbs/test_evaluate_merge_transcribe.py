@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from eartune.cli import main
-from eartune.errors import EartuneError, InputError
+from eartune.errors import InputError
 from eartune.families.whisper.decode import LONG_FORM
 from eartune.families.whisper.load import find, load
 from eartune.manifest import Segment
@@ -124,20 +124,6 @@ def test_merge_refuses_a_taken_folder_and_leaves_it_alone(runs: dict[str, Traine
     with pytest.raises(InputError, match="already exists and is not empty"):
         merge(str(runs["lora"].path), out=tmp_path / "taken")
     assert [path.name for path in tmp_path.rglob("*")] == ["taken", "mine.txt"]
-
-
-def test_a_merge_that_answers_differently_writes_nothing(
-    runs: dict[str, TrainedRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def careless(adapted: Any) -> Any:
-        plain = adapter_files.merge(adapted)
-        plain.model.decoder.layers[0].fc1.weight.data *= 1.05
-        return plain
-
-    monkeypatch.setattr(merging, "merge_adapter", careless)
-    with pytest.raises(EartuneError, match=r"answers differently .* nothing was written"):
-        merge(str(runs["lora"].path), out=tmp_path / "merged")
-    assert not list(tmp_path.iterdir())
 
 
 def test_rounding_of_float32_alone_does_not_refuse_a_merge(

@@ -1,6 +1,7 @@
 """Parakeet as ONNX: graphs that answer as torch does, and the words of onnx-asr, which are eartune's own."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,6 @@ def test_tokens_that_the_files_cannot_hold_are_refused(
 
 
 def test_what_is_missing_is_named(tiny_nemo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_files, "find_spec", lambda name: None if name == "onnx" else object())
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(InputError, match=r"needs onnx, .*pip install 'eartune\[onnx\]'"):
         write_onnx(load(find(str(tiny_nemo["ctc"]))), tmp_path, quantization="float32")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ from eartune.families.parakeet.load import find, load
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.prompts import Prompts, now_and_then_auto
 from eartune.manifest import Utterance, read_manifest
-from eartune.model import IGNORED, PlacedUtterance
+from eartune.model import IGNORED, DecodeOptions, PlacedUtterance
 from tests.tiny import write_speech
 from tests.tiny_nemo import PROMPTS, write_tiny_nemo
 
@@ -129,7 +131,17 @@ def test_a_folder_without_prompts_is_told_those_of_nvidia(model: ParakeetModel, 
         load(find(str(tmp_path / "model")))
 
 
-def test_tags_are_left_out_of_what_is_decoded(model: ParakeetModel) -> None:
-    vocabulary = model.tokenizer.get_vocab()
-    assert model._tags == {vocabulary[tag] for tag in ("<en-US>", "<en-GB>", "<de-DE>", "<ru-RU>")}
+@pytest.mark.parametrize(
+    ("written", "shown"), [("<en-US>", False), ("<en-GB>", False), ("<de-DE>", False), ("<ru-RU>", False), ("a", True)]
+)
+def test_tags_are_left_out_of_what_is_decoded(model: ParakeetModel, written: str, shown: bool) -> None:
+    same = copy.deepcopy(model)
+    with torch.no_grad():
+        same.network.joint.head.bias[model.tokenizer.get_vocab()[written]] = 100.0
+    clip = np.zeros(16_000, dtype=np.float32)
+    (text,) = same.transcribe_batch([clip], [row(language="en")], DecodeOptions())
+    assert set(text) == (set(written) if shown else set())
+
+
+def test_a_model_without_prompts_has_none_for_a_language() -> None:
     assert Prompts({}, {}).number(row(language="en"), "en") is None

@@ -1,5 +1,6 @@
 """Times of sentences from the manifest's rows into what every kind of window trains."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,17 +8,16 @@ from typing import Any
 
 import pytest
 
-from eartune.config import resolve_config
-from eartune.config.resolve import override
 from eartune.config.window import WindowSection
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.manifest import Segment, Utterance
-from eartune.reporting import Silent
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.plan import Limits, plan_epoch
 from eartune.training.batching.windows import Window, WindowRules
-from eartune.verbs.train import _unused_times
+from eartune.verbs.train import train
+from tests.tiny import write_speech
+from tests.verbs.test_train import configure
 
 
 def rules(**options: Any) -> WindowRules:
@@ -80,8 +80,13 @@ def test_half_of_the_clips_without_speech_have_a_packed_window_to_themselves(mod
 
 
 @pytest.mark.parametrize(("share", "remarks"), [(0.5, 0), (0.0, 1)])
-def test_times_that_the_options_leave_untrained_are_told(share: float, remarks: int) -> None:
-    given = {"train": ["t.jsonl"], "base_model": "openai/whisper-small", "packed_timestamps": share}
-    config = resolve_config(overrides=[override(name, value) for name, value in given.items()])
-    found = _unused_times(config, [TIMED, UNTIMED], Silent())
-    assert found == ["train: times of sentences in rows (1) are not trained, as packed_timestamps is 0"][:remarks]
+def test_times_that_the_options_leave_untrained_are_told(
+    share: float, remarks: int, tiny_model: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in write_speech(tmp_path, count=3).read_text().splitlines()]
+    rows[0]["segments"] = [{"start": 0.1, "end": 0.9, "text": rows[0]["text"]}]
+    (tmp_path / "timed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {"packed_timestamps": share, "val": [], "max_steps": 1}
+    trained = train(configure(tiny_model, tmp_path / "timed.jsonl", tmp_path / "run", **options))
+    said = "train: times of sentences in rows (1) are not trained, as packed_timestamps is 0"
+    assert [remark for remark in trained.remarks if "times of sentences" in remark] == [said][:remarks]
