@@ -58,7 +58,7 @@ class Case:
         def opener(path: Path) -> Any:
             return open_runtime(path, family=self.model.family, read_nemo_config=known_config)
 
-        return check(exported, opener, sample=self.sample, said=self.said, quantization="float32")
+        return check(exported, opener, sample=self.sample, reference_outputs=self.said, quantization="float32")
 
     def refused(self, exported: Path) -> str:
         try:
