@@ -17,7 +17,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from eartune.errors import EartuneError, InputError, first_line
 from eartune.export.record import RECORD
-from eartune.run_dir import ORIGIN
+from eartune.origin import ORIGIN
 
 _ADVICE = "set the environment variable HF_TOKEN to a token that may write, or run `hf auth login`"
 

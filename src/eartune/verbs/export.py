@@ -111,8 +111,11 @@ def export(
 def _original_archive(located: Located) -> Path:
     """Return the .nemo file that a model began as."""
     base = located.base
-    recorded = located.origin.get("base_model") or {}
-    for kind, path in ((base.kind, base.path), (recorded.get("kind"), Path(recorded.get("path", "")))):
+    recorded = located.recorded_base
+    known = [(base.kind, base.path)]
+    if recorded is not None and recorded.path is not None:
+        known.append((recorded.kind, Path(recorded.path)))
+    for kind, path in known:
         if kind == "nemo" and path.exists():
             return path
     raise InputError(

@@ -18,6 +18,7 @@ from eartune.export.record import RECORD, describe, describe_files, program_of
 from eartune.export.usage import usages
 from eartune.files import scratch_directory, write_json_atomic, write_text_atomic
 from eartune.model import SpeechModel
+from eartune.origin import BaseModelRecord
 from eartune.reporting import Reporter, clock
 from eartune.runtimes.runtime import CannotRun
 from eartune.verbs.evaluate import SCORES
@@ -214,11 +215,13 @@ def _evaluations(located: Located) -> dict[str, dict[str, Any]]:
 
 
 def _source(located: Located) -> dict[str, Any]:
+    base = located.recorded_base or BaseModelRecord.of(located.base)
+    tuning = located.origin.to_json() if located.origin else {}
     return {
         "model": located.spec,
         "checkpoint": located.checkpoint,
-        "base_model": located.origin.get("base_model") or located.base.to_json(),
-        **located.tuning,
+        "base_model": base.to_json(),
+        **{name: tuning[name] for name in located.tuning},
     }
 
 
