@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from eartune.errors import InputError
 from eartune.files import write_json_atomic
 from eartune.parsing import JsonObject, check_shape, read_json
 
 Task: TypeAlias = Literal["transcribe", "translate"]
+Interval: TypeAlias = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""[low, high]"""
 _NAME_BYTES, _PATH_BYTES = 255, 4095
 
 
