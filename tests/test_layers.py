@@ -18,10 +18,10 @@ LAYERS = [
     {"runtimes"},
     {"long_form"},
     {"model"},
-    {"run_dir", "base_model", "speech_checks"},
+    {"run_dir", "origin", "base_model", "speech_checks"},
     {"config", "manifest", "scoring"},
     {"declared_weights"},
-    {"weights", "audio", "text", "packages", "reporting", "files", "language_tokens", "languages"},
+    {"weights", "audio", "text", "packages", "reporting", "files", "records", "language_tokens", "languages"},
     {"parsing"},
     {"errors"},
 ]

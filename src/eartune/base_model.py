@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
@@ -48,15 +48,6 @@ class BaseModel:
     path: Path
     sha256: str
     revision: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "spec": self.spec,
-            "kind": self.kind,
-            "path": str(self.path),
-            "sha256": self.sha256,
-            "revision": self.revision,
-        }
 
 
 def find_base_model(

@@ -1,4 +1,4 @@
-"""The files of a run, and origin.json: what a later verb would otherwise have to ask.
+"""The files of a run, and summary.json, which says how it went.
 
 runs/NAME/
     origin.json      family, base model, resolved configuration with its sources, versions, data
@@ -9,29 +9,25 @@ runs/NAME/
     best/, last/     the model (or adapter) to use, each with an origin.json of its own
     merged/          the adapter merged into its base, if asked for
     launch.log       what a launcher showed, from before there was a run
+    summary.json     how it went, written when it is finished
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 import re
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from eartune import __version__
-from eartune.errors import InputError
-from eartune.files import recover_directory, write_json_atomic
-from eartune.manifest import Utterance
+from pydantic import BeforeValidator, Field, PlainSerializer
 
-ORIGIN = "origin.json"
-ORIGIN_FORMAT = 1
+from eartune.files import recover_directory
+from eartune.origin import ORIGIN
+from eartune.parsing import JsonObject
+from eartune.records import Record, read_record_file, write_record_file
+
+_SUMMARY_ADVICE = "delete the file, and the run ends again from its newest checkpoint"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-_PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy")
 
 
 @dataclass(frozen=True)
@@ -95,50 +91,54 @@ class RunDir:
             recover_directory(folder)
 
 
-def read_origin(folder: Path) -> dict[str, Any] | None:
-    """Read a folder's origin.json; None where there is not one. Raises InputError where it is damaged or newer."""
-    path = folder / ORIGIN
-    if not path.is_file():
-        return None
-    try:
-        origin = json.loads(path.read_text(encoding="utf-8"))
-        written_by, kind = origin["format"], origin["kind"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: is damaged; it should say what this folder was made from") from None
-    if written_by > ORIGIN_FORMAT:
-        raise InputError(f"{path}: was written by a newer eartune (format {written_by}); update eartune")
-    assert kind
-    return dict(origin)
+class ValidationRecord(Record):
+    """What one validation measured: rates are fractions, absent where the speech was not decoded."""
+
+    step: int
+    eval_wer: float | None = None
+    eval_cer: float | None = None
+    eval_loss: float
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What was measured, by name, and the step."""
+        return self.model_dump(exclude_none=True)
 
 
-def write_origin(folder: Path, **facts: Any) -> None:
-    """Write origin.json with the given facts and the versions of what made them."""
-    write_json_atomic(folder / ORIGIN, {"format": ORIGIN_FORMAT, **facts, "versions": _versions()})
+def _nothing_if_empty(value: object) -> object:
+    return None if value == {} else value
 
 
-def describe_data(utterances: Sequence[Utterance], manifests: Sequence[Path], *, skipped: int) -> dict[str, Any]:
-    """Describe speech by what it is: size, and a hash over texts, times and the sizes of the audio files."""
-    digest = hashlib.sha256()
-    for utterance in utterances:
-        row = [utterance.audio.name, utterance.audio.stat().st_size, utterance.offset_s, utterance.duration_s]
-        row += [utterance.text, utterance.language]
-        if utterance.channel is not None or utterance.segments:
-            row += [utterance.channel, [astuple(segment) for segment in utterance.segments]]
-        digest.update(json.dumps(row, ensure_ascii=False).encode())
-    return {
-        "manifests": [str(path) for path in manifests],
-        "utterances": len(utterances),
-        "skipped": skipped,
-        "seconds": round(sum(utterance.duration_s for utterance in utterances), 3),
-        "sha256": digest.hexdigest(),
-    }
+def _empty_if_nothing(best: ValidationRecord | None) -> JsonObject:
+    return best.to_json() if best else {}
 
 
-def _versions() -> dict[str, str]:
-    found = {"eartune": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+class RunSummary(Record):
+    """What summary.json holds: how a finished run went, as TrainedRun has it."""
+
+    # where it lies is known by who reads it; null in every file
+    path: str | None = None
+    steps: int
+    epochs: float
+    train_seconds: float
+    audio_seconds: float
+    best: Annotated[ValidationRecord | None, BeforeValidator(_nothing_if_empty), PlainSerializer(_empty_if_nothing)] = (
+        None
+    )
+    """The best validation; {} in the file of a run that measured nothing."""
+    validations: list[ValidationRecord] = Field(default_factory=list)
+    merged: str | None = None
+    """The folder of the merged model within the run."""
+    waited_seconds: float = 0.0
+    exported: str | None = None
+    remarks: list[str] = Field(default_factory=list)
+
+
+def read_summary(run: RunDir) -> RunSummary | None:
+    """Read summary.json of a run; None where it is not finished. Raises InputError in one line where it is damaged."""
+    return read_record_file(run.finished, RunSummary, advice=_SUMMARY_ADVICE) if run.finished.is_file() else None
+
+
+def write_summary(run: RunDir, summary: RunSummary) -> None:
+    """Write summary.json, which says that the run is finished."""
+    write_record_file(run.finished, summary)

@@ -19,7 +19,7 @@ from eartune.families.registry import vocabulary
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import SpeechModel
 from eartune.nemo.archive import read_archive
-from eartune.run_dir import read_origin
+from eartune.origin import read_origin
 from eartune.training.adaptation.adapter_files import ADAPTER_WEIGHTS, logits
 from eartune.training.adaptation.adapter_files import merge as merge_adapter
 from eartune.verbs.evaluate import evaluate
@@ -75,7 +75,9 @@ def test_a_run_with_adapters_is_found_again_by_every_later_verb(
     assert "extend_vocabulary: 4 characters get tokens of their own: ж ю э щ" in said.said
     assert f"trained in full, as tokens were added: {', '.join(EXTENDED[kind])}" in said.said
     for folder in (run.path, run.path / "best", run.path / "last"):
-        assert (read_origin(folder) or {})["added_characters"] == ADDED
+        origin = read_origin(folder)
+        assert origin is not None
+        assert origin.added_characters == ADDED
 
     located = locate(str(run.path))
     tuned = open_located(located)

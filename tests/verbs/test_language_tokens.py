@@ -8,7 +8,7 @@ import pytest
 from eartune.config import resolve_config
 from eartune.config.resolve import override
 from eartune.errors import InputError
-from eartune.run_dir import read_origin
+from eartune.origin import read_origin
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.merge import merge
 from eartune.verbs.open_model import locate, open_located
@@ -47,7 +47,7 @@ def test_a_run_and_what_is_merged_remember_the_stand_in(run: Path, tmp_path: Pat
         assert located.language_token == "cnh=Burmese"
     origin = read_origin(tmp_path / "merged")
     assert origin is not None
-    assert origin["language_token"] == "cnh=Burmese"
+    assert origin.language_token == "cnh=Burmese"
     model = open_located(locate(str(run)))
     assert model.labeler.prompt("cnh")[1] == model.tokenizer.convert_tokens_to_ids("<|my|>")
 

@@ -31,8 +31,8 @@ from eartune.training.layer_rates import slow_down_lower_layers
 from eartune.training.memory import divide_into_passes, is_out_of_memory, not_even_one, release_memory
 from eartune.training.validation import Validation
 
-# writes what later verbs need beside the weights: (folder, facts)
-WritesProcessor = Callable[[Path, dict[str, Any]], None]
+# writes what later verbs need beside the weights: (folder, step, metrics of its validation)
+WritesProcessor = Callable[[Path, int, dict[str, float]], None]
 
 
 class SpeechTrainer(Trainer):  # type: ignore[misc]
@@ -236,7 +236,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
                 save_adapter(self.model, aside, initial=self.adaptation.initial, unfrozen=self.adaptation.unfrozen)
             else:
                 self.model.save_pretrained(aside)
-            self.write_processor(aside, {"step": self.state.global_step, "metrics": metrics})
+            self.write_processor(aside, self.state.global_step, metrics)
 
 
 def _flush(path: Path) -> None:

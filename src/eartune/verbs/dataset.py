@@ -11,9 +11,9 @@ from eartune.errors import InputError, raise_findings
 from eartune.families.registry import vocabulary
 from eartune.manifest import Manifest, Utterance, read_manifest
 from eartune.model import SpeechModel
+from eartune.origin import DataRecord, describe_data
 from eartune.prepare.split import leak_notes
 from eartune.reporting import Reporter, clock
-from eartune.run_dir import describe_data
 from eartune.speech_checks import (
     cuts_remark,
     level_remarks,
@@ -32,7 +32,7 @@ class TrainingSpeech:
 
     train: tuple[Utterance, ...]
     validation: tuple[Utterance, ...]
-    description: dict[str, Any]
+    description: dict[str, DataRecord]
     remarks: tuple[str, ...]
 
 
@@ -96,7 +96,7 @@ def check_speech(
     if validation is not None:
         description["val"] = describe_data(kept[1], options.val, skipped=_skipped(validation, kept[1]))
     for name, facts in description.items():
-        report.line(f"{name}: {facts['utterances']} utterances, {clock(facts['seconds'])} of speech")
+        report.line(f"{name}: {facts.utterances} utterances, {clock(facts.seconds)} of speech")
     leaks = leak_notes({"train": kept[0], "val": kept[1]})
     told_last = tuple(
         f"{name}: {remark}"

@@ -5,7 +5,6 @@ The base model is OpenAI's own tiny.en, the speech is a wind farm's service log 
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.files import write_json_atomic
 from eartune.manifest import read_manifest
+from eartune.origin import read_origin
 from eartune.packages import PackageFile, fetch_package_file, sha256_of
 from eartune.reporting import Reporter, Silent
 from eartune.verbs.evaluate import Evaluation, evaluate
@@ -173,5 +173,7 @@ def _export_summary(exported: Exported) -> dict[str, Any]:
 
 
 def _train_audio_seconds(run: Path) -> float:
-    origin = json.loads((run / "origin.json").read_text(encoding="utf-8"))
-    return float(origin["data"]["train"]["seconds"])
+    origin = read_origin(run)
+    assert origin is not None
+    assert origin.data is not None
+    return origin.data["train"].seconds

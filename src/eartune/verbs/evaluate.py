@@ -16,8 +16,8 @@ from eartune.errors import raise_findings
 from eartune.files import require_writable, write_json_atomic, write_text_atomic
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import DecodeOptions, WindowKind
+from eartune.origin import describe_data
 from eartune.reporting import Reporter, Silent
-from eartune.run_dir import describe_data
 from eartune.scoring import (
     PairedDifference,
     Scores,
@@ -215,7 +215,7 @@ def _write(evaluation: Evaluation, data: Sequence[Path], *, skipped: int) -> Non
         {
             "model": evaluation.tuned.model,
             "window": WINDOWS[evaluation.window],
-            "data": describe_data(evaluation.utterances, data, skipped=skipped),
+            "data": describe_data(evaluation.utterances, data, skipped=skipped).to_json(),
             "scores": _scores(evaluation.tuned),
             "base_model": evaluation.base.model if evaluation.base else None,
             "base_scores": _scores(evaluation.base) if evaluation.base else None,

@@ -14,8 +14,8 @@ from eartune.errors import EartuneError, InputError, first_line
 from eartune.families.registry import family
 from eartune.files import new_directory
 from eartune.model import SpeechModel
+from eartune.origin import ORIGIN_FORMAT, BaseModelRecord, Origin, installed_versions, write_origin
 from eartune.reporting import Reporter, Silent
-from eartune.run_dir import write_origin
 from eartune.training.adaptation.adapter_files import MERGE_TOLERANCE, logits
 from eartune.training.adaptation.adapter_files import merge as merge_adapter
 from eartune.verbs.open_model import Checkpoint, Located, adapted_network, locate, open_located
@@ -119,18 +119,20 @@ def write_folder(located: Located, out: Path, *, replace: bool) -> float:
 
 def write_model_origin(folder: Path, located: Located, difference: float) -> None:
     """Say in a written model's folder what it was made from, and how far its logits are from that."""
-    write_origin(
-        folder,
+    origin = Origin(
+        format=ORIGIN_FORMAT,
         kind="model",
         family=located.family,
         task=located.task,
         language=located.language,
         language_token=located.language_token,
-        base_model=located.base.to_json(),
+        base_model=BaseModelRecord.of(located.base),
         parent=str(located.folder or located.spec),
         merge_difference=difference,
+        versions=installed_versions(),
         **located.tuning,
     )
+    write_origin(folder, origin)
 
 
 def _difference(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from peft import PeftModel
 
@@ -15,7 +15,9 @@ from eartune.export.record import RECORD, read_record
 from eartune.families.registry import family, family_of, load_model, vocabulary
 from eartune.language_tokens import require_language
 from eartune.model import SpeechModel
-from eartune.run_dir import RunDir, read_origin
+from eartune.origin import BaseModelRecord, Origin, RunOrigin, Tuning, read_origin
+from eartune.records import Task
+from eartune.run_dir import RunDir
 from eartune.training.adaptation.adapter_files import ADAPTER_CONFIG, load_adapter
 
 Checkpoint = Literal["best", "last"]
@@ -33,18 +35,22 @@ class Located:
     is_adapter: bool
     base: BaseModel
     family: str
-    task: str
+    task: Task
     language: str | None
     checkpoint: str | None
-    origin: dict[str, Any]
+    origin: Origin | None
     # the languages whose tokens stand in for others, as the option language_token has them
     language_token: str | None = None
 
     @property
-    def tuning(self) -> dict[str, Any]:
+    def recorded_base(self) -> BaseModelRecord | None:
+        """The model that it was tuned from, as far as it is on record."""
+        return self.origin.base_model if self.origin else None
+
+    @property
+    def tuning(self) -> Tuning:
         """What is on record of how it was tuned."""
-        known = ("method", "data", "config", "metrics")
-        return {name: self.origin[name] for name in known if name in self.origin}
+        return self.origin.tuning if self.origin else {}
 
 
 def locate(
@@ -53,7 +59,7 @@ def locate(
     checkpoint: Checkpoint | None = None,
     base_model: str | None = None,
     language: str | None = None,
-    task: str | None = None,
+    task: Task | None = None,
     language_token: str | None = None,
     family_name: str | None = None,
 ) -> Located:
@@ -66,21 +72,24 @@ def locate(
     language = None if language is None else require_language(language)
     exported = _exported_file(Path(spec).expanduser())
     if exported is not None:
+        spec = str(exported)
         record = read_record(exported)
-        spec, language, task = str(exported), language or record["language"], task or record["task"]
-        language_token = language_token or record.get("language_token")
+        if record is not None:
+            language, task = language or record.language, task or record.task
+            language_token = language_token or record.language_token
     folder = Path(spec).expanduser()
-    origin = (read_origin(folder) if folder.is_dir() else None) or {}
+    origin = read_origin(folder)
     chosen = None
-    if origin.get("kind") == "run":
+    if isinstance(origin, RunOrigin):
         folder, chosen = _within_run(RunDir(folder), origin, checkpoint)
         origin = read_origin(folder) or origin
     elif checkpoint is not None:
         raise InputError(f"{spec}: is not a run, so it has no {checkpoint}/; leave --checkpoint out")
-    name = origin.get("family") or family_name or family_of(spec) or "whisper"
-    task = task or origin.get("task", "transcribe")
-    language = language or origin.get("language")
-    language_token = language_token or origin.get("language_token")
+    if origin is not None:
+        language, task = language or origin.language, task or origin.task
+        language_token = language_token or origin.language_token
+    name = (origin.family if origin else None) or family_name or family_of(spec) or "whisper"
+    task = task or "transcribe"
     is_adapter = (folder / ADAPTER_CONFIG).is_file()
     if is_adapter:
         base = _base_of_adapter(folder, origin, base_model, name)
@@ -108,8 +117,8 @@ def open_located(located: Located) -> SpeechModel:
     )
     if located.is_adapter:
         assert located.folder is not None
-        if located.origin.get("added_characters"):
-            vocabulary(located.family).extend(model, located.origin["added_characters"])
+        if located.origin is not None and located.origin.added_characters:
+            vocabulary(located.family).extend(model, located.origin.added_characters)
         model.network = load_adapter(model.network, located.folder)
     model.network.eval()
     return model
@@ -117,11 +126,11 @@ def open_located(located: Located) -> SpeechModel:
 
 def original_base(located: Located) -> Located | None:
     """Return the untuned model that a tuned one came from, or None where it is not known."""
-    untuned = replace(located, folder=None, is_adapter=False, checkpoint=None, origin={})
+    untuned = replace(located, folder=None, is_adapter=False, checkpoint=None, origin=None)
     if located.is_adapter:
         return replace(untuned, spec=located.base.spec)
-    recorded = located.origin.get("base_model")
-    if not recorded or recorded["sha256"] == located.base.sha256:
+    recorded = located.recorded_base
+    if recorded is None or recorded.sha256 == located.base.sha256:
         return None
     base = _recorded_base(recorded, located.family, where=located.spec)
     return replace(untuned, spec=base.spec, base=base)
@@ -132,9 +141,9 @@ def adapted_network(model: SpeechModel) -> PeftModel:
     return model.network
 
 
-def _within_run(run: RunDir, origin: dict[str, Any], checkpoint: Checkpoint | None) -> tuple[Path, str]:
+def _within_run(run: RunDir, origin: RunOrigin, checkpoint: Checkpoint | None) -> tuple[Path, str]:
     run.recover()
-    wanted: Checkpoint = checkpoint or ("best" if origin["config"].get("load_best_model_at_end", True) else "last")
+    wanted: Checkpoint = checkpoint or ("best" if origin.config.get("load_best_model_at_end", True) else "last")
     for name in [wanted] if checkpoint else [wanted, "last"]:
         folder = run.root / name
         if folder.is_dir():
@@ -142,14 +151,14 @@ def _within_run(run: RunDir, origin: dict[str, Any], checkpoint: Checkpoint | No
     raise InputError(f"{run.root}: has no {wanted}/ yet; train further: give the training command again")
 
 
-def _base_of_adapter(folder: Path, origin: dict[str, Any], base_model: str | None, name: str) -> BaseModel:
-    recorded = origin.get("base_model")
+def _base_of_adapter(folder: Path, origin: Origin | None, base_model: str | None, name: str) -> BaseModel:
+    recorded = origin.base_model if origin else None
     if base_model is not None:
         base = family(name).find(base_model)
-        if recorded and base.sha256 != recorded["sha256"]:
-            raise InputError(f"{base_model}: is not the model that {folder} was trained on ({recorded['spec']})")
+        if recorded is not None and base.sha256 != recorded.sha256:
+            raise InputError(f"{base_model}: is not the model that {folder} was trained on ({recorded.spec})")
         return base
-    if recorded:
+    if recorded is not None:
         return _recorded_base(recorded, name, where=str(folder))
     spec = _spec_in_adapter_config(folder / ADAPTER_CONFIG)
     if spec is None:
@@ -160,17 +169,17 @@ def _base_of_adapter(folder: Path, origin: dict[str, Any], base_model: str | Non
         raise type(error)(f"{folder}: its base model: {error}; if it lies elsewhere, name it: --base-model") from None
 
 
-def _recorded_base(recorded: dict[str, Any], name: str, *, where: str) -> BaseModel:
-    for spec in (recorded["path"], recorded["spec"]):
-        if Path(spec).exists() or (spec == recorded["spec"] and recorded["kind"] == "hub"):
-            base = family(name).find(spec, revision=recorded["revision"] if spec == recorded["spec"] else None)
-            if base.sha256 == recorded["sha256"]:
+def _recorded_base(recorded: BaseModelRecord, name: str, *, where: str) -> BaseModel:
+    for spec in filter(None, (recorded.path, recorded.spec)):
+        if Path(spec).exists() or (spec == recorded.spec and recorded.kind == "hub"):
+            base = family(name).find(spec, revision=recorded.revision if spec == recorded.spec else None)
+            if base.sha256 == recorded.sha256:
                 return base
             raise InputError(
                 f"{spec}: has changed since {where} was trained on it; restore it, or name it with --base-model"
             )
     raise InputError(
-        f"{where}: its base model {recorded['spec']} is no longer at {recorded['path']}; name it with --base-model"
+        f"{where}: its base model {recorded.spec} is no longer at {recorded.path}; name it with --base-model"
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from eartune.errors import InputError, raise_findings
 from eartune.files import require_writable
-from eartune.run_dir import RunDir, read_origin
+from eartune.origin import DataRecord, RunOrigin, read_origin
+from eartune.run_dir import RunDir, RunSummary, read_summary
 
 
 @dataclass(frozen=True)
@@ -18,57 +17,66 @@ class RunState:
     """Where a run stands: a checkpoint to go on from, or the summary of its end, or neither at its beginning."""
 
     checkpoint: Path | None = None
-    finished: dict[str, Any] | None = None
+    finished: RunSummary | None = None
 
 
 def refuse_foreign_folder(run: RunDir, *, overwrite: bool) -> None:
     """Raise InputError where the folder cannot be written, or holds anything but a run."""
     others = [path for path in run.root.iterdir() if path != run.launch_log] if run.root.is_dir() else []
-    if others and read_origin(run.root) is None:
+    origin = _origin_of(run)
+    if others and origin is None:
         raise InputError(f"{run.root}: is not empty and holds no run of eartune; choose another output_dir")
-    origin = read_origin(run.root) if run.root.is_dir() else None
-    if origin is not None and origin["kind"] != "run":
-        raise InputError(f"{run.root}: holds a {origin['kind']}, not a run; choose another output_dir")
     if origin is not None and overwrite:
         return
     require_writable(run.root)
 
 
-def compare(run: RunDir, facts: dict[str, Any], *, overwrite: bool) -> RunState:
+def _origin_of(run: RunDir) -> RunOrigin | None:
+    """Return the origin of a run that was begun; raise InputError where the folder holds a model."""
+    origin = read_origin(run.root)
+    if origin is None or isinstance(origin, RunOrigin):
+        return origin
+    held = "an adapter" if origin.kind == "adapter" else "a model"
+    raise InputError(f"{run.root}: holds {held}, not a run; choose another output_dir")
+
+
+def compare(run: RunDir, origin: RunOrigin, *, overwrite: bool) -> RunState:
     """Compare what would be trained with what was begun in this folder.
 
     Raises InputError that lists each difference, unless `overwrite` says to begin afresh.
     """
-    before = read_origin(run.root) if run.root.is_dir() else None
-    if before is None:
-        return RunState()
-    if overwrite:
+    before = _origin_of(run)
+    if before is None or overwrite:
         return RunState()
     raise_findings(
-        _differences(before, facts),
+        _differences(before, origin),
         summary=f"{run.root}: holds a run that was started differently:",
         advice="Choose another output_dir, or give --overwrite to delete that run and begin afresh.",
     )
     checkpoints = run.list_checkpoints()
-    if run.finished.is_file():
-        return RunState(finished=json.loads(run.finished.read_text(encoding="utf-8")))
+    finished = read_summary(run)
+    if finished is not None:
+        return RunState(finished=finished)
     return RunState(checkpoint=checkpoints[-1] if checkpoints else None)
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _differences(before: RunOrigin, now: RunOrigin) -> list[str]:
     found = [
-        f"{name}: was {before['decides'].get(name)!r}, is {value!r}"
-        for name, value in now["decides"].items()
-        if before["decides"].get(name) != value
+        f"{name}: was {before.decides.get(name)!r}, is {value!r}"
+        for name, value in now.decides.items()
+        if before.decides.get(name) != value
     ]
-    if before["base_model"]["sha256"] != now["base_model"]["sha256"]:
-        found.append(f"base_model: was {before['base_model']['spec']}, is {now['base_model']['spec']} (other weights)")
+    if before.base_model.sha256 != now.base_model.sha256:
+        found.append(f"base_model: was {before.base_model.spec}, is {now.base_model.spec} (other weights)")
     for split in ("train", "val"):
-        old, new = (facts["data"].get(split, {}) for facts in (before, now))
-        if old.get("sha256") != new.get("sha256"):
-            sizes = [f"{data.get('utterances', 0)} utterances, {data.get('seconds', 0)} s" for data in (old, new)]
-            found.append(f"{split}: its speech or texts have changed ({sizes[0]} before, {sizes[1]} now)")
+        old, new = before.data.get(split), now.data.get(split)
+        if (old and old.sha256) != (new and new.sha256):
+            found.append(f"{split}: its speech or texts have changed ({_size(old)} before, {_size(new)} now)")
     return found
+
+
+def _size(data: DataRecord | None) -> str:
+    return f"{data.utterances} utterances, {data.seconds} s" if data else "0 utterances, 0 s"
 
 
 def delete(run: RunDir) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from eartune.errors import InputError
 from eartune.files import new_directory, recover_directory, require_writable, write_json_atomic
+from eartune.origin import read_origin
 from eartune.reporting import Reporter
-from eartune.run_dir import RunDir, read_origin
+from eartune.run_dir import RunDir
 from eartune.training.adaptation.adapter_files import ADAPTER_CONFIG
 from eartune.verbs.export import export
 from eartune.verbs.merge import merge
@@ -53,9 +54,9 @@ def _stamp(path: Path) -> list[int]:
 
 def _was_written_by(run: RunDir, target: Path) -> bool:
     origin = read_origin(target)
-    if origin is None or origin["kind"] != "model" or not isinstance(origin.get("parent"), str):
+    if origin is None or origin.kind != "model" or origin.parent is None:
         return False
-    return Path(origin["parent"]).resolve() in [folder.resolve() for folder in (run.root, run.best, run.last)]
+    return Path(origin.parent).resolve() in [folder.resolve() for folder in (run.root, run.best, run.last)]
 
 
 def write_model(run: RunDir, target: Path, *, takes_best: bool, report: Reporter) -> None:

@@ -14,10 +14,11 @@ from eartune.errors import InputError
 from eartune.export.exporter import FamilyExports
 from eartune.export.gate import NUM_LOGITS, ReferenceOutputs, Sample, check_segments
 from eartune.export.long_clip import LongClip
+from eartune.export.record import SampleRecord
 from eartune.manifest import Utterance, load_waveform, read_manifest
 from eartune.model import DecodeOptions, SpeechModel
+from eartune.origin import describe_data
 from eartune.reporting import Reporter
-from eartune.run_dir import describe_data
 from eartune.runtimes.runtime import MAX_TOKENS, WINDOW_S
 from eartune.training.decoding import decode_utterances
 from eartune.training.device import best_device
@@ -47,7 +48,7 @@ def choose_sample(
     chosen = sorted(random.Random(SEED).sample(range(len(fitting)), min(count, len(fitting))))
     utterances = tuple(fitting[index] for index in chosen)
     report.line(f"trying it on {len(utterances)} of {len(manifest.utterances)} utterances of {what} ({paths[0]})")
-    described = {"what": what, **describe_data(utterances, paths, skipped=0)}
+    described = SampleRecord(what=what, **describe_data(utterances, paths, skipped=0).to_json())
     sample = Sample(
         waveforms=tuple(load_waveform(utterance) for utterance in utterances),
         references=tuple(utterance.text for utterance in utterances),
@@ -99,8 +100,8 @@ def transcribe_long_with_model(model: SpeechModel, sample: Sample) -> LongClip:
 def _manifests(located: Located, data: Sequence[Path]) -> tuple[list[Path], str]:
     if data:
         return list(data), "the speech named"
-    known = located.origin.get("data") or {}
+    known = (located.origin.data if located.origin else None) or {}
     for split, what in (("val", "the validation speech"), ("train", "the training speech")):
         if split in known:
-            return [Path(path) for path in known[split]["manifests"]], what
+            return [Path(path) for path in known[split].manifests], what
     return [DEMO_SPEECH / "test.jsonl"], "the bundled sentences"

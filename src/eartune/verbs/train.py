@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
@@ -18,10 +18,11 @@ from eartune.config import TrainConfig
 from eartune.declared_weights import require_weight_file
 from eartune.errors import InputError, Interrupted
 from eartune.families.registry import family, load_model
-from eartune.files import new_file, write_json_atomic, write_text_atomic
+from eartune.files import new_file, write_text_atomic
 from eartune.manifest import Utterance
+from eartune.origin import RunOrigin, origin_of_run, write_origin
 from eartune.reporting import Reporter, Silent
-from eartune.run_dir import RunDir, write_origin
+from eartune.run_dir import RunDir, RunSummary, write_summary
 from eartune.training.adaptation.adapter_files import Weights, load_weights, save_weights
 from eartune.training.adaptation.trainable import Adaptation, make_trainable
 from eartune.training.arguments import learning_rate_floor, training_arguments
@@ -42,8 +43,6 @@ from eartune.verbs.dataset import check_speech, extend_vocabulary, read_speech
 from eartune.verbs.library_logging import silence_libraries
 from eartune.verbs.run_model import refuse_target, write_model
 
-# what a later command takes over from a run unless it is told otherwise
-TAKEN_OVER = ("family", "task", "language", "language_token")
 Watch = Callable[[SpeechTrainer], Iterable[TrainerCallback]]
 
 
@@ -102,8 +101,8 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     added = extend_vocabulary(model, manifests[0].utterances, report) if config.model.extend_vocabulary else ""
     data = check_speech(config.data, model, manifests, report)
     data = dataclasses.replace(data, remarks=(*data.remarks, *_unused_times(config, data.train, report)))
-    facts = _facts(config, base, data.description, added)
-    state = resume.compare(run, facts, overwrite=config.run.overwrite)
+    origin = origin_of_run(config, base, data.description, added_characters=added)
+    state = resume.compare(run, origin, overwrite=config.run.overwrite)
     if state.finished is not None:
         report.line(f"{run.root}: this run is finished; nothing to do (--overwrite trains it again)")
         _write_models(config, run, report, config.run.export)
@@ -125,7 +124,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
             config.model.cache_encoder, model, data.train, plan=epochs.plan(0), precision=precision, report=report
         )
     if state.checkpoint is None:
-        _write_start(run, config, facts, adaptation.initial)
+        _write_start(run, config, origin, adaptation.initial)
     elif adaptation.initial is not None:
         adaptation = dataclasses.replace(adaptation, initial=load_weights(run.initial_adapter))
     forward = Forward(
@@ -139,7 +138,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     )
     if config.window.batch_seconds == "auto":
         epochs = fit_into_memory(epochs, forward, dataset, report)
-    prepared = Prepared(forward, run, dataset, data.validation, epochs, arguments, facts, adaptation, state.checkpoint)
+    prepared = Prepared(forward, run, dataset, data.validation, epochs, arguments, origin, adaptation, state.checkpoint)
     try:
         trained = _run_trainer(config, prepared, report, watch)
     except Interrupted:
@@ -158,7 +157,7 @@ class Prepared:
     validation: tuple[Utterance, ...]
     epochs: Epochs
     arguments: TrainingArguments
-    facts: dict[str, Any]
+    origin: RunOrigin
     adaptation: Adaptation
     checkpoint: Path | None
 
@@ -182,27 +181,10 @@ def _unused_times(config: TrainConfig, utterances: Sequence[Utterance], report: 
     return [remark]
 
 
-def _facts(config: TrainConfig, base: BaseModel, data: dict[str, Any], added: str) -> dict[str, Any]:
-    return {
-        "family": config.family,
-        "method": config.model.method,
-        "task": config.data.task,
-        "language": config.data.language,
-        "language_token": config.data.language_token,
-        "base_model": base.to_json(),
-        # an adapter applies to the base model with tokens for these
-        "added_characters": added,
-        "data": data,
-        "config": config.values(),
-        "provenance": dict(config.provenance),
-        "decides": config.training_fingerprint(),
-    }
-
-
-def _write_start(run: RunDir, config: TrainConfig, facts: dict[str, Any], initial: Weights | None) -> None:
+def _write_start(run: RunDir, config: TrainConfig, origin: RunOrigin, initial: Weights | None) -> None:
     """Make the run's folder, in place of an earlier run where that is to be overwritten."""
     resume.delete(run)
-    write_origin(run.root, kind="run", **facts)
+    write_origin(run.root, origin)
     if initial is not None:
         with new_file(run.initial_adapter) as aside:
             save_weights(initial, aside)
@@ -214,12 +196,10 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
     interruption, progress = Interruption(report), ProgressLine(report)
     run, checkpoint = prepared.run, prepared.checkpoint
 
-    def write_processor(folder: Path, state: dict[str, Any]) -> None:
+    def write_processor(folder: Path, step: int, metrics: dict[str, float]) -> None:
         prepared.forward.model.save_processor(folder)
-        kind = "adapter" if config.has_adapter() else "model"
-        names = [*TAKEN_OVER, "method", "base_model", "added_characters", "data", "config"]
-        known = {name: prepared.facts[name] for name in names}
-        write_origin(folder, kind=kind, **known, parent=str(run.root), **state)
+        kind: Literal["adapter", "model"] = "adapter" if config.has_adapter() else "model"
+        write_origin(folder, prepared.origin.of_weights(kind, parent=run.root, step=step, metrics=metrics))
 
     forward, validation = prepared.forward, None
     if prepared.validation:
@@ -313,13 +293,22 @@ def _finish(config: TrainConfig, run: RunDir, trained: TrainedRun, report: Repor
     merged = run.merged if config.run.merge_lora else None
     _write_models(config, run, report, merged, config.run.export)
     trained = dataclasses.replace(trained, merged=merged, exported=config.run.export)
-    summary = dataclasses.asdict(trained) | {"path": None, "merged": "merged" if merged else None, "exported": None}
-    write_json_atomic(run.finished, summary)
+    places = {"path": None, "merged": merged.name if merged else None, "exported": None}
+    write_summary(run, RunSummary.model_validate(dataclasses.asdict(trained) | places))
     return trained
 
 
-def _finished_run(config: TrainConfig, run: RunDir, summary: dict[str, Any]) -> TrainedRun:
-    merged = run.merged if summary["merged"] else None
-    places = {"path": run.root, "merged": merged, "exported": config.run.export}
-    sequences = {name: tuple(summary.get(name, ())) for name in ("validations", "remarks")}
-    return TrainedRun(**{**summary, **places, **sequences})
+def _finished_run(config: TrainConfig, run: RunDir, summary: RunSummary) -> TrainedRun:
+    return TrainedRun(
+        path=run.root,
+        steps=summary.steps,
+        epochs=summary.epochs,
+        train_seconds=summary.train_seconds,
+        audio_seconds=summary.audio_seconds,
+        best=summary.best.figures if summary.best else {},
+        validations=tuple(validation.figures for validation in summary.validations),
+        merged=run.merged if summary.merged else None,
+        waited_seconds=summary.waited_seconds,
+        exported=config.run.export,
+        remarks=tuple(summary.remarks),
+    )

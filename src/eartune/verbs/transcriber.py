@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 
@@ -49,12 +48,12 @@ class ExportedModel:
     format: str
     family: str | None
     language: str | None
-    task: str
+    task: Task
     language_token: str | None = None
 
 
 def find_export(
-    spec: str, *, language: str | None = None, task: str | None = None, language_token: str | None = None
+    spec: str, *, language: str | None = None, task: Task | None = None, language_token: str | None = None
 ) -> ExportedModel | None:
     """Return the export that a user names, or None where it is a model or a run; `language` by any of its names."""
     path = Path(spec).expanduser()
@@ -62,22 +61,26 @@ def find_export(
     if found is None or found in MODEL_FORMATS:
         return None
     record = read_record(path)
+    if language is not None:
+        language = require_language(language)
+    elif record is not None:
+        language = record.language
     return ExportedModel(
         path=path,
         format=found,
-        family=record.get("family"),
-        language=record.get("language") if language is None else require_language(language),
-        task=task or record.get("task") or "transcribe",
-        language_token=language_token or record.get("language_token"),
+        family=record.family if record else None,
+        language=language,
+        task=task or (record.task if record else None) or "transcribe",
+        language_token=language_token or (record.language_token if record else None),
     )
 
 
-def open_in_runtime(path: Path, *, family: str | None, task: str, language_token: str | None = None) -> Runtime:
+def open_in_runtime(path: Path, *, family: str | None, task: Task, language_token: str | None = None) -> Runtime:
     """Open an export in its runtime, on the CPU, with as many threads as torch has: a few, as more are slower."""
     return open_runtime(
         path,
         num_threads=min(MOST_THREADS, torch.get_num_threads()),
-        task=cast(Task, task),
+        task=task,
         family=family,
         language_token=language_token,
         read_nemo_config=known_config,
