@@ -77,7 +77,7 @@ def test_recording_without_transcript_is_a_finding(tmp_path: Path, record: Recor
         "2 of 4 rows cannot be used:",
         "b.wav: no transcript: no b.txt or b.lab beside it",
         "d.txt:1: is not UTF-8; save it as UTF-8",
-        "Mend these rows, or leave them out with skip_bad (--skip-bad).",
+        "Fix these rows, or skip them with skip_bad (--skip-bad).",
     ]
     manifest = read_folder(tmp_path, skip_bad=True)
     # nobody speaks in c.wav
