@@ -175,7 +175,7 @@ def test_several_tables_in_one_folder(tmp_path: Path, record: Record) -> None:
     for name in ("validated.tsv", "other.tsv"):
         put(tmp_path / name, "path\tsentence\na.wav\tone\n")
     (finding,) = findings(tmp_path)
-    assert "holds several tables: other.tsv, validated.tsv; give the one you mean as the source" in finding
+    assert "holds several tables: other.tsv, validated.tsv; give one of them as the source" in finding
 
 
 def test_metadata_is_meant_among_several_tables(tmp_path: Path, record: Record) -> None:
