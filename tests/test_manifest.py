@@ -50,7 +50,7 @@ def findings(path: Path | list[Path], **options: Any) -> list[str]:
         read_manifest(path, **options)
     lines = str(caught.value).splitlines()
     return [re.sub(r"(?<![\w.])/[^ ]*/", "", line) for line in lines if "rows cannot be used" not in line][
-        : -1 if lines[-1].startswith("Mend these rows") else None
+        : -1 if lines[-1].startswith("Fix these rows") else None
     ]
 
 
@@ -182,7 +182,7 @@ def test_absolute_path_of_another_machine_names_the_file_beside(folder: Path) ->
     wav(folder / "clip.wav")
     path = put(folder / "m.jsonl", jsonl({"audio_filepath": "/workspace/golos/clip.wav", "text": "x"}))
     assert findings(path) == [
-        "m.jsonl:1: clip.wav: no such file; one of that name lies beside the manifest: write 'clip.wav'"
+        "m.jsonl:1: clip.wav: no such file; a file of that name is beside the manifest: write 'clip.wav'"
     ]
 
 
@@ -211,16 +211,16 @@ def test_offset_makes_a_segment(folder: Path, row: dict[str, object], expected: 
 @pytest.mark.parametrize(
     ("row", "finding"),
     [
-        ({"duration": -2}, "duration -2 s is not a length of time"),
-        ({"duration": 0}, "duration 0 s is not a length of time"),
-        ({"duration": "nan"}, "duration nan s is not a length of time"),
-        ({"duration": float("inf")}, "duration inf s is not a length of time"),
+        ({"duration": -2}, "duration -2 s is not positive and finite"),
+        ({"duration": 0}, "duration 0 s is not positive and finite"),
+        ({"duration": "nan"}, "duration nan s is not positive and finite"),
+        ({"duration": float("inf")}, "duration inf s is not positive and finite"),
         ({"duration": "long"}, "duration is 'long', not a number of seconds"),
         ({"duration": True}, "duration is True, not a number of seconds"),
         ({"duration": [1]}, "duration is [1], not a number of seconds"),
         ({"duration": 12}, "duration 12 s is declared, and long.wav lasts 40.00 s; give an offset for a part"),
         ({"duration": 9000}, "duration 9000 s is declared, and long.wav lasts 40.00 s"),
-        ({"offset": -1}, "offset -1 s is not a place in a recording"),
+        ({"offset": -1}, "offset -1 s is not a position in a recording"),
         ({"offset": 40}, "offset 40 s is beyond the end of long.wav, which lasts 40.00 s"),
         ({"offset": 38, "duration": 3}, "offset 38 s + duration 3 s = 41 s, and long.wav lasts 40.00 s"),
     ],
@@ -328,7 +328,7 @@ def test_all_findings_come_together_with_their_lines(folder: Path) -> None:
         "nobody speaks",
         "m.jsonl:13: '\\ud83d' holds half of a character (a lone surrogate); write it in UTF-8",
         "m.jsonl:14: audio: is a directory, not a recording",
-        "m.jsonl:15: the path of the recording holds what no path can: 'a\\x00'",
+        "m.jsonl:15: the path of the recording holds characters that no path can: 'a\\x00'",
         "m.jsonl:16: 'a\\ud800' holds half of a character (a lone surrogate); write it in UTF-8",
     ]
     assert findings(path) == expected
@@ -342,7 +342,7 @@ def test_error_counts_the_rows_and_says_what_to_do(folder: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_manifest(path)
     assert str(caught.value).splitlines()[0] == "1 of 2 rows cannot be used:"
-    assert str(caught.value).splitlines()[-1] == "Mend these rows, or leave them out with skip_bad (--skip-bad)."
+    assert str(caught.value).splitlines()[-1] == "Fix these rows, or skip them with skip_bad (--skip-bad)."
 
 
 def test_nothing_left_is_an_error_also_with_skip_bad(folder: Path) -> None:
@@ -552,7 +552,7 @@ def copied(shared_dir: Path, tmp_path: Path) -> Callable[[str], Path]:
 def test_line_of_golos(copied: Callable[[str], Path]) -> None:
     audio = copied("golos/001ce26c07c20eaa0d666b824c6c6924.wav")
     path = copied("golos/example1.json")
-    assert "one of that name lies beside the manifest" in findings(path)[0]
+    assert "a file of that name is beside the manifest" in findings(path)[0]
     path.write_text(path.read_text(encoding="utf-8").replace("/workspace/golos/examples/data/", ""), encoding="utf-8")
     (utterance,) = read_manifest(path, default_language="ru").utterances
     assert (utterance.audio, utterance.duration_s) == (audio, 4.0)

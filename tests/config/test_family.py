@@ -30,11 +30,11 @@ def test_clips_are_seen_in_their_own_length(family: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("family", "options", "message"),
     [
-        ("canary", {"window": "packed"}, "window: packed speaks of Whisper's 30 s"),
-        ("parakeet", {"eval_window": "padded"}, "eval_window: padded speaks of Whisper's 30 s"),
-        ("parakeet", {"short_margin": 1.0}, "short_margin: speaks of Whisper's windows"),
-        ("canary", {"cache_encoder": True, "freeze_encoder": True}, "cache_encoder: is for Whisper so far"),
-        ("parakeet", {"label_smoothing_factor": 0.1}, "label_smoothing_factor: is for models with cross-entropy"),
+        ("canary", {"window": "packed"}, "window: packed is for Whisper's 30 s window"),
+        ("parakeet", {"eval_window": "padded"}, "eval_window: padded is for Whisper's 30 s window"),
+        ("parakeet", {"short_margin": 1.0}, "short_margin: is for Whisper's windows"),
+        ("canary", {"cache_encoder": True, "freeze_encoder": True}, "cache_encoder: supports Whisper only"),
+        ("parakeet", {"label_smoothing_factor": 0.1}, "label_smoothing_factor: applies to cross-entropy"),
         ("parakeet", {"task": "translate"}, "task: Parakeet only transcribes"),
         ("parakeet", {"generation_num_beams": 4}, "generation_num_beams: Parakeet is decoded greedily"),
     ],

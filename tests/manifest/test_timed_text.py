@@ -78,13 +78,13 @@ def test_a_mark_names_the_language_where_the_row_does_not(read: Read) -> None:
         ({"text": "<|0.00|> good morning"}, "do not come in pairs around words: <|0.00|>"),
         ({"text": "good <|0.00|> morning<|1.20|>"}, "has words outside its times"),
         ({"text": "<|0.00|> good<|1.20|> morning<|2.00|><|2.50|>"}, "do not come in pairs around words"),
-        ({"text": "<|1.20|> good<|0.20|>"}, "part 1 of the text lasts from 1.2 s to 0.2 s: times have to run"),
-        ({"text": "<|0.00|> good<|11.20|>"}, "'good' lasts until 11.20 s, and the clip is 10.00 s long"),
+        ({"text": "<|1.20|> good<|0.20|>"}, "part 1 of the text lasts from 1.2 s to 0.2 s: times must increase"),
+        ({"text": "<|0.00|> good<|11.20|>"}, "'good' ends at 11.20 s, and the utterance is 10.00 s long"),
         ({"text": "<|startoftranscript|><|de|><|transcribe|> Tag", "lang": "en"}, "the text is marked <|de|>"),
         ({"text": "<|startoftranscript|><|de|><|translate|> hello"}, "the text holds <|translate|>"),
-        ({"text": "<|nospeech|> hello"}, "says that nobody speaks, and holds words"),
-        ({"text": "[00:01.20] good morning"}, "times as a program prints them, '[00:01.20]'"),
-        ({"text": "[00:00.000 --> 00:02.000] good morning"}, "times as a program prints them"),
+        ({"text": "<|nospeech|> hello"}, "has a token for no speech, and words"),
+        ({"text": "[00:01.20] good morning"}, "the text holds printed times, '[00:01.20]'"),
+        ({"text": "[00:00.000 --> 00:02.000] good morning"}, "the text holds printed times"),
         ({"text": "good", "sentences": LISTED}, "'good' differs from that of sentences, 'good morning everyone'"),
         ({"segments": [{"start": 0, "text": "good morning"}]}, "segments: part 1 is {'start': 0, 'text'"),
         ({"segments": ["good morning"]}, "segments: part 1 is 'good morning'; it needs start and end"),
@@ -115,12 +115,12 @@ def test_oddities_are_remarked_with_their_number_and_first_place(call: Path) -> 
     manifest = read_manifest(path)
     assert [remark.replace(str(call.parent), "") for remark in manifest.remarks] == [
         "1 of 4 rows have a text that stands for a missing one, such as nan or N/A; the first: /m.csv:5",
-        "1 of 4 rows are in the language nan, Min Nan Chinese; where that stands for a missing one, leave it empty; "
+        "1 of 4 rows are in the language nan, Min Nan Chinese; if it stands for a missing value, leave it empty; "
         "the first: /m.csv:4",
     ]
     assert [remark.replace(str(call.parent), "") for remark in text_remarks(manifest.utterances)] == [
         "1 of 4 rows have an empty text, which means that nobody speaks in them; the first: /m.csv:3",
-        "1 of 4 rows have notes in brackets in their texts, such as '[noise]': they are learnt as they are, and not "
+        "1 of 4 rows have notes in brackets in their texts, such as '[noise]': they are trained on, and not "
         "scored; the first: /m.csv:4",
     ]
     assert notes_in_brackets(manifest.utterances, known={"[noise]"}) == []

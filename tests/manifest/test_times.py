@@ -50,13 +50,13 @@ def test_columns_of_a_table(read: Read) -> None:
     ("row", "said"),
     [
         ({"start": 3, "end": 1}, "end 1 s is not after start 3 s"),
-        ({"start": 2}, "start says where the speech begins, and nothing where it ends; add a column end"),
+        ({"start": 2}, "start gives the start of the speech, and no column gives its end; add a column end"),
         ({"start": "early", "end": 2}, "start is 'early', not a number of seconds"),
-        ({"start": -1, "end": 2}, "start -1 s is not a place in a recording"),
+        ({"start": -1, "end": 2}, "start -1 s is not a position in a recording"),
         ({"start_sample": 8000, "end_sample": 16000}, "start_sample counts samples or frames; give seconds"),
         ({"frame_offset": 8000, "duration": 1}, "frame_offset counts samples or frames; give seconds"),
         ({"start": 1100, "end": 2960}, "are these milliseconds? name them start_ms and end_ms"),
-        ({"start": 1, "end": 3, "duration": 4}, "duration 4 s is declared, and from start to end it is 2 s"),
+        ({"start": 1, "end": 3, "duration": 4}, "duration 4 s is declared, and start and end are 2 s apart"),
         ({"start": 8, "end": 12}, "offset 8 s + duration 4 s = 12 s, and call.wav lasts 10.00 s"),
     ],
 )
@@ -93,14 +93,14 @@ def test_channels_counted_from_1(read: Read, call: Path) -> None:
 
 
 def test_channels_counted_from_0_and_from_1_in_one_manifest(read: Read) -> None:
-    with pytest.raises(InputError, match=r"channel 2 is asked for, and call\.wav has 2; the first is 0"):
+    with pytest.raises(InputError, match=r"channel 2 does not exist: call\.wav has 2, the first is 0"):
         read({"channel": 0}, {"channel": 2})
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (3, "channel 3 is asked for, and call.wav has 2; the first is 0"),
+        (3, "channel 3 does not exist: call.wav has 2, the first is 0"),
         ("both ears", "channel is 'both ears', not the number of a channel: the first is 0"),
         ([1, 0], "channel is [1, 0], not the number of a channel"),
         (True, "channel is True, not the number of a channel"),

@@ -208,7 +208,7 @@ def test_long_clips_are_findings_where_a_limit_is_set(corpus: Path, tmp_path: Pa
 
 def test_places_that_would_harm_the_source(corpus: Path, tmp_path: Path) -> None:
     for out in (corpus, corpus / "out"):
-        with pytest.raises(InputError, match="lie in one another; choose another place"):
+        with pytest.raises(InputError, match="contains the other; choose another place"):
             prepare_corpus(corpus, out)
     with pytest.raises(InputError, match="lie in one another"):
         prepare_corpus(corpus.rename(tmp_path / "audio"), tmp_path)

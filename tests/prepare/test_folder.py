@@ -77,7 +77,7 @@ def test_recording_without_transcript_is_a_finding(tmp_path: Path, record: Recor
         "2 of 4 rows cannot be used:",
         "b.wav: no transcript: no b.txt or b.lab beside it",
         "d.txt:1: is not UTF-8; save it as UTF-8",
-        "Mend these rows, or leave them out with skip_bad (--skip-bad).",
+        "Fix these rows, or skip them with skip_bad (--skip-bad).",
     ]
     manifest = read_folder(tmp_path, skip_bad=True)
     # nobody speaks in c.wav
@@ -175,7 +175,7 @@ def test_several_tables_in_one_folder(tmp_path: Path, record: Record) -> None:
     for name in ("validated.tsv", "other.tsv"):
         put(tmp_path / name, "path\tsentence\na.wav\tone\n")
     (finding,) = findings(tmp_path)
-    assert "holds several tables: other.tsv, validated.tsv; give the one you mean as the source" in finding
+    assert "holds several tables: other.tsv, validated.tsv; give one of them as the source" in finding
 
 
 def test_metadata_is_meant_among_several_tables(tmp_path: Path, record: Record) -> None:

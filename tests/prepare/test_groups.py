@@ -96,7 +96,7 @@ def test_words_of_a_closed_vocabulary_are_in_all_splits(speakers: int, note: str
 def test_a_stretch_with_two_texts_is_remarked() -> None:
     utterances = [cut("/a.wav", 0, "one"), cut("/a.wav", 0, "One."), cut("/b.wav", 0, "two"), cut("/b.wav", 0, "three")]
     assert differing_texts(utterances) == [
-        "1 recordings stand in several rows with different texts, the first: m:two and m:three"
+        "1 recordings are in several rows with different texts, the first: m:two and m:three"
     ]
 
 
@@ -105,6 +105,6 @@ def test_what_the_splits_of_the_source_share_is_said() -> None:
         Utterance(Path("/a.wav"), text, 2.0, source=text, extra={"split": split})
         for text, split in (("one", "train"), ("two", "test"))
     ]
-    assert "1 stretches of recordings of test are also in train: scores on test will flatter" in (
+    assert "1 stretches of recordings of test are also in train: scores on test will be too good" in (
         split_utterances(utterances).notes
     )

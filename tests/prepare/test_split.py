@@ -115,7 +115,7 @@ def test_speakers_are_kept_apart() -> None:
         ([said(f"text {n}", f"s{n % 4}", number=n) for n in range(100)], "too few speakers to keep them apart (4)"),
         (
             [said(f"text {n}", "most" if n % 40 else f"s{n % 7}", number=n) for n in range(400)],
-            "speakers cannot be kept apart (one speaks too much, or they speak the same texts)",
+            "speakers cannot be kept apart (one has too much speech, or they share texts)",
         ),
         (
             [said(f"prompt {n % 30}", f"s{n % 8}", number=n) for n in range(240)],
@@ -192,7 +192,7 @@ def test_a_split_that_is_a_list_or_a_mapping_is_told_with_its_row(split: object)
 def test_leak_of_the_source_is_told_and_left() -> None:
     utterances = [said("Same!", split="train"), said("same", number=1, split="test"), said("x", number=2, split="val")]
     split = split_utterances(utterances)
-    assert "1 texts of test are also in train: scores on test will flatter" in split.notes
+    assert "1 texts of test are also in train: scores on test will be too good" in split.notes
     assert [len(split.utterances[name]) for name in SPLITS] == [1, 1, 1]
 
 

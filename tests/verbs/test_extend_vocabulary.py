@@ -186,7 +186,7 @@ def test_texts_that_lack_nothing_add_nothing(tiny_nemo: dict[str, Path], tiny_sp
 
 @pytest.mark.parametrize(
     ("family", "reason"),
-    [("whisper", "a Whisper has a token for every byte"), ("canary", "a Canary's tokens cannot be extended yet")],
+    [("whisper", "Whisper has a token for every byte"), ("canary", "a Canary's vocabulary cannot be extended yet")],
 )
 def test_other_families_refuse_the_option(family: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=re.escape(f"extend_vocabulary: {reason}")):

@@ -1,6 +1,6 @@
-"""The command line: one file per verb, each of which parses, calls one function and shows the result.
+"""Command line: one file per verb, which parses the arguments, calls one function and prints the result.
 
-`main` imports nothing heavy, so that `eartune --help` answers at once; a verb's file is imported when it is asked for.
+`main` imports nothing heavy, so that `eartune --help` is fast; a verb's file is imported when the verb is run.
 """
 
 from eartune.cli.main import main

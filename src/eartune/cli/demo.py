@@ -1,4 +1,4 @@
-"""eartune demo"""
+"""Arguments and output of `eartune demo`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def build_parser() -> Parser:
 
 
 def run(words: Sequence[str]) -> int:
-    """Run the demonstration and show what changed."""
+    """Run the demonstration and print the scores before and after."""
     chosen = build_parser().parse_args(list(words))
-    from eartune.cli.show import show_demonstration  # noqa: PLC0415  torch is imported only when there is work
+    from eartune.cli.show import show_demonstration  # noqa: PLC0415  imports torch, which --help does not need
     from eartune.reporting import Terminal  # noqa: PLC0415
     from eartune.verbs.demo import demo  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""eartune evaluate RUN_OR_MODEL --data test.jsonl --out DIR"""
+"""Arguments and output of `eartune evaluate RUN_OR_MODEL --data test.jsonl --out DIR`."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ def build_parser() -> Parser:
         metavar="RUN_OR_MODEL",
         help="a run, an adapter, a model folder, a hub id, a .pt or a .nemo file, or an export",
     )
-    parser.add_argument("--data", nargs="+", type=Path, required=True, help="manifests to measure on")
+    parser.add_argument("--data", nargs="+", type=Path, required=True, help="manifests to evaluate on")
     parser.add_argument(
-        "--out", type=Path, help="where hypotheses.jsonl and scores.json go; default: by the model's and data's names"
+        "--out",
+        type=Path,
+        help="folder for hypotheses.jsonl and scores.json; default: named after the model and the data",
     )
-    parser.add_argument("--no-base", action="store_true", help="do not measure the untuned base model beside it")
+    parser.add_argument("--no-base", action="store_true", help="do not evaluate the base model for comparison")
     parser.add_argument("--checkpoint", choices=("best", "last"), help="which model of a run; default: best, else last")
-    parser.add_argument("--base-model", help="where the adapter's base model lies, if it has moved")
+    parser.add_argument("--base-model", help="the adapter's base model, if it has moved")
     parser.add_argument(
-        "--language", "--lang", "-l", help="language of rows that name none; default: as trained, or detected"
+        "--language", "--lang", "-l", help="language of rows without one; default: as trained, or detected"
     )
     parser.add_argument("--language-token", help=LANGUAGE_TOKEN)
-    parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be used, and say how many")
+    parser.add_argument("--skip-bad", action="store_true", help="skip rows that cannot be used, and report how many")
     parser.add_argument("--batch-size", type=positive, default=16, help="utterances decoded at once; default 16")
     parser.add_argument("--num-beams", type=positive, default=1, help="beams; default 1, greedy")
     parser.add_argument(
         "--window",
         choices=("padded", "short"),
         default="padded",
-        help="what the model sees of a clip: padded, the stock 30 s window, is the judge and the default;"
-        " short is faster, for models trained with short windows",
+        help="encoder input: padded (default, the standard) is Whisper's 30 s window; short ends soon after the"
+        " utterance, which is faster, and is for models trained with short windows",
     )
     parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="fp32", help="default fp32")
     parser.add_argument("--gpu", "-g", type=int, help="index of the GPU")
@@ -42,9 +44,9 @@ def build_parser() -> Parser:
 
 
 def run(words: Sequence[str]) -> int:
-    """Measure and show."""
+    """Evaluate and print the scores."""
     chosen = build_parser().parse_args(list(words))
-    from eartune.cli.show import show_evaluation  # noqa: PLC0415  torch is imported only when there is work
+    from eartune.cli.show import show_evaluation  # noqa: PLC0415  imports torch, which --help does not need
     from eartune.model import DecodeOptions  # noqa: PLC0415
     from eartune.reporting import Terminal  # noqa: PLC0415
     from eartune.verbs.evaluate import evaluate  # noqa: PLC0415

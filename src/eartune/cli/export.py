@@ -1,4 +1,4 @@
-"""eartune export RUN_OR_MODEL --to FORMAT,FORMAT"""
+"""Arguments and output of `eartune export RUN_OR_MODEL --to FORMAT,FORMAT`."""
 
 from __future__ import annotations
 
@@ -17,49 +17,57 @@ FORMATS = {
     "hf": "a Hugging Face folder",
 }
 QUANTIZATIONS = (
-    "ggml: f16 (usual), f32, q8_0, q5_1, q5_0, q4_1, q4_0; ctranslate2: float16 (usual), float32, int8, int8_float16 "
-    "and others; onnx: float32 (usual), float16, int8; openai: float16 (usual), float32"
+    "ggml: f16 (default), f32, q8_0, q5_1, q5_0, q4_1, q4_0; ctranslate2: float16 (default), float32, int8, "
+    "int8_float16 and others; onnx: float32 (default), float16, int8; openai: float16 (default), float32"
 )
 
 
 def build_parser() -> Parser:
     parser = Parser("export")
     parser.add_argument("model", metavar="RUN_OR_MODEL", help="a run, an adapter, a model folder or a .nemo file")
-    formats = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--to", type=_names, default=(), metavar="FORMATS", help=f"with commas. {formats}")
-    where.add_argument("--for", dest="app", choices=("mimir",), help="the file for an app, and what to change there")
+    formats = "; ".join(f"{name}: {description}" for name, description in FORMATS.items())
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--to", type=_names, default=(), metavar="FORMATS", help=f"separated by commas. {formats}")
+    target.add_argument("--for", dest="app", choices=("mimir",), help="write the file for an app, with instructions")
     parser.add_argument(
-        "--quantize", type=_names, default=(), metavar="KINDS", help=f"with commas, each a file. {QUANTIZATIONS}"
+        "--quantize",
+        type=_names,
+        default=(),
+        metavar="KINDS",
+        help=f"separated by commas, one file each. {QUANTIZATIONS}",
     )
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder to write; of several exports, one in it for each. A name that ends in .bin, .pt or .nemo is the"
-        " file itself. Default: export/ within the run",
+        help="folder to write; several exports get a subfolder each. A name that ends in .bin, .pt or .nemo is the"
+        " file itself. Default: export/ in the run's folder",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument(
-        "--data", nargs="+", type=Path, default=(), help="speech to try it on; default: what the run validated on"
+        "--data",
+        nargs="+",
+        type=Path,
+        default=(),
+        help="manifests to test the export on; default: the run's validation data",
     )
     parser.add_argument(
-        "--utterances", type=positive, default=40, help="how many of them, sampled at random; default 40"
+        "--utterances", type=positive, default=40, help="number of utterances, sampled at random; default 40"
     )
     parser.add_argument(
         "--wer-limit",
         type=_points,
         metavar="POINTS",
-        help="how far the WER may move; default 0.2 for 16 and 32 bits, 1 for 8 and 5 bits, 2 for 4 bits",
+        help="largest accepted change of the WER; default 0.2 for 16 and 32 bits, 1 for 8 and 5 bits, 2 for 4 bits",
     )
-    parser.add_argument("--no-base", action="store_true", help="do not put the base model on the long recording too")
-    parser.add_argument("--license", metavar="ID", help="for the model card: the licence, as the hub calls it (mit)")
+    parser.add_argument("--no-base", action="store_true", help="do not decode the long recording with the base model")
+    parser.add_argument("--license", metavar="ID", help="for the model card: the licence's id on the hub (mit)")
     parser.add_argument(
-        "--data-notes", metavar="TEXT", help="for the model card: where the speech is from, and its licence"
+        "--data-notes", metavar="TEXT", help="for the model card: source and licence of the training data"
     )
-    parser.add_argument("--push", metavar="OWNER/NAME", help="put the export on the Hugging Face hub, privately")
-    parser.add_argument("--public", action="store_true", help="with --push: for everyone to see")
+    parser.add_argument("--push", metavar="OWNER/NAME", help="upload to a private repository on the Hugging Face hub")
+    parser.add_argument("--public", action="store_true", help="with --push: make the repository public")
     parser.add_argument("--checkpoint", choices=("best", "last"), help="which model of a run; default: best, else last")
-    parser.add_argument("--base-model", help="where the adapter's base model lies, if it has moved")
+    parser.add_argument("--base-model", help="the adapter's base model, if it has moved")
     parser.add_argument(
         "--original", type=Path, help="the .nemo file to take configuration and tokenizer from, for --to nemo"
     )
@@ -67,15 +75,15 @@ def build_parser() -> Parser:
 
 
 def run(words: Sequence[str]) -> int:
-    """Export, try what was written, and say where it is."""
+    """Export, test what was written, and print its paths."""
     parser = build_parser()
     chosen = parser.parse_args(list(words))
     if chosen.public and not chosen.push:
-        parser.error("--public: goes with --push")
-    from rich.console import Console  # noqa: PLC0415  torch is imported only when there is work
+        parser.error("--public: needs --push")
+    from rich.console import Console  # noqa: PLC0415
 
-    from eartune.cli.show import export_table  # noqa: PLC0415
-    from eartune.reporting import Terminal  # noqa: PLC0415  torch is imported only when there is work
+    from eartune.cli.show import export_table  # noqa: PLC0415  imports torch, which --help does not need
+    from eartune.reporting import Terminal  # noqa: PLC0415
     from eartune.verbs.export import export  # noqa: PLC0415
     from eartune.verbs.export_one import CardNotes  # noqa: PLC0415
 

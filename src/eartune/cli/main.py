@@ -1,4 +1,4 @@
-"""eartune: dispatch to a verb, and turn errors into one clear message and an exit code.
+"""Dispatch of `eartune` to its verbs; errors become a message and an exit code.
 
 Exit codes: 0 done, 2 the user's input is wrong, 1 anything else, 130 interrupted.
 """
@@ -19,21 +19,21 @@ from eartune.errors import EartuneError, nearest
 
 VERBS = {
     "prepare": "turn a folder of recordings or a table into train, val and test manifests",
-    "train": "tune a model on your speech",
-    "evaluate": "measure a model (and its base) on a manifest: WER, CER, the worst utterances",
-    "merge": "merge an adapter into its base model, with proof",
-    "export": "write a tuned model for whisper.cpp, faster-whisper, ONNX, NeMo, ..., and try it there",
+    "train": "fine-tune a model on your speech",
+    "evaluate": "score a model (and its base model) on a manifest: WER, CER, the worst utterances",
+    "merge": "merge an adapter into its base model, and verify the result",
+    "export": "write a fine-tuned model for whisper.cpp, faster-whisper, ONNX, NeMo, ..., and test it there",
     "transcribe": "transcribe recordings: text, JSON, SRT or VTT",
-    "demo": "show the whole way on bundled speech, in minutes on a CPU",
+    "demo": "run all steps on bundled speech, in minutes on a CPU",
 }
 DEBUG = "EARTUNE_DEBUG"
-# Threads of a computation wait for each other; waiting busily makes everything several times slower as soon as anything
-# else runs on the machine, and gains nothing when nothing does.
+# OpenMP threads that busy-wait for each other are several times slower as soon as anything else runs on the machine,
+# and no faster when nothing does.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with one-line errors that offer the nearest option."""
+    """An ArgumentParser with one-line errors that suggest the nearest option."""
 
     def __init__(self, verb: str, **settings: str | bool) -> None:
         super().__init__(
@@ -57,13 +57,12 @@ class Parser(argparse.ArgumentParser):
 
 
 LANGUAGE_TOKEN = (
-    "Whisper: the language whose token stands in for those the model has none for (ru, or cnh=my,tok=en); "
-    "default: as trained"
+    "Whisper: use the token of this language for languages without a token (ru, or cnh=my,tok=en); default: as trained"
 )
 
 
 def positive(text: str) -> int:
-    """Read a whole number above zero, for argparse."""
+    """Parse a whole number above zero, for argparse."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
@@ -85,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"error: eartune has no command {verb!r}.{nearest(verb, list(VERBS))} See eartune --help", file=sys.stderr
         )
         return 2
-    if (unwritable := _unwritable(words)) is not None:
-        print(f"error: {unwritable}", file=sys.stderr)
+    if (finding := _not_utf8(words)) is not None:
+        print(f"error: {finding}", file=sys.stderr)
         return 2
     try:
         return int(importlib.import_module(f"eartune.cli.{verb}").run(words[1:]))
@@ -101,12 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:  # whatever it is, the user gets a line, and the traceback on request
+    except Exception as error:  # one line for the user; EARTUNE_DEBUG adds the traceback
         return _unexpected(error)
 
 
-def _unwritable(words: Sequence[str]) -> str | None:
-    """Say which word of a command line holds bytes that are not UTF-8: halves of characters to Python, in no file."""
+def _not_utf8(words: Sequence[str]) -> str | None:
+    """Return a finding on the first argument with bytes that are not UTF-8, which Python reads as lone surrogates."""
     for before, word in zip(["", *words], words, strict=False):
         if not word.isascii() and re.search("[\ud800-\udfff]", word):
             option = f"{before}: " if before.startswith("-") else ""
@@ -134,8 +133,8 @@ def _unexpected(error: Exception) -> int:
 
 def _help() -> str:
     lines = ["usage: eartune COMMAND ...", "", "Fine-tune speech recognition models on your own speech.", ""]
-    lines += [f"  {verb:<11} {what}" for verb, what in VERBS.items()]
-    lines += ["", "eartune COMMAND --help describes each; eartune --version tells the version."]
+    lines += [f"  {verb:<11} {description}" for verb, description in VERBS.items()]
+    lines += ["", "eartune COMMAND --help describes a command; eartune --version prints the version."]
     return "\n".join(lines)
 
 

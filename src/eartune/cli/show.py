@@ -1,4 +1,4 @@
-"""Results on a terminal: tables of scores, and sentences with their differences marked."""
+"""Terminal output of results: tables of scores, and sentences with marked differences."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from eartune.verbs.export_one import Exported
 from eartune.verbs.train import TrainedRun
 
 NUM_SENTENCES = 5
-# what the error rate of words is called, by what a word is
+# name of the word error rate for each unit of scoring
 RATE_NAMES: dict[Unit, str] = {
     "word": "WER",
     "character": "WER, each character a word",
     "word and character": "MER, words and characters",
 }
-# the share of training from which reading audio is worth attention
+# share of the training time spent waiting for audio from which a hint is printed
 MUCH_WAITING = 0.1
 
 
 def show_trained(trained: TrainedRun, *, console: Console | None = None) -> None:
-    """Say how training went and what to type next."""
+    """Print a summary of the training and the next command."""
     console = console or Console(highlight=False)
     rate = trained.audio_seconds / max(trained.train_seconds, 1e-9)
     waited = trained.waited_seconds / max(trained.train_seconds, 1e-9)
     console.print(
         f"trained {trained.steps} steps ({trained.epochs:.1f} epochs) in {clock(trained.train_seconds)}, "
-        f"{rate:.1f} s of speech a second; {waited:.0%} of the time waiting for audio"
+        f"{rate:.1f} s of speech per second; {waited:.0%} of the time waiting for audio"
     )
     if waited > MUCH_WAITING:
-        console.print("  raise dataloader_num_workers, or let `eartune prepare` turn the audio into 16 kHz FLAC")
+        console.print("  raise dataloader_num_workers, or convert the audio to 16 kHz FLAC with `eartune prepare`")
     if trained.best:
         rates = [f"{n[5:].upper()} {_percent(trained.best[n])}" for n in ("eval_wer", "eval_cer") if n in trained.best]
         found = ", ".join([*rates, f"loss {trained.best['eval_loss']:.3f}"])
@@ -48,13 +48,13 @@ def show_trained(trained: TrainedRun, *, console: Console | None = None) -> None
     if trained.exported:
         console.print(f"exported model: {trained.exported}", soft_wrap=True)
     console.print(f"next: eartune evaluate {trained.path} --data test.jsonl", soft_wrap=True)
-    # last, as it is what the user has to think about
+    # last, where the user sees them first
     for remark in trained.remarks:
         console.print(f"note: {remark}", markup=False, soft_wrap=True)
 
 
 def show_evaluation(evaluation: Evaluation, *, console: Console | None = None) -> None:
-    """Show scores, base against tuned, and the worst sentences."""
+    """Print the scores of base and tuned model, and the worst sentences."""
     console = console or Console(highlight=False)
     console.print(score_table(evaluation))
     if evaluation.difference is not None:
@@ -71,7 +71,7 @@ def show_evaluation(evaluation: Evaluation, *, console: Console | None = None) -
         for index in wrong[:NUM_SENTENCES]:
             console.print(sentence(evaluation, index), soft_wrap=True)
     console.print(f"\n{evaluation.out / 'hypotheses.jsonl'}\n{evaluation.out / 'scores.json'}", soft_wrap=True)
-    # last, as it is what the user has to think about
+    # last, where the user sees them first
     for remark in evaluation.remarks:
         console.print(f"note: {remark}", markup=False, soft_wrap=True)
 
@@ -101,7 +101,7 @@ def score_table(evaluation: Evaluation) -> Table:
 
 
 def _rows_by_language(measured: Measured) -> dict[str, Callable[[Measured], str]]:
-    """Make a row for each language, where their words are not the same thing."""
+    """Return a row per language where languages are scored in different units (words, characters)."""
     parts = by_language(measured.scores)
     if measured.scores.unit != "word and character" or len(parts) == 1:
         return {}
@@ -119,11 +119,11 @@ def _rows_of_no_speech(measured: Measured) -> dict[str, Callable[[Measured], str
     def cell(m: Measured) -> str:
         return f"{m.scores.no_speech.num_with_words} of {m.scores.no_speech.num_utterances}"
 
-    return {"clips without speech, words written": cell}
+    return {"utterances without speech, with words": cell}
 
 
 def sentence(evaluation: Evaluation, index: int) -> Text:
-    """Show one utterance: its reference and each model's hypothesis, wrong words marked."""
+    """Return one utterance: its reference and each model's hypothesis, with wrong words marked."""
     text = Text()
     text.append(f"  {'reference':<11}{evaluation.utterances[index].text}\n")
     last = "tuned" if evaluation.base is not None else "hypothesis"
@@ -136,9 +136,9 @@ def sentence(evaluation: Evaluation, index: int) -> Text:
 
 
 def export_table(exports: Sequence[Exported]) -> Table:
-    """Make the table of exports: what each says beside the model, and what it takes."""
+    """Return the table of exports: scores of model and export, speed and size."""
     table = Table(
-        title="Exports, each decoded by the program it is for",
+        title="Exports, each decoded by its runtime",
         caption="WER of the model and of the export; times faster than real time",
     )
     table.add_column("")
@@ -147,7 +147,7 @@ def export_table(exports: Sequence[Exported]) -> Table:
     for exported in exports:
         name, gate = f"{exported.format} {exported.quantization}", exported.gate
         if gate is None:
-            table.add_row(name, f"not tried: {exported.skipped}")
+            table.add_row(name, f"not tested: {exported.skipped}")
             continue
         parity = gate.parity
         table.add_row(
@@ -169,7 +169,7 @@ def _marked(model: Measured, index: int) -> Text:
         if span.operation == "equal":
             words.append(" ".join(span.hypothesis) + " ")
         elif span.operation == "delete":
-            # brackets too, for logs and for people who do not see colours
+            # brackets too, for logs and for readers who cannot see colours
             words.append(f"[-{' '.join(span.reference)}-] ", style="red")
         else:
             words.append(f"[{' '.join(span.hypothesis)}] ", style="bold red")
@@ -200,29 +200,29 @@ def _interval(interval: tuple[float, float]) -> str:
 
 
 def show_demonstration(found: Demonstration, *, console: Console | None = None) -> None:
-    """Show what tuning changed, in numbers and in sentences, and where everything lies."""
+    """Print the scores and sentences before and after training, and the paths of all results."""
     console = console or Console(highlight=False)
     evaluation = found.evaluation
     assert evaluation.base is not None
     console.print(score_table(evaluation))
     removed = 1 - evaluation.tuned.scores.words.rate / max(evaluation.base.scores.words.rate, 1e-9)
-    console.print(f"Tuning removed {_percent(removed)} of the base model's word errors.\n")
+    console.print(f"Fine-tuning removed {_percent(removed)} of the base model's word errors.\n")
     before, after = evaluation.base.scores.utterances, evaluation.tuned.scores.utterances
-    gained = sorted(range(len(before)), key=lambda i: after[i].words.errors - before[i].words.errors)
+    most_improved = sorted(range(len(before)), key=lambda i: after[i].words.errors - before[i].words.errors)
     console.print("Sentences before and after, wrong words marked:")
-    for index in gained[:NUM_SENTENCES]:
+    for index in most_improved[:NUM_SENTENCES]:
         console.print(sentence(evaluation, index), soft_wrap=True)
     console.print(f"{found.clip.name}, transcribed by the merged model:\n  {found.clip_heard}\n", soft_wrap=True)
     console.print(export_table(found.exported))
     times = ", ".join(f"{name} {clock(value)}" for name, value in found.seconds.items())
     console.print(f"Times: {times}")
-    places = {
+    paths = {
         "run, with the adapter": found.trained.path,
         "merged model, ready to use": found.merged.path,
         **{f"for {program_of(each.format).program}": each.path for each in found.exported},
         "hypotheses and scores": evaluation.out,
         "summary": found.out / "summary.json",
     }
-    for what, path in places.items():
-        console.print(f"  {what:<28}{path}", soft_wrap=True)
+    for name, path in paths.items():
+        console.print(f"  {name:<28}{path}", soft_wrap=True)
     console.print(f"\nNext: eartune transcribe {found.merged.path} YOUR_RECORDING.wav", soft_wrap=True)

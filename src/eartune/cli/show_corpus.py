@@ -11,7 +11,7 @@ from eartune.prepare.corpus import AUDIT_FILE, PreparedCorpus
 
 
 def show_prepared(prepared: PreparedCorpus, out: Path, *, console: Console | None = None) -> None:
-    """Show the size of each split, what looks wrong, and what to type next."""
+    """Print the size of each split, suspect rows, and the next command."""
     console = console or Console(highlight=False)
     table = Table()
     table.add_column("")
@@ -28,6 +28,6 @@ def show_prepared(prepared: PreparedCorpus, out: Path, *, console: Console | Non
     console.print(
         f"next: eartune train whisper --base-model openai/whisper-small {named}", markup=False, soft_wrap=True
     )
-    # last, as it is what the user has to think about
+    # last, where the user sees them first
     for note in prepared.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)

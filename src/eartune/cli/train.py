@@ -1,4 +1,4 @@
-"""eartune train [FAMILY] --config FILE --OPTION VALUE ..."""
+"""Arguments and output of `eartune train [FAMILY] --config FILE --OPTION VALUE ...`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from eartune.config.resolve import override
 from eartune.config.sources import RawValue
 from eartune.config.train_config import FAMILIES, OPTIONS
 
-NOTE = "Options may be written with - or _, and in a file (--config) under the same names; the command line wins."
+NOTE = "Options are written with - or _; a file (--config) takes the same names, and the command line overrides it."
 
 
 class _Record(argparse.Action):
-    """Notes an option under the name it was given by, so that messages and provenance speak the user's words."""
+    """Records an option under the alias that was used, for messages and provenance."""
 
     def __call__(
         self, _parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
@@ -44,9 +44,9 @@ class _Help(argparse.Action):
 def _general_help() -> str:
     return (
         "General:\n"
-        "  --config FILE ...\n      YAML or JSON files; a later one wins over an earlier one.\n"
-        f"  --preset {{{','.join(PRESETS)}}}\n      Values for one machine; what you give yourself wins.\n"
-        "  --print-config\n      Show every resolved value and where it came from, and stop."
+        "  --config FILE ...\n      YAML or JSON files; later ones override earlier ones.\n"
+        f"  --preset {{{','.join(PRESETS)}}}\n      Values for one machine; your own values override them.\n"
+        "  --print-config\n      Print every resolved value with its source, and exit."
     )
 
 
@@ -75,19 +75,19 @@ def _shape(option: Option) -> dict[str, Any]:
 
 
 def _family_of(base_model: str) -> str | None:
-    # imports the hub's library: only where it is asked
+    # imports huggingface_hub, which --help does not need
     from eartune.families.registry import family_of  # noqa: PLC0415
 
     return family_of(base_model)
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Parse options. Names that are known and refused become overrides too, so that resolving says what to do."""
+    """Parse options. Refused names become overrides too, so that resolve_config reports their advice."""
     parser = build_parser()
     chosen, rest = parser.parse_known_args(list(words))
     name = ""
     for word in rest:
-        # what follows a refused option is its value, which is not looked at: it may be a secret
+        # the value after a refused option may be a secret: it is dropped unread
         if word.startswith("-") or not name:
             name = word.lstrip("-").partition("=")[0]
             if refusal(name.replace("-", "_")) is None:
@@ -97,7 +97,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def run(words: Sequence[str]) -> int:
-    """Train, or show the configuration."""
+    """Train, or print the configuration."""
     family = words[0] if words and not words[0].startswith("-") else None
     chosen = parse(words[1:] if family else words)
     overrides: list[RawValue] = chosen.overrides
@@ -107,7 +107,7 @@ def run(words: Sequence[str]) -> int:
     if chosen.print_config:
         print(listing(config))
         return 0
-    # torch and transformers take seconds to import: only now, when there is something to train
+    # torch and transformers take seconds to import; --help and --print-config do not need them
     from eartune.cli.show import show_trained  # noqa: PLC0415
     from eartune.reporting import Terminal  # noqa: PLC0415
     from eartune.verbs.train import train  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""eartune transcribe RUN_OR_MODEL clip.wav ..."""
+"""Arguments and output of `eartune transcribe RUN_OR_MODEL clip.wav ...`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def build_parser() -> Parser:
     )
     parser.add_argument("recordings", nargs="+", type=Path, metavar="AUDIO", help="recordings of any length")
     parser.add_argument("--format", choices=("text", "json", "srt", "vtt"), default="text", help="default text")
-    parser.add_argument("--timestamps", action="store_true", help="segments with times for short recordings too")
+    parser.add_argument("--timestamps", action="store_true", help="write segments with times for short recordings too")
     parser.add_argument("--out", type=Path, help="folder for one file per recording; default: standard output")
-    parser.add_argument("--language", "--lang", "-l", help="language spoken; default: as trained, or detected")
+    parser.add_argument("--language", "--lang", "-l", help="spoken language; default: as trained, or detected")
     parser.add_argument("--language-token", help=LANGUAGE_TOKEN)
     parser.add_argument("--task", choices=("transcribe", "translate"), help="default: as trained")
     parser.add_argument("--checkpoint", choices=("best", "last"), help="which model of a run; default: best, else last")
-    parser.add_argument("--base-model", help="where the adapter's base model lies, if it has moved")
+    parser.add_argument("--base-model", help="the adapter's base model, if it has moved")
     parser.add_argument("--num-beams", type=positive, default=1, help="beams; default 1, greedy")
     parser.add_argument(
         "--window",
         choices=("padded", "short"),
         default="padded",
-        help="what the model sees of a recording of at most 30 s without timestamps: padded, the stock 30 s window, is"
-        " the default; short is faster, for models trained with short windows",
+        help="encoder input for recordings of at most 30 s without timestamps: padded (default) is Whisper's 30 s"
+        " window; short ends soon after the speech, which is faster, and is for models trained with short windows",
     )
     parser.add_argument("--gpu", "-g", type=int, help="index of the GPU")
     return parser
@@ -42,7 +42,9 @@ def run(words: Sequence[str]) -> int:
     """Transcribe to standard output or to files."""
     chosen = build_parser().parse_args(list(words))
     from eartune.files import require_writable, write_text_atomic  # noqa: PLC0415
-    from eartune.reporting import Terminal  # noqa: PLC0415  torch is imported only when there is work
+    from eartune.reporting import Terminal  # noqa: PLC0415
+
+    # imports torch, which --help does not need
     from eartune.verbs.transcribe import Transcript, output_paths, render, to_json, transcribe  # noqa: PLC0415
 
     suffix = {"text": ".txt"}.get(chosen.format, f".{chosen.format}")

@@ -1,14 +1,14 @@
-"""The configuration of a run: typed, strict, one place for each default, and a record of where each value came from.
+"""Configuration of a run: typed and strict, with one place for each default and the source of each value.
 
-options     what an option is: a typed field, its docstring as help text, its other names
-sections    the options themselves: data, model, run, validation
-optimizer   ... the optimiser and its schedule
-adapter     ... LoRA and its relatives
+options     definition of an option: a typed field, its docstring as help text, its aliases
+sections    the options of data, model, run and validation
+optimizer   the options of the optimiser and its schedule
+adapter     the options of LoRA and its variants
 presets     named sets of values for one machine
-refused     names that are known and not used here, with what to do instead
+refused     option names of other tools that are refused, with advice
 sources     YAML and JSON files as raw values with line numbers
 resolve     defaults < preset < file < command line -> TrainConfig, or all errors at once
-reference   the same descriptions as help text and as a page of documentation
+reference   help text and documentation page of the options
 """
 
 from eartune.config.resolve import resolve_config

@@ -1,4 +1,4 @@
-"""The options of adapters: every field of peft's LoraConfig, under its own name and the short ones in use."""
+"""Options of adapters: every field of PEFT's LoraConfig, under its own name and common aliases."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class AdapterSection(Section):
     target_modules: Annotated[Texts | None, also("lora_target_modules", "lora_targets")] = None
     """Modules to adapt: name endings, or one regular expression. By default all attention and feed-forward layers."""
     exclude_modules: Texts | None = None
-    """Modules left out of `target_modules`."""
+    """Modules excluded from `target_modules`."""
     use_dora: bool = False
-    """DoRA: train magnitude and direction apart."""
+    """DoRA: train magnitude and direction separately."""
     use_rslora: bool = False
     """Scale by lora_alpha / sqrt(r), which keeps high ranks stable."""
     init_lora_weights: Annotated[bool | str, also("lora_init")] = True
@@ -35,15 +35,15 @@ class AdapterSection(Section):
     modules_to_save: Texts | None = None
     """Modules trained in full and saved with the adapter (embed_tokens, layer_norm, ...)."""
     rank_pattern: Annotated[dict[str, int] | None, also("lora_rank_pattern")] = None
-    """Ranks of single modules, by name ending or regular expression."""
+    """Ranks of individual modules, by name ending or regular expression."""
     alpha_pattern: Annotated[dict[str, float] | None, also("lora_alpha_pattern")] = None
-    """Scales of single modules, by name ending or regular expression."""
+    """Scales of individual modules, by name ending or regular expression."""
     layers_to_transform: tuple[int, ...] | None = None
     """Indexes of the layers to adapt."""
     layers_pattern: Texts | None = None
-    """Name of the list of layers that `layers_to_transform` counts in (layers)."""
+    """Name of the module list that `layers_to_transform` indexes (layers)."""
     trainable_token_indices: tuple[int, ...] | dict[str, Any] | None = None
-    """Single tokens whose embeddings are trained."""
+    """Tokens whose embeddings are trained."""
     target_parameters: Texts | None = None
     """Parameters (not modules) to adapt."""
     ensure_weight_tying: bool = False
@@ -61,7 +61,7 @@ class AdapterSection(Section):
     lora_ga_config: dict[str, Any] | None = None
     """LoraGAConfig, for init_lora_weights lora_ga."""
     velora_config: dict[str, Any] | None = None
-    """VeloraConfig: adapter inputs are kept in compressed form."""
+    """VeloraConfig: adapter inputs are stored compressed."""
     kasa_config: dict[str, Any] | None = None
     """KasaConfig: knowledge-aware singular-value adaptation."""
     monteclora_config: dict[str, Any] | None = None

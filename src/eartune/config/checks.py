@@ -1,4 +1,4 @@
-"""Rules between options: defaults that depend on others, short forms, and what does not go together."""
+"""Rules between options: defaults that depend on other options, short forms, and conflicts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPORTS = ("csv", "tensorboard", "wandb", "mlflow", "none")
 
 
 def fill_in(config: TrainConfig) -> TrainConfig:
-    """Replace short forms and open defaults by what they mean."""
+    """Replace short forms, and defaults that depend on other options, by their values."""
     for step in (
         fill_in_family,
         fill_in_method,
@@ -41,13 +41,13 @@ def fill_in(config: TrainConfig) -> TrainConfig:
 
 
 def disagreements(config: TrainConfig, *, complete: bool) -> list[str]:
-    """List what does not go together, one sentence each."""
+    """List missing and conflicting options, one sentence each."""
     found = []
     if complete and not config.data.train:
-        found.append("train: no training manifest is named; give --train data/train.jsonl")
+        found.append("train: no training manifest is given; add --train data/train.jsonl")
     if complete and config.model.base_model is None:
         found.append(
-            "base_model: no model is named; give --base-model openai/whisper-small, a folder, a .pt or a .nemo file"
+            "base_model: no model is given; add --base-model openai/whisper-small, a folder, a .pt or a .nemo file"
         )
     return (
         found
@@ -84,7 +84,7 @@ def _optimizer(config: TrainConfig) -> TrainConfig:
 
 
 def _windows(config: TrainConfig) -> TrainConfig:
-    # packed windows differ in each epoch, so nothing of them can be kept
+    # packed windows differ in each epoch, so their encoder outputs cannot be cached
     if config.model.cache_encoder is not False:
         for name, value in {"window": "short", "short_full": 0.0}.items():
             if not config.given(name):
@@ -197,9 +197,9 @@ def _validation_conflicts(config: TrainConfig, *, complete: bool) -> list[str]:
     found = []
     if complete and not config.data.val:
         needing = {"early_stop": validation.early_stop, "eval_on_start": validation.eval_on_start}
-        found += [f"{name}: needs validation speech: set val" for name, wanted in needing.items() if wanted]
+        found += [f"{name}: needs validation data: set val" for name, is_set in needing.items() if is_set]
         if validation.eval_strategy != "no":
-            found.append(f"eval_strategy: {validation.eval_strategy} needs validation speech: set val")
+            found.append(f"eval_strategy: {validation.eval_strategy} needs validation data: set val")
     if validation.eval_strategy == "steps" and validation.eval_steps is None:
         found.append("eval_strategy: steps needs eval_steps")
     if run.save_strategy == "steps" and run.save_steps is None:
@@ -224,8 +224,8 @@ def _window_conflicts(config: TrainConfig) -> list[str]:
     found = []
     if isinstance(window.batch_seconds, float) and config.changed("per_device_train_batch_size"):
         found.append(
-            f"batch_seconds: {window.batch_seconds:g} and per_device_train_batch_size both say how much a batch holds: "
-            "keep one (batch_seconds: auto goes with both)"
+            f"batch_seconds: {window.batch_seconds:g} and per_device_train_batch_size both set the size of a batch: "
+            "keep one (batch_seconds: auto uses both)"
         )
     for name, kinds in WINDOW_OPTIONS.items():
         if config.changed(name) and window.window not in kinds:
@@ -244,12 +244,12 @@ def _window_conflicts(config: TrainConfig) -> list[str]:
     if window.window == "packed":
         found.append("cache_encoder: packed windows differ in each epoch: set window short or padded")
     if window.spec_augment:
-        found.append("cache_encoder: spec_augment changes what the encoder hears in each epoch: keep one")
+        found.append("cache_encoder: spec_augment changes the encoder's input in each epoch: keep one")
     return found
 
 
 def _export_conflicts(config: TrainConfig) -> list[str]:
     target = config.run.export
     if target is not None and target.suffix == ".nemo" and config.family == "whisper":
-        return [f"export: {target}: a Whisper model is written as a folder, not as a .nemo file: name a folder"]
+        return [f"export: {target}: a Whisper model is written as a folder, not as a .nemo file: give a folder"]
     return []

@@ -1,4 +1,4 @@
-"""Rules of the methods of training: which one is meant, its learning rate, and what does not go with it."""
+"""Rules of the training methods: how the method is inferred, its learning rate, and conflicting options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LEARNING_RATES = {"lora": 5e-4, "partial": 1e-5, "partial with LoRA": 1e-4, "ful
 
 
 def fill_in_method(config: TrainConfig) -> TrainConfig:
-    """Conclude the method from options that only one has, and the learning rate from the method."""
+    """Infer the method from options that only one method has, and the learning rate from the method."""
     chosen = _partial_options(config)
     if chosen and not config.given("method"):
         config = with_values(config, f"default, as {chosen[0]} is set", method="partial")
@@ -20,7 +20,7 @@ def fill_in_method(config: TrainConfig) -> TrainConfig:
 
 
 def name_of_method(config: TrainConfig) -> str:
-    """Return the method as the name of a run has it: lora, dora, partial, partial-lora, full."""
+    """Return the method as it appears in a run's name: lora, dora, partial, partial-lora, full."""
     adapter = "dora" if config.adapter.use_dora else "lora"
     if config.model.method == "lora":
         return adapter
@@ -28,7 +28,7 @@ def name_of_method(config: TrainConfig) -> str:
 
 
 def method_conflicts(config: TrainConfig) -> list[str]:
-    """List what does not go with the method, one sentence each."""
+    """List options that conflict with the method, one sentence each."""
     return _adapter_conflicts(config) + _partial_conflicts(config)
 
 
@@ -47,7 +47,7 @@ def _adapter_conflicts(config: TrainConfig) -> list[str]:
         if config.changed(name) and not config.provenance[name].startswith("preset")
     ]
     if config.changed("base_weights"):
-        found.append(f"base_weights: speaks of weights frozen under an adapter, and method is {method}: remove it")
+        found.append(f"base_weights: is for the frozen weights under an adapter, and method is {method}: remove it")
     if config.run.merge_lora:
         found.append(f"merge_lora: there is no adapter to merge with method {method}: remove it")
     return found

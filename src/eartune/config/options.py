@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 @dataclass(frozen=True)
 class Names:
-    """Other names of an option, accepted in files and on the command line; `flags` are short ones with one dash."""
+    """Aliases of an option, accepted in files and on the command line; `flags` are short ones with one dash."""
 
     aliases: tuple[str, ...]
     flags: tuple[str, ...] = ()
@@ -27,18 +27,18 @@ def also(*aliases: str, flags: tuple[str, ...] = ()) -> Names:
 
 @dataclass(frozen=True)
 class ResumeSafe:
-    """Marks an option that may change between a run and its continuation without changing what is learnt."""
+    """Marks an option that may change when a run is resumed, as it does not change the training itself."""
 
 
 class Section(BaseModel):
-    """A group of options. The docstring of the class heads the group in the documentation."""
+    """A group of options. The docstring of the class is the group's heading in the documentation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option: `name` is the canonical one; `kind` decides how a command line gives it a value."""
+    """One option: `name` is the canonical name; `kind` selects how the command line parses its value."""
 
     name: str
     aliases: tuple[str, ...]
@@ -57,7 +57,7 @@ class Option:
 
 
 def options_of(section_name: str, section: type[Section]) -> list[Option]:
-    """List the options of one section, in the order in which they are written."""
+    """List the options of one section, in the order of their definition."""
     return [_option(section_name, name, field) for name, field in section.model_fields.items()]
 
 
@@ -95,7 +95,7 @@ def _kind(annotation: Any) -> Literal["value", "flag", "list", "mapping"]:
         return "list"
     if any(get_origin(member) is dict for member in members):
         return "mapping"
-    # with words beside true and false it can still be given without a value
+    # a flag that also takes words (true, false, memory, disk) may still be given without a value
     switches = bool in members and all(member is bool or get_origin(member) is Literal for member in members)
     return "flag" if switches else "value"
 
@@ -127,6 +127,6 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, (str, Path)) else value
 
 
-# One value stands for a list of one: `train: a.jsonl` and `train: [a.jsonl, b.jsonl]` are both right.
+# A single value is a list of one: `train: a.jsonl` and `train: [a.jsonl, b.jsonl]` are both valid.
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_as_list)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]

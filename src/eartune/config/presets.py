@@ -1,4 +1,4 @@
-"""Named sets of values for one machine. A value that the user gives, in a file or on the command line, wins."""
+"""Presets: named sets of values for one machine. Values in a file or on the command line override them."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lora_alpha": 64,
     },
 }
-# A FastConformer sees a clip and no padding to 30 s, so that it needs no checkpointing for these batches.
+# A FastConformer does not pad utterances to 30 s, so these batches need no gradient checkpointing.
 _NEMO: dict[str, dict[str, Any]] = {
     "4070ti": {"gradient_checkpointing": False},
     "a6000-fast": {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05},
     "a6000-max": {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05},
 }
-# what a family has otherwise: family -> preset -> values
+# values that differ for a family: family -> preset -> values
 OF_FAMILY: dict[str, dict[str, dict[str, Any]]] = {"canary": _NEMO, "parakeet": _NEMO}
 
 

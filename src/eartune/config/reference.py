@@ -1,4 +1,4 @@
-"""The descriptions of the options as help text, as a page of documentation, and as a listing of one configuration."""
+"""Help text and documentation page of the options, and the listing of one configuration."""
 
 from __future__ import annotations
 
@@ -43,12 +43,13 @@ def _metavar(option: Option) -> str:
 
 
 def configuration_page() -> str:
-    """Write docs/configuration.md."""
+    """Return the text of docs/configuration.md."""
     parts = [
         "# Configuration\n",
-        "Every option of `eartune train`. Write them into a YAML or JSON file (`--config FILE`), or on the command\n"
-        "line with `-` or `_` (`--learning-rate 1e-4`). Defaults < preset < file < command line; `--print-config`\n"
-        "shows every resolved value and where it came from. Unknown keys are refused with the nearest name.\n",
+        "All options of `eartune train`. Set them in a YAML or JSON file (`--config FILE`) or on the command line\n"
+        "with `-` or `_` (`--learning-rate 1e-4`). Precedence: defaults < preset < file < command line;\n"
+        "`--print-config` prints every resolved value with its source. Unknown keys are refused, with the nearest\n"
+        "known name.\n",
         "This page is generated from the code: `make docs`.\n",
     ]
     for name, section in SECTIONS.items():
@@ -56,14 +57,14 @@ def configuration_page() -> str:
         parts += [_row(option) for option in OPTIONS if option.section == name]
         parts.append("")
     parts.append(
-        "## Presets\n\n`preset: NAME` or `--preset NAME`. A value given in a file or on the command line wins.\n"
+        "## Presets\n\n`preset: NAME` or `--preset NAME`. Values in a file or on the command line override them.\n"
     )
     parts.append("| preset | values |\n|---|---|")
     for name, values in PRESETS.items():
         parts.append(f"| {name} | {_pairs(values)} |")
         others = {family: OF_FAMILY[family][name] for family in FAMILIES if name in OF_FAMILY.get(family, {})}
-        parts += [f"| {name}, for {family} instead | {_pairs(differing)} |" for family, differing in others.items()]
-    parts.append("\n## Known from elsewhere, and refused\n\n| key | what to do |\n|---|---|")
+        parts += [f"| {name}, changed for {family} | {_pairs(differing)} |" for family, differing in others.items()]
+    parts.append("\n## Options of other tools that are refused\n\n| key | what to do |\n|---|---|")
     parts += [f"| `{name}` | {advice} |" for name, advice in REFUSED.items()]
     return "\n".join(parts) + "\n"
 
@@ -81,7 +82,7 @@ def _row(option: Option) -> str:
 
 
 def listing(config: TrainConfig) -> str:
-    """Show every resolved value and where it came from."""
+    """Return every resolved value with its source, one per line."""
     shown = [(name, _plain(value), config.provenance[name]) for name, value in config.values().items()]
     widest_name = max(len(name) for name, _, _ in shown)
     widest_value = min(48, max(len(value) for _, value, _ in shown))

@@ -1,4 +1,4 @@
-"""Names that are known from other tools and not used here, with what to do instead. No value is ever repeated."""
+"""Option names of other tools that are refused, with advice. Messages never repeat a value: it may be a secret."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ _HUB_TOKEN = (
     "secrets do not belong in a file: remove it, and set the environment variable HF_TOKEN or run `hf auth login`"
 )
 _HUB_CORPUS = (
-    "corpora are not loaded from the hub: download the corpus, turn it into manifests with `eartune prepare`, "
-    "and name them under train and val"
+    "corpora are not loaded from the hub: download the corpus, convert it to manifests with `eartune prepare`, "
+    "and set train and val to them"
 )
-_GOES_ON = (
-    "an interrupted run goes on from its newest checkpoint by itself when the same command is given again, with the "
-    "same output_dir: remove it (to start a new run from other weights, name them as base_model)"
+_RESUMES = (
+    "an interrupted run resumes from its newest checkpoint when the same command is run again with the same "
+    "output_dir: remove it (to start a new run from other weights, set base_model to them)"
 )
-_BUCKETS = "set `window: short`, which puts clips of like length together; `batch_seconds` says how much a batch holds"
-_PREFETCH = "workers decode two steps ahead each; raise `num_workers` if training waits for audio: remove it"
-_NEW_WORKERS = "workers begin anew in each epoch, so that a continued run draws what an unbroken one does: remove it"
-_NO_PUSH = "models are not uploaded by eartune: run `hf upload` on the merged model"
+_BUCKETS = "set `window: short`, which batches utterances of similar length; `batch_seconds` sets the size of a batch"
+_PREFETCH = "each worker decodes two steps ahead; raise `num_workers` if training waits for audio: remove it"
+_NEW_WORKERS = "workers restart in each epoch, so that a resumed run samples as an uninterrupted one does: remove it"
+_NO_PUSH = "training does not upload models: run `hf upload` on the merged model"
 
 REFUSED: dict[str, str] = {
     "hf_token": _HUB_TOKEN,
@@ -29,16 +29,16 @@ REFUSED: dict[str, str] = {
     "hub_model_id": _NO_PUSH,
     "hub_private_repo": _NO_PUSH,
     "hub_strategy": _NO_PUSH,
-    "resume_from_checkpoint": _GOES_ON,
-    "resume": _GOES_ON,
-    "resume_from": _GOES_ON,
-    "ckpt_path": _GOES_ON,
+    "resume_from_checkpoint": _RESUMES,
+    "resume": _RESUMES,
+    "resume_from": _RESUMES,
+    "ckpt_path": _RESUMES,
     "overwrite_output_dir": "write `overwrite: true`",
-    "use_cpu": "set `gpu` for a certain GPU; to train on the CPU, hide the GPUs: CUDA_VISIBLE_DEVICES=",
+    "use_cpu": "`gpu` selects a GPU; to train on the CPU, hide the GPUs: CUDA_VISIBLE_DEVICES=",
     "no_cuda": "to train on the CPU, hide the GPUs: CUDA_VISIBLE_DEVICES=",
     "remove_unused_columns": "manifest rows have no columns that need removing: remove it",
-    "pin_memory": "done by itself where there is a GPU: remove it",
-    "dataloader_pin_memory": "done by itself where there is a GPU: remove it",
+    "pin_memory": "done automatically on a GPU: remove it",
+    "dataloader_pin_memory": "done automatically on a GPU: remove it",
     "persistent_workers": _NEW_WORKERS,
     "dataloader_persistent_workers": _NEW_WORKERS,
     "prefetch_factor": _PREFETCH,
@@ -47,18 +47,18 @@ REFUSED: dict[str, str] = {
     "bucket_bins": _BUCKETS,
     "bucket_bs": _BUCKETS,
     "monitor": "set `metric_for_best_model: loss` (for val_loss), wer or cer",
-    "auto_download": "a model is fetched by itself where `base_model` is a hub id: remove it",
-    "adapter_name": "an adapter is known by its folder (`output_dir`): remove it",
-    "group_by_length": "set `window: short`, which puts clips of like length together and does not pad them to 30 s",
-    "train_sampling_strategy": "set `window: short`, which puts clips of like length together",
+    "auto_download": "a model is downloaded automatically if `base_model` is a hub id: remove it",
+    "adapter_name": "an adapter is identified by its folder (`output_dir`): remove it",
+    "group_by_length": "set `window: short`, which batches utterances of similar length and does not pad them to 30 s",
+    "train_sampling_strategy": "set `window: short`, which batches utterances of similar length",
     "auto_find_batch_size": "set `batch_seconds: auto`",
-    "do_train": "the verb says what is done (eartune train): remove it",
-    "do_eval": "validation is done where `val` is given: remove it",
+    "do_train": "the command selects what is done (eartune train): remove it",
+    "do_eval": "validation runs if `val` is set: remove it",
     "do_predict": "use `eartune evaluate`",
-    "disable_tqdm": "progress is shown on a terminal and as plain lines elsewhere: remove it",
+    "disable_tqdm": "a progress bar is shown on a terminal only, plain lines elsewhere: remove it",
 }
 TRAINER_ONLY = "an argument of transformers' Trainer that eartune does not use: remove it"
-# The rest of transformers' Seq2SeqTrainingArguments (5.23): known, so that the answer is not 'unknown key'.
+# The rest of transformers' Seq2SeqTrainingArguments (5.23), so that they are not reported as unknown keys.
 TRAINER_ARGUMENTS = frozenset(
     """accelerator_config activation_checkpointing activation_checkpointing_kwargs
     average_tokens_across_devices batch_eval_metrics bf16_full_eval data_seed dataloader_drop_last
@@ -77,7 +77,7 @@ TRAINER_ARGUMENTS = frozenset(
 
 
 def refusal(name: str) -> str | None:
-    """Return why a known name is not used here and what to do, or None for a name nobody knows."""
+    """Return why an option of another tool is refused and what to do; None for an unknown name."""
     if name in REFUSED:
         return REFUSED[name]
     return TRAINER_ONLY if name in TRAINER_ARGUMENTS else None

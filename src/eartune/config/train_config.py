@@ -1,4 +1,4 @@
-"""TrainConfig: the resolved options of a training run, and the index of all options by name."""
+"""TrainConfig, the resolved options of a training run, and the index of all options by name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Provenance = Mapping[str, str]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The resolved configuration of a training run; `provenance` says where each value came from."""
+    """The resolved configuration of a training run; `provenance` has the source of each value."""
 
     family: str
     data: DataSection
@@ -54,31 +54,31 @@ class TrainConfig:
         return flat
 
     def given(self, name: str) -> bool:
-        """Tell whether the user (or a preset) set this option, in contrast to its default."""
+        """Return whether the user (or a preset) set this option."""
         return not self.provenance[name].startswith("default")
 
     def changed(self, name: str) -> bool:
-        """Tell whether the user (or a preset) set this option to something else than its default."""
+        """Return whether the user (or a preset) set this option to a value other than its default."""
         option = BY_NAME[name]
         return self.given(name) and getattr(getattr(self, option.section), name) != option.default
 
     def has_adapter(self) -> bool:
-        """Tell whether low-rank adapters are trained, alone or beside parts of the network."""
+        """Return whether low-rank adapters are trained, alone or together with parts of the network."""
         return self.model.method == "lora" or (self.model.method == "partial" and self.partial.with_lora)
 
     def run_takes_best(self) -> bool:
-        """Tell whether later verbs take best/ from the run (last/ otherwise, and where there is no best/)."""
+        """Return whether later verbs use best/ of the run (last/ otherwise, and if there is no best/)."""
         return self.validation.load_best_model_at_end
 
     def training_fingerprint(self) -> dict[str, Any]:
-        """Return the options that decide what is learnt: a continued run must agree on them."""
+        """Return the options that affect the training: a run is resumed with equal values only."""
         return {
             name: value for name, value in self.values().items() if name == "family" or not BY_NAME[name].resume_safe
         }
 
 
 def with_values(config: TrainConfig, origin: str, **values: Any) -> TrainConfig:
-    """Return the configuration with other values, and `origin` as where they came from."""
+    """Return the configuration with other values, and `origin` as their provenance."""
     changed: dict[str, Any] = {}
     for section_name in SECTIONS:
         update = {name: value for name, value in values.items() if BY_NAME[name].section == section_name}

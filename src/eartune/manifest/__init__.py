@@ -1,19 +1,17 @@
-"""Manifests: which stretch of which recording says what, in every format people keep that in.
+"""Manifests: utterances with their recordings and transcripts, in the formats that corpora use.
 
 utterance.py   Utterance, Segment and Manifest
-columns.py     names of columns, and what they stand for
+columns.py     column names of corpora, by role
 tables.py      CSV and TSV, with or without a header
 rows.py        a file -> rows with their line numbers: JSON lines, JSON lists, tables
 times.py       start, end, offset, duration -> a stretch of a recording
-timed_text.py  times of sentences, and marks of times in texts
-fields.py      a row -> audio, text, times, language, speaker, channel, whatever its columns are called
-locate.py      where the recording lies that a row names
-folding.py     whether two transcripts say the same
-read.py        rows -> utterances, each held against its recording
-translation.py rows that are spoken in one language and written in another
-remarks.py     what is odd about rows that are used
+timed_text.py  times of sentences, and timestamp tokens in texts
+fields.py      a row -> audio, text, times, language, speaker, channel, under any column names
+locate.py      search for the recording of a row
+folding.py     comparison of transcripts without case and punctuation
+read.py        rows -> utterances, each checked against its recording
+remarks.py     remarks on suspect rows that are used
 write.py       utterances -> NeMo's JSON lines with portable paths
-shown.py       a user's values in messages
 """
 
 from eartune.manifest.read import read_manifest

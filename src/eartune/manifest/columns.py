@@ -1,4 +1,4 @@
-"""The names under which corpora keep recordings, transcripts, times, languages, speakers and channels.
+"""Column names of corpora for recordings, transcripts, times, languages, speakers and channels.
 
 Names are compared without case, spaces and punctuation: `Begin Time - ss.msec` (ELAN) is `begin_time_ss_msec`.
 """
@@ -16,7 +16,7 @@ from eartune.errors import nearest
 Role = Literal["audio", "text", "language", "speaker", "split", "channel", "segments", "start", "end", "duration"]
 Unit = Literal["s", "ms", "clock", "samples"]
 
-# Earlier names win where a row has several.
+# In order of preference, for rows that have several.
 NAMES: Mapping[Role, tuple[str, ...]] = {
     "audio": (
         "audio_filepath",
@@ -35,9 +35,9 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
         "wav_path",
         "clip",
     ),
-    # answer is NeMo's name for what a Canary is to write
+    # answer is NeMo's name for Canary's target text
     "text": ("text", "sentence", "transcript", "transcription", "answer"),
-    # the language that is spoken; of a translation, not the one that is written
+    # the spoken language; of a translation, not that of the text
     "language": ("lang", "language", "locale", "source_lang", "target_lang"),
     "speaker": ("speaker", "speaker_id", "client_id", "speaker_name", "spk", "spk_id"),
     "split": ("split",),
@@ -45,7 +45,7 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
     # whisper-timestamped and yeyupiaoling's Whisper-Finetune; transformers' pipelines
     "segments": ("segments", "sentences", "chunks"),
 }
-# Canary's own keys stay in a row also where they are all that names the language.
+# Canary's own keys are kept in `extra` even if they are the only language columns.
 KEPT = frozenset({"source_lang", "target_lang"})
 
 _WRITTEN_FOR_MISSING = frozenset({"nan", "none", "null", "n/a", "#n/a", "na", "<na>", "unknown", "-", "?"})
@@ -71,7 +71,7 @@ _TIME_ROLES: Mapping[str, Role] = {
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of a row by what they stand for, in their order of preference, and the unit of those that are times."""
+    """The column names of a row by role, in order of preference, and the units of its time columns."""
 
     by_role: Mapping[Role, tuple[str, ...]]
     units: Mapping[str, Unit]
@@ -82,27 +82,27 @@ class Columns:
 
 
 def columns_of(names: Iterable[str]) -> Columns:
-    """Return what the columns of a row stand for."""
+    """Return the columns of a row by role."""
     return _columns_of(tuple(names))
 
 
 def is_missing(value: object) -> bool:
-    """Return whether a value stands for none: JSON's null, or the NaN that pandas writes in its place."""
+    """Return whether a value is missing: JSON's null, or the NaN that pandas writes for it."""
     return value is None or (isinstance(value, float) and value != value)
 
 
 def is_written_for_missing(value: str) -> bool:
-    """Return whether a text is what tables write where there is not one."""
+    """Return whether a text is a table's placeholder for a missing one, such as nan or N/A."""
     return value.strip().casefold() in _WRITTEN_FOR_MISSING
 
 
 def missing_columns(columns: list[str]) -> list[str]:
-    """Return what a table lacks, with the columns it has and the nearest names; nothing where it lacks nothing."""
+    """Return findings on the missing columns of a table, with the nearest names; empty if none is missing."""
     found = columns_of(columns).by_role
     problems = []
     roles: tuple[tuple[str, Role], ...] = (("the recordings", "audio"), ("the transcripts", "text"))
     for what, role in roles:
-        # segments with times hold a transcript too
+        # segments with times contain a transcript too
         if not found[role] and not (role == "text" and found["segments"]):
             names = NAMES[role]
             close = next((close for column in columns if (close := nearest(column, names))), "")

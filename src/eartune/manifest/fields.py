@@ -1,4 +1,4 @@
-"""A row -> audio, text, times, language, speaker and channel, under any of the names corpora give these columns."""
+"""A row -> audio, text, times, language, speaker and channel, under any of the column names of corpora."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CHANNELS = {"a": 0, "b": 1, "left": 0, "right": 1, "l": 0, "r": 1, "l,r": None,
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What a row says, before its recording is looked at; None: not said. Times of segments are as the row has them."""
+    """The fields of a row, before its recording is probed; None: not given. Times of segments are those of the row."""
 
     audio: str
     text: str
@@ -44,7 +44,7 @@ class Fields:
 
 
 def read_fields(values: Mapping[str, Any]) -> Fields | list[str]:
-    """Return the fields of a row, or all that is wrong with it."""
+    """Return the fields of a row, or all findings on it."""
     columns = columns_of(values)
     problems: list[str] = []
     audio = _audio(values, columns, problems)
@@ -74,7 +74,7 @@ def read_fields(values: Mapping[str, Any]) -> Fields | list[str]:
 
 
 def recording_named(values: Mapping[str, Any]) -> str | None:
-    """Return the path of the recording as the row has it, also where the rest of the row is wrong."""
+    """Return the path of the recording as written in the row, even if other fields are invalid."""
     name = columns_of(values).filled(values, "audio")
     # Hugging Face: {"path": "audio/001.wav", "sampling_rate": 16000}
     value = values[name].get("path") if name and isinstance(values[name], Mapping) else name and values[name]
@@ -93,7 +93,7 @@ def _audio(values: Mapping[str, Any], columns: Columns, problems: list[str]) -> 
     elif audio is None:
         problems.append(f"the path of the recording is {shown(values[name])}, not text")
     elif not _is_path(audio):
-        problems.append(f"the path of the recording holds what no path can: {shown(audio)}")
+        problems.append(f"the path of the recording holds characters that no path can: {shown(audio)}")
     return audio or ""
 
 
@@ -105,10 +105,10 @@ def _is_path(name: str) -> bool:
 
 
 def _text(values: Mapping[str, Any], columns: Columns, problems: list[str]) -> TimedText:
-    """Return the transcript with the times that its marks or a list of its parts give."""
+    """Return the transcript with its times, from timestamp tokens in the text or from a list of segments."""
     text = _plain_text(values, columns)
     name = columns.filled(values, "segments")
-    # other columns have these names too: Common Voice's segment of a benchmark
+    # these names have other uses too: Common Voice's column segment names a benchmark
     listed = read_segments(values[name]) if name is not None and _is_list(values[name]) else ()
     marked = read_marks(text) if isinstance(text, str) else TimedText("")
     if isinstance(text, list):
@@ -133,7 +133,7 @@ def _is_list(value: object) -> bool:
 
 
 def _plain_text(values: Mapping[str, Any], columns: Columns) -> str | list[str] | None:
-    """Return the text on one line, whatever the table made of it; what is wrong with it; or None."""
+    """Return the text with single spaces and no line breaks, findings on it, or None if there is no text."""
     texts, problems = [], []
     for name in columns.by_role["text"]:
         text = values[name]
@@ -151,8 +151,8 @@ def _plain_text(values: Mapping[str, Any], columns: Columns) -> str | list[str] 
     for name, other in others:
         if fold(other) != fold(text):
             problems.append(
-                f"{first} is {shown(text)} and {name} is {shown(other)}: which of them is to be learnt? "
-                "Leave one column out"
+                f"{first} is {shown(text)} and {name} is {shown(other)}: which one is the transcript? "
+                "Remove one of the columns"
             )
     return problems or text
 
@@ -178,7 +178,7 @@ def _language(
 
 
 def _locale(values: Mapping[str, Any], columns: Columns) -> str | None:
-    """Return a language with its region, from the column of languages or, where another gives the code, `locale`."""
+    """Return a language with its region, from the language column or, if that has no region, from `locale`."""
     for name in (columns.filled(values, "language"), "locale"):
         value = values.get(name) if name is not None else None
         if isinstance(value, str) and (found := locale_of(value)) is not None:

@@ -6,7 +6,7 @@ import unicodedata
 
 
 def fold(text: str) -> str:
-    """Return a text without case, punctuation, spaces and the dots of ё: what makes two texts the same."""
+    """Return a text without case, punctuation, spaces and the dots of ё; equal texts have equal results."""
     folded = unicodedata.normalize("NFKC", text).casefold().translate(_FOLDING)
     return folded or text
 

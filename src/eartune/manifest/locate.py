@@ -15,19 +15,19 @@ _USUAL_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a")
 
 
 def locate(folder: Path, audio: str) -> Path:
-    """Return the absolute path of a recording: where it exists, from the manifest's folder, else where it should be.
+    """Return the absolute path of an existing recording, else its expected path, relative to the manifest's folder.
 
-    It may lie in the manifest's folder, in a folder for recordings within it, or in the working directory.
+    Searched are the manifest's folder, its subfolders for recordings, and the working directory.
     """
     path = next(filter(exists, _candidates(folder, audio)), folder / audio)
     return path.parent.resolve() / path.name if ".." in path.parts else path
 
 
 def exists(path: Path) -> bool:
-    """Return whether something lies at a path that a user may have written anything into."""
+    """Return whether a path from a user's row exists; an invalid path does not."""
     try:
         return path.exists()
-    except (OSError, ValueError):  # a transcript in the place of a path is too long for a name
+    except (OSError, ValueError):  # a transcript in the audio column is too long for a file name
         return False
 
 

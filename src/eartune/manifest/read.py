@@ -1,4 +1,4 @@
-"""Manifests in any format -> utterances, each held against its recording; all findings are reported together."""
+"""Manifests in any format -> utterances, each checked against its recording; all findings are reported together."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from eartune.manifest.timed_text import place_segments
 from eartune.manifest.times import Stretch
 from eartune.manifest.utterance import Manifest, Utterance
 
-# A header in memory takes 0.05 ms, nearly all of it Python, which threads only slow down; they are for slow disks.
+# Probing a cached header takes 0.05 ms, nearly all of it Python code, which threads slow down; they help on slow disks.
 SLOW_DISK_S = 0.001
 FIRST_PROBES = 64
 PROBE_THREADS = 16
 
-SKIP_ADVICE = "Mend these rows, or leave them out with skip_bad (--skip-bad)."
+SKIP_ADVICE = "Fix these rows, or skip them with skip_bad (--skip-bad)."
 
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A row whose fields are right, before its recording is looked at."""
+    """A row with valid fields, before its recording is probed."""
 
     source: str
     fields: Fields
@@ -46,22 +46,21 @@ def read_manifest(
 ) -> Manifest:
     """Read manifests, in order, into one: NeMo and Hugging Face JSON lines, JSON lists, CSV or TSV.
 
-    Recordings are looked for from the manifest's folder, then from the working directory. Whole recordings get the
-    length that their file has; a declared one may be off by 0.5 s or 5 %. Languages become ISO 639-1 codes, and rows
+    Paths of recordings are relative to the manifest's folder, or to the working directory. Whole recordings get the
+    duration of their file; a declared one may differ by 0.5 s or 5 %. Languages become ISO 639-1 codes, and rows
     without one get `default_language`.
 
-    Raises InputError with all findings, each 'file:line: ...'. `skip_bad` leaves bad rows out instead and returns the
-    findings in `skipped`; what makes a whole file unreadable remains an error, and so does a manifest without
-    a single good row.
+    Raises InputError with all findings, each 'file:line: ...'. `skip_bad` skips bad rows instead and returns the
+    findings in `skipped`; an unreadable file remains an error, and so does a manifest without a single good row.
     """
-    # checked before the reading, which may take a while
+    # checked first, as reading may take a while
     language = _checked_language(default_language)
     files = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
     return check_rows(read_all_rows(files), default_language=language, skip_bad=skip_bad, max_duration_s=max_duration_s)
 
 
 def read_all_rows(paths: Sequence[Path]) -> list[tuple[Path, Row | str]]:
-    """Return (folder its recording is named from, row or finding); raise InputError of all unreadable files."""
+    """Return (folder that audio paths are relative to, row or finding); raise InputError with all unreadable files."""
     rows: list[tuple[Path, Row | str]] = []
     unreadable: list[str] = [] if paths else ["no manifest is given"]
     for path in paths:
@@ -81,7 +80,7 @@ def check_rows(
     skip_bad: bool = False,
     max_duration_s: float | None = None,
 ) -> Manifest:
-    """Turn rows into utterances, each held against its recording; see read_manifest."""
+    """Convert rows to utterances, each checked against its recording; see read_manifest."""
     language = _checked_language(default_language)
     drafts_or_findings = [_draft(folder, row) for folder, row in rows]
     recordings = _probe_all(draft for draft in drafts_or_findings if isinstance(draft, _Draft))
@@ -130,7 +129,7 @@ class _Recording:
 
 
 def _probe_all(drafts: Iterable[_Draft]) -> dict[tuple[Path, str], _Recording | str]:
-    """Locate and probe each recording once; a finding stands for one that cannot be used."""
+    """Locate and probe each recording once; one that cannot be used has a finding in its place."""
     names = list(dict.fromkeys((draft.folder, draft.fields.audio) for draft in drafts))
     start_s = time.perf_counter()
     probed = [_probe(*name) for name in names[:FIRST_PROBES]]
@@ -153,13 +152,13 @@ def _probe(folder: Path, audio: str) -> _Recording | str:
 
 def _hint(folder: Path, audio: str) -> str:
     name = audio.replace("\\", "/").split("/")[-1]
-    return f"; one of that name lies beside the manifest: write {name!r}" if exists(folder / name) else ""
+    return f"; a file of that name is beside the manifest: write {name!r}" if exists(folder / name) else ""
 
 
 def _first_channel(
     drafts: Sequence[_Draft | str], recordings: Mapping[tuple[Path, str], _Recording | str]
 ) -> Literal[0, 1]:
-    """Return 1 where channels are counted from 1: none is 0, and some recording's last is called by their number."""
+    """Return 1 if the rows count channels from 1: none is 0, and some row's channel equals its recording's count."""
     named = [
         (draft.fields.channel, recording.info.channels)
         for draft in drafts
@@ -183,7 +182,7 @@ def _utterance(
     num_channels = recording.info.channels
     channel = None if fields.channel is None else fields.channel - first_channel
     if channel is not None and channel >= num_channels:
-        return f"channel {fields.channel} is asked for, and {recording.path.name} has {num_channels}; the first is 0"
+        return f"channel {fields.channel} does not exist: {recording.path.name} has {num_channels}, the first is 0"
     duration_s = _duration_s(fields.stretch, recording)
     if isinstance(duration_s, str):
         return duration_s
@@ -218,13 +217,13 @@ def _duration_s(stretch: Stretch, recording: _Recording) -> float | str:
         return total_s
     if stretch.declared_s is not None and is_far_off(stretch.declared_s, total_s):
         return (
-            f"duration {stretch.declared_s:g} s is declared, and from start to end it is {declared_s:g} s; keep one of"
+            f"duration {stretch.declared_s:g} s is declared, and start and end are {declared_s:g} s apart; keep one of"
             " them"
         )
     left_s = total_s - offset_s
     end_s = offset_s + (declared_s or 0.0)
     if left_s <= 0 or (declared_s is not None and declared_s > left_s and is_far_off(left_s, declared_s)):
-        # of a clip of seconds, milliseconds and samples are far outside
+        # times in milliseconds or samples, read as seconds, are far beyond the end
         advice = "; are these milliseconds? name them start_ms and end_ms" if end_s > 50 * total_s else ""
         if left_s <= 0 or declared_s is None:
             return f"offset {offset_s:g} s is beyond the end of {name}, which lasts {total_s:.2f} s{advice}"

@@ -1,8 +1,8 @@
 """CSV and TSV: delimiter, columns and cells, with or without a header.
 
-A file separated by tabs or bars is read without quotes, as Common Voice's and LJSpeech's are, unless only quotes make
-its rows equally wide. Excel's first line `sep=;` names the delimiter. Without a header, rows of a recording that exists
-and its text are understood, with a speaker (Piper) or the text once more (LJSpeech).
+A file separated by tabs or bars is read without quotes, as Common Voice's and LJSpeech's are, unless its rows have
+equal widths only with quotes. Excel's first line `sep=;` sets the delimiter. Without a header, rows of an existing
+recording and its text are accepted, with a speaker (Piper) or a second text (LJSpeech).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from eartune.manifest.locate import exists, locate
 DELIMITERS = ",;\t|"
 _WITHOUT_QUOTES = "\t|"
 _EXCEL = re.compile(r"sep=([,;\t|])\r?\n")
-# a file without a header is looked at as far as this, to tell its columns apart
-_NUM_LOOKED_AT = 2000
-# each speaker has at least so many rows on average
-_ROWS_A_SPEAKER = 3
+# rows from which the columns of a file without a header are inferred
+_NUM_INSPECTED = 2000
+# least average number of rows per speaker in a column of speakers
+_ROWS_PER_SPEAKER = 3
 
-# (line on which it begins, cells or what is wrong)
+# (number of its first line, cells or finding)
 Line = tuple[int, "list[str] | str"]
 
 
@@ -37,7 +37,7 @@ def read_table(path: Path, text: str) -> tuple[list[str], Iterator[Line]]:
     if excel is not None:
         # an empty line keeps the numbers of the others
         text = text[excel.end() - 1 :]
-    # newline="": lines end as csv itself ends them
+    # newline="" as the csv module requires
     header = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
     delimiter = excel[1] if excel else max(DELIMITERS, key=lambda mark: _fit(_columns(header, mark)))
     columns = _columns(header, delimiter)
@@ -63,10 +63,10 @@ def _fit(columns: list[str]) -> tuple[int, int]:
 
 
 def _without_header(folder: Path, text: str, delimiters: str) -> tuple[list[str], Iterator[Line]] | None:
-    """Read a table whose first cells are recordings from the first line on; None where it is not one."""
+    """Read a table without a header, whose first column has paths of recordings; None if it is not one."""
     for delimiter in delimiters:
         lines = _cells(text, delimiter)
-        rows = [cells for _, cells in lines[:_NUM_LOOKED_AT] if isinstance(cells, list)]
+        rows = [cells for _, cells in lines[:_NUM_INSPECTED] if isinstance(cells, list)]
         width = len(rows[0]) if rows else 0
         if width in (2, 3) and {len(row) for row in rows} == {width} and exists(locate(folder, rows[0][0])):
             columns = ["path", "text"] if width == 2 else _three_columns(rows)
@@ -75,14 +75,14 @@ def _without_header(folder: Path, text: str, delimiters: str) -> tuple[list[str]
 
 
 def _three_columns(rows: Sequence[list[str]]) -> list[str] | None:
-    """Tell LJSpeech's text and normalised text from Piper's speaker and text; None where neither is plain."""
-    alike = sum(fold(second) == fold(third) for _, second, third in rows)
-    speakers = [len({row[column] for row in rows}) * _ROWS_A_SPEAKER <= len(rows) for column in (1, 2)]
+    """Distinguish LJSpeech's text and normalised text from Piper's speaker and text; None if neither fits."""
+    num_equal = sum(fold(second) == fold(third) for _, second, third in rows)
+    speakers = [len({row[column] for row in rows}) * _ROWS_PER_SPEAKER <= len(rows) for column in (1, 2)]
     if speakers == [True, False]:
         return ["path", "speaker", "text"]
     if speakers == [False, True]:
         return ["path", "text", "speaker"]
-    return ["path", "text", "normalized_text"] if 2 * alike >= len(rows) else None
+    return ["path", "text", "normalized_text"] if 2 * num_equal >= len(rows) else None
 
 
 def _cells(text: str, delimiter: str) -> list[Line]:

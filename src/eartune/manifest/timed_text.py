@@ -1,4 +1,4 @@
-"""Transcripts with times: lists of sentences, and Whisper's own marks in the text, `<|0.00|> Good morning.<|1.20|>`."""
+"""Transcripts with times: lists of sentences, and Whisper's timestamp tokens, `<|0.00|> Good morning.<|1.20|>`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _TIME = re.compile(r"\d+\.\d+")
 _PRINTED_TIME = re.compile(r"[\[(]\s*(?:\d+:)?\d{1,2}:\d{2}(?:[.,]\d+)?\s*(?:-+>[^\])]*)?[\])]|\d[\d:.,]*\s*-->\s*\d")
 _BEGIN = "startoftranscript"
 _NO_SPEECH = frozenset({"nospeech", "nocaptions"})
-# of a prompt, or around it: they say nothing that a row does not say otherwise
+# tokens of a prompt or around it, which are redundant in a row
 _PROMPT = frozenset({_BEGIN, "transcribe", "notimestamps", "endoftext"}) | _NO_SPEECH
-# what rounding may let two parts overlap
+# overlap of two segments that rounding explains
 _OVERLAP_S = 0.1
-# what rounding, and an end of speech that was guessed, may lie beyond the clip
+# distance beyond the end of the utterance that rounding or an estimated end of speech explains
 _BEYOND_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class TimedText:
-    """A transcript without marks, its parts with their times (none: no times), and the language its marks name."""
+    """A transcript without special tokens, its segments (empty: no times), and the language of its language token."""
 
     text: str
     segments: tuple[Segment, ...] = ()
@@ -38,18 +38,18 @@ class TimedText:
 
 
 def read_marks(text: str) -> TimedText | str:
-    """Read Whisper's marks of times, prompt and silence in a text on one line; return what is wrong with them.
+    """Parse Whisper's tokens of times, prompt and no speech in a text on one line, or return a finding.
 
-    Marks of other models (`<|5|>`, `<|pnc|>`) stay in the text: what they mean, their family knows.
+    Tokens of other models (`<|5|>`, `<|pnc|>`) stay in the text, for the family to interpret.
     """
     if printed := _PRINTED_TIME.search(text):
-        return f"the text holds times as a program prints them, {printed[0]!r}: take them out, or give start and end"
+        return f"the text holds printed times, {printed[0]!r}: remove them, or give start and end"
     lead, *rest = _MARK.split(text)
     marks = list(zip(rest[::2], rest[1::2], strict=True))
     if not any(_TIME.fullmatch(mark) or mark in _PROMPT for mark, _ in marks):
         return TimedText(text)
     if any(mark == "translate" for mark, _ in marks):
-        return "the text holds <|translate|>: leave such marks out, and translate with --task translate"
+        return "the text holds <|translate|>: remove such tokens, and translate with --task translate"
     language = language_code(marks[1][0]) if marks[0][0] == _BEGIN and len(marks) > 1 else None
     if language is not None:
         del marks[1]
@@ -59,7 +59,7 @@ def read_marks(text: str) -> TimedText | str:
     )
     bare = " ".join(f"{lead}{others}".split())
     if bare and any(mark in _NO_SPEECH for mark, _ in marks):
-        return f"the text {shown(text)} says that nobody speaks, and holds words"
+        return f"the text {shown(text)} has a token for no speech, and words"
     if not times:
         return TimedText(bare, (), language)
     if bare:
@@ -80,7 +80,7 @@ def _between_marks(times: list[tuple[float, str]]) -> tuple[Segment, ...] | str:
 
 
 def read_segments(value: object) -> tuple[Segment, ...] | str:
-    """Read a list of parts with start, end and text, or transformers' `timestamp`; return what is wrong with it."""
+    """Parse a list of segments with start, end and text, or transformers' `timestamp`; or return a finding."""
     if isinstance(value, str):
         try:
             value = parse_json(value, object, where="")
@@ -118,7 +118,7 @@ def _in_order(segments: list[Segment]) -> tuple[Segment, ...] | str:
         if not before_s <= start_s < segment.end_s < math.inf:
             return (
                 f"part {number} of the text lasts from {segment.start_s:g} s to {segment.end_s:g} s"
-                f"{f', and the part before it to {before_s:g} s' if number > 1 else ''}: times have to run forwards"
+                f"{f', and the part before it to {before_s:g} s' if number > 1 else ''}: times must increase"
             )
         before_s = segment.end_s
         ordered.append(Segment(start_s, segment.end_s, segment.text))
@@ -126,13 +126,13 @@ def _in_order(segments: list[Segment]) -> tuple[Segment, ...] | str:
 
 
 def place_segments(segments: tuple[Segment, ...], *, offset_s: float, duration_s: float) -> tuple[Segment, ...] | str:
-    """Return parts of a text with their times from the beginning of the utterance; say what does not lie in it.
+    """Return segments with times relative to the start of the utterance, or a finding on one that ends after it.
 
-    Times may be counted from the beginning of the recording: then all of them lie at or after the offset.
+    Input times may be relative to the start of the recording: then all of them are at or after the offset.
     """
     if segments and offset_s and segments[-1].end_s > duration_s + _BEYOND_S and segments[0].start_s >= offset_s:
         segments = tuple(Segment(s.start_s - offset_s, s.end_s - offset_s, s.text) for s in segments)
     late = next((s for s in segments if s.end_s > duration_s + _BEYOND_S), None)
     if late is not None:
-        return f"{shown(late.text)} lasts until {late.end_s:.2f} s, and the clip is {duration_s:.2f} s long"
+        return f"{shown(late.text)} ends at {late.end_s:.2f} s, and the utterance is {duration_s:.2f} s long"
     return tuple(Segment(s.start_s, min(s.end_s, duration_s), s.text) for s in segments if s.start_s < duration_s)

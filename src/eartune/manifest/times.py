@@ -1,4 +1,4 @@
-"""The stretch of a recording that a row names: start, end, offset and duration, under any name and in any unit."""
+"""Stretch of a recording, from the start, end, offset and duration of a row under any name and in any unit."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from eartune.errors import shown
 from eartune.manifest.columns import Columns, Role
 
 _CLOCK = re.compile(r"\s*(?:(\d+):)?(\d{1,3}):(\d{1,2}(?:[.,]\d+)?)\s*")
-# when something was recorded, which says nothing of what is heard
+# dates of recording are not times in a recording
 _DATE = re.compile(r"\s*\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
-# NeMo reads from an offset to the end of the recording; a start without an end says nothing of where speech ends
+# NeMo reads from an offset to the end of the recording; other start columns need an end
 _TO_THE_END = "offset"
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """From `offset_s` on, `duration_s` long; None: the whole recording, and to its end.
+    """From `offset_s` for `duration_s`; None: the whole recording, and until its end.
 
-    `declared_s` is a duration that contradicts start and end, and so must be that of the whole recording.
+    `declared_s` is a duration that differs from end - start, and so must be that of the whole recording.
     """
 
     offset_s: float | None = None
@@ -32,20 +32,20 @@ class Stretch:
 
 
 def read_stretch(values: Mapping[str, Any], columns: Columns, problems: list[str]) -> tuple[Stretch, set[str]]:
-    """Return the stretch a row means, and the columns that say so."""
+    """Return the stretch of a row, and the columns it was read from."""
     used = {role: _used(values, columns, role) for role in ("start", "end", "duration")}
     start_s, end_s, duration_s = (
         None if name is None else _seconds(values, columns, name, problems) for name in used.values()
     )
     names = {name for name in used.values() if name is not None}
     if duration_s is not None and not 0 < duration_s < math.inf:
-        problems.append(f"duration {duration_s:g} s is not a length of time; leave it out and it is measured")
+        problems.append(f"duration {duration_s:g} s is not positive and finite; if it is left out, it is measured")
     if start_s is not None and not 0 <= start_s < math.inf:
-        problems.append(f"{used['start']} {start_s:g} s is not a place in a recording")
+        problems.append(f"{used['start']} {start_s:g} s is not a position in a recording")
     if end_s is not None and not (start_s or 0.0) < end_s < math.inf:
         problems.append(f"end {end_s:g} s is not after start {start_s or 0.0:g} s")
     if start_s is not None and end_s is None and duration_s is None and used["start"] != _TO_THE_END and not problems:
-        problems.append(f"{used['start']} says where the speech begins, and nothing where it ends; add a column end")
+        problems.append(f"{used['start']} gives the start of the speech, and no column gives its end; add a column end")
     if problems or end_s is None:
         return Stretch(start_s, duration_s), names
     length_s = end_s - (start_s or 0.0)
@@ -72,12 +72,12 @@ def _seconds(values: Mapping[str, Any], columns: Columns, name: str, problems: l
 
 
 def seconds_of(value: object) -> float | None:
-    """Return the seconds that a number, its digits or a clock (1:02:03.5, 02:03) stand for; None: they are no time."""
+    """Convert a number, its digits or a clock time (1:02:03.5, 02:03) to seconds; None if it is not a time."""
     if isinstance(value, str):
         if clock := _CLOCK.fullmatch(value):
             hours, minutes, seconds = clock.groups()
             return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds.replace(",", "."))
-        # spreadsheets in half of Europe write a decimal comma
+        # many European spreadsheets write a decimal comma
         value = re.sub(r"^\s*(-?\d+),(\d+)\s*$", r"\1.\2", value)
     try:
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):

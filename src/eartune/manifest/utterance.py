@@ -1,4 +1,4 @@
-"""Records of a manifest: utterances with their segments, their languages and their samples."""
+"""Records of a manifest: utterances with their segments, languages and samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eartune.languages import language_code
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of transcribed speech; times in seconds from the beginning of the recording or utterance."""
+    """A stretch of transcribed speech; times in seconds from the start of the recording or utterance."""
 
     start_s: float
     end_s: float
@@ -25,12 +25,11 @@ class Segment:
 class Utterance:
     """One stretch of a recording and its transcript; `audio` is absolute, an empty `text` means no speech.
 
-    `language` is an ISO 639 code; `locale` the same with its region (pt-BR), where the row names one.
-    `is_cut` tells a stretch of a longer recording from a whole one. `channel` is the one
-    to listen to, counted from 0; None: the mean of all. `segments` are the parts of the text with their times, in
-    seconds from the utterance's beginning, where the row gives them.
-    `source` says where this was read ('train.jsonl:17'), for messages. `extra` holds the other keys of
-    the row (source_lang, target_lang, pnc, split, ...), which are written again as they came.
+    `language` is an ISO 639 code; `locale` the same with its region (pt-BR), if the row has one.
+    `is_cut` is true for a stretch of a longer recording, false for a whole recording. `channel` is the channel to
+    read, counted from 0; None: the mean of all. `segments` are the parts of the text with their times, in seconds from
+    the start of the utterance, if the row has them. `source` is file and line ('train.jsonl:17'), for messages.
+    `extra` has the other keys of the row (source_lang, target_lang, pnc, split, ...), which are written unchanged.
     """
 
     audio: Path
@@ -50,7 +49,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was read, in order; findings about the rows that were left out; remarks on what is odd about the others."""
+    """Utterances in order, findings on skipped rows, and remarks on suspect rows among the others."""
 
     utterances: tuple[Utterance, ...]
     skipped: tuple[str, ...] = ()
@@ -58,7 +57,7 @@ class Manifest:
 
 
 def load_waveform(utterance: Utterance) -> Samples:
-    """Decode an utterance to 16 kHz mono. Raises InputError that names its row."""
+    """Decode an utterance to 16 kHz mono. Raises InputError with its row."""
     try:
         return decode(
             utterance.audio, offset_s=utterance.offset_s, duration_s=utterance.duration_s, channel=utterance.channel
@@ -68,7 +67,7 @@ def load_waveform(utterance: Utterance) -> Samples:
 
 
 def translation_of(utterance: Utterance) -> tuple[str, str] | None:
-    """Return the languages that are spoken and written where a row names two that differ, in Canary's keys."""
+    """Return the source and target languages of a row with two different ones, in Canary's keys; None for others."""
     source, target = (
         code if isinstance(value := utterance.extra.get(name), str) and (code := language_code(value)) else None
         for name in ("source_lang", "target_lang")

@@ -1,4 +1,4 @@
-"""Utterances -> JSON lines with NeMo's keys, and paths that hold on another machine."""
+"""Utterances -> JSON lines with NeMo's keys and portable paths."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from eartune.manifest.utterance import Utterance
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest that read_manifest reads back the same, whole or not at all."""
+    """Write a manifest atomically; read_manifest returns equal utterances."""
     write_text_atomic(path, manifest_text(path, utterances))
 
 
 def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
-    """Return the lines of a manifest that is to lie at `path`.
+    """Return the lines of a manifest to be written to `path`.
 
-    Paths of recordings are relative to it, with forward slashes; absolute ones where they lie on another drive.
+    Paths of recordings are relative to its folder, with forward slashes; absolute if they are on another drive.
     """
     folder = os.path.realpath(Path(path).parent)
 
     @cache
     def relative(parent: Path) -> str:
-        # Links are followed, since .. behind one leads elsewhere; a recording's own link keeps its name.
+        # Symbolic links to folders are resolved, as .. after one leads elsewhere; a linked recording keeps its name.
         real = os.path.realpath(parent)
         try:
             return Path(os.path.relpath(real, folder)).as_posix()
@@ -41,7 +41,7 @@ def manifest_text(path: str | Path, utterances: Iterable[Utterance]) -> str:
         line = _line(utterance, audio.as_posix())
         lines.append(f"{line}\n")
         if not _is_utf8(line):
-            findings.append(f"{utterance.source}: cannot be written as UTF-8: {line!a}; rename what is not text")
+            findings.append(f"{utterance.source}: cannot be written as UTF-8: {line!a}; rename what is not valid text")
     raise_findings(findings)
     return "".join(lines)
 

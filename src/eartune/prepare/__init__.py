@@ -1,14 +1,14 @@
 """A corpus -> 16 kHz recordings, train, val and test manifests, and an audit.
 
-corpus.py      prepare_corpus: the steps, and the files they write
-folder.py      a folder of recordings with transcripts beside them
-layout.py      splits and speakers in the names of folders
-left_aside.py  files that a scan does not use
-table.py       transcript tables, and the split their names give
-split.py       train, val and test with no speaker, recording and text in two of them
-groups.py      what must not be in two splits, and closed vocabularies
-convert.py     recordings -> 16 kHz mono FLAC, and how loud each is
-audit.py       what the corpus holds, and what looks wrong in it
+corpus.py        prepare_corpus: the steps, and the files they write
+folder.py        a folder of recordings with transcripts beside them
+layout.py        splits and speakers in the names of folders
+unused_files.py  remarks on files that a scan does not use
+table.py         transcript tables, and the splits in their names
+split.py         train, val and test with no speaker, recording and text in two of them
+groups.py        groups of utterances that must share a split, and closed vocabularies
+convert.py       recordings -> 16 kHz mono FLAC, and the loudness of each
+audit.py         contents of the corpus, and suspect rows
 """
 
 from eartune.prepare.corpus import PreparedCorpus, prepare_corpus

@@ -1,4 +1,4 @@
-"""Audit of a corpus: its contents, and what looks wrong."""
+"""Audit of a corpus: its contents, and suspect rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from eartune.prepare.convert import Loudness, Measured
 from eartune.prepare.table import SplitName
 from eartune.speech_checks import CLIPPED, QUIET, is_clipped, is_quiet
 
-# What Whisper hears at once.
+# Whisper's window.
 LONG_S = 30.0
-# A transcript of another clip is rarely three times too long or too short, and a right one hardly ever.
+# A correct transcript is hardly ever three times too long or too short; that of another utterance rarely is.
 UNLIKELY_RATE = 3.0
-# a single word is easily drowned by the silence around it
+# a single word may be short beside the silence around it
 UNLIKELY_S = 1.0
 HISTOGRAM_EDGES_S = (0, 1, 2, 3, 5, 10, 15, 20, 30, 60)
 NUM_EXAMPLES = 50
@@ -27,7 +27,7 @@ Report = dict[str, Any]  # Any: JSON
 
 
 def audit(parts: Mapping[SplitName, Sequence[Measured]], skipped: Sequence[str], notes: Sequence[str]) -> Report:
-    """Return a report that JSON can hold: sizes of the splits, lengths, and lists of suspects with their sources."""
+    """Return a JSON report: sizes of the splits, durations, and lists of suspect rows with their sources."""
     every = [measured for part in parts.values() for measured in part]
     return {
         "total": _sizes([measured.utterance for measured in every]),
@@ -46,10 +46,10 @@ def audit(parts: Mapping[SplitName, Sequence[Measured]], skipped: Sequence[str],
 def warnings(report: Report) -> list[str]:
     """Return the lines of a report that a user should read before training."""
     suspects = {
-        "longer_than_30_s": "longer than 30 s: Whisper hears 30 s at once",
+        "longer_than_30_s": "longer than 30 s, Whisper's window",
         "silent": QUIET,
         "clipped": CLIPPED,
-        "unlikely_rate": "three times faster or slower than the rest: is the transcript that of the clip?",
+        "unlikely_rate": "three times faster or slower than the rest: check that the transcripts belong to them",
     }
     lines = [f"{count} clips are {what}" for name, what in suspects.items() if (count := report[name]["count"])]
     skipped = report["skipped"]

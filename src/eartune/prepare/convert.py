@@ -1,8 +1,7 @@
-"""Recordings -> 16 kHz mono FLAC, and how loud each is.
+"""Recordings -> 16 kHz mono FLAC, and the loudness of each.
 
-A converted file is named after its source and a hash of what was cut from which version of it, and carries its
-measurements as a comment. So a file that stands is right: a later run takes it over, and two folders may hold the
-same names.
+The name of a converted file has a hash of its source's path, version and stretch, and its comment has the loudness. So
+an existing file is valid and a later run reuses it, and two folders may have recordings of the same name.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from eartune.speech_checks import sound_finding, text_finding
 
 __all__ = ["Loudness", "Measured", "Progress", "convert_utterances", "measure", "remove_unused"]
 
-# Cuts of one recording that are decoded by one thread, where another may begin elsewhere.
+# Stretches of one recording that a thread decodes in one pass, if the file can be read from any position.
 CUTS_TOGETHER = 32
 
 _CONVERTED_NAME = re.compile(r".*-[0-9a-f]{12}\.flac")
@@ -37,7 +36,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Measured:
-    """An utterance, now perhaps in a file of its own, and how loud it is."""
+    """An utterance, in a converted file if one was written, and its loudness."""
 
     utterance: Utterance
     loudness: Loudness
@@ -46,11 +45,11 @@ class Measured:
 def convert_utterances(
     utterances: Sequence[Utterance], folder: Path | None, *, base: Path, progress: Progress | None = None
 ) -> list[Measured | str]:
-    """Cut each utterance into a FLAC file of its own in `folder`; None: decode and measure only.
+    """Write each utterance to a FLAC file of its own in `folder`; None: decode and measure only.
 
-    Returns utterances and findings in the order they came: what cannot be decoded, a text that nobody can speak in that
-    time, a silent clip with a text. `base` is the folder that names in hashes begin at. Cuts of one recording are
-    decoded in one pass. Calls `progress(done, total)`. Raises InputError where `folder` cannot be written.
+    Returns utterances and findings in input order: recordings that cannot be decoded, texts too long for their
+    duration, silent utterances with a text. Paths in hashes are relative to `base`. Stretches of one recording are
+    decoded in one pass. Calls `progress(done, total)`. Raises InputError if `folder` cannot be written.
     """
     if folder is not None:
         clear_leftovers(folder)
@@ -61,11 +60,11 @@ def convert_utterances(
         else _Task(utterance, None if folder is None else folder / _converted_name(utterance, base))
         for utterance, finding in zip(utterances, findings, strict=True)
     ]
-    # rows that repeat another share its file, which must not be written twice at once
+    # duplicate rows share a file, which must not be written by two threads
     distinct = {task.target or number: task for number, task in enumerate(tasks) if task is not None}
     results: list[Measured | str] = []
     stopped = threading.Event()
-    # FLAC, the resampler and the decoders all work outside the interpreter's lock
+    # FLAC, the resampler and the decoders all release the GIL
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             for job in _jobs(list(distinct.values())):
@@ -86,7 +85,7 @@ def convert_utterances(
 
 @dataclass(frozen=True)
 class _Task:
-    """What to write where, and the result, which comes later."""
+    """An utterance, the file to write, and the future result."""
 
     utterance: Utterance
     target: Path | None
@@ -94,7 +93,7 @@ class _Task:
 
 
 def _jobs(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
-    """Yield tasks that one thread does in one pass: whole recordings alone, cuts of one recording together."""
+    """Yield the tasks of one thread and pass: a whole recording, or several stretches of one recording."""
     cuts: dict[tuple[Path, int | None], list[_Task]] = {}
     for task in tasks:
         if task.utterance.is_cut:
@@ -108,7 +107,7 @@ def _jobs(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
 
 
 def remove_unused(folder: Path, used: set[Path]) -> None:
-    """Remove converted files that no utterance uses any more, and nothing else."""
+    """Remove converted files that no utterance uses, and no other files."""
     for path in folder.iterdir():
         if path not in used and _CONVERTED_NAME.fullmatch(path.name):
             path.unlink()
@@ -117,23 +116,23 @@ def remove_unused(folder: Path, used: set[Path]) -> None:
 def _converted_name(utterance: Utterance, base: Path) -> str:
     stat = utterance.audio.stat()
     try:
-        place = Path(os.path.relpath(utterance.audio, base)).as_posix()
+        source = Path(os.path.relpath(utterance.audio, base)).as_posix()
     except ValueError:  # another drive
-        place = utterance.audio.as_posix()
+        source = utterance.audio.as_posix()
     stretch = [utterance.offset_s, utterance.duration_s] if utterance.is_cut else None
-    identity = json.dumps([place, stat.st_size, stat.st_mtime_ns, stretch, utterance.channel])
+    identity = json.dumps([source, stat.st_size, stat.st_mtime_ns, stretch, utterance.channel])
     digest = hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-    # what other systems allow in a name
+    # characters that all file systems allow
     stem = re.sub(r"[^\w.-]+", "_", utterance.audio.stem)[:60]
     return f"{stem}-{digest}.flac"
 
 
 def _convert(job: Sequence[_Task], stopped: threading.Event) -> None:
     try:
-        left = [task for task in job if not _is_converted(task)]
-        while left and not stopped.is_set():
-            _convert_in_one_pass(left, stopped)
-    except Exception as error:  # raised where the results are waited for
+        pending = [task for task in job if not _is_converted(task)]
+        while pending and not stopped.is_set():
+            _convert_in_one_pass(pending, stopped)
+    except Exception as error:  # raised by result() in the main thread
         for task in job:
             if not task.result.done():
                 task.result.set_exception(error)
@@ -146,17 +145,17 @@ def _is_converted(task: _Task) -> bool:
     return measured is not None
 
 
-def _convert_in_one_pass(left: list[_Task], stopped: threading.Event) -> None:
-    """Take from the list what is done, up to one that cannot be decoded."""
-    first = left[0].utterance
-    decoding = decode_stretches(first.audio, [_stretch(task.utterance) for task in left], channel=first.channel)
-    while left and not stopped.is_set():
+def _convert_in_one_pass(pending: list[_Task], stopped: threading.Event) -> None:
+    """Convert tasks and remove them from the list, up to and including the first that cannot be decoded."""
+    first = pending[0].utterance
+    decoding = decode_stretches(first.audio, [_stretch(task.utterance) for task in pending], channel=first.channel)
+    while pending and not stopped.is_set():
         try:
             decoded = next(decoding)
         except InputError as error:
-            left.pop(0).result.set_result(str(error))
+            pending.pop(0).result.set_result(str(error))
             return
-        _finish(left.pop(0), decoded)
+        _finish(pending.pop(0), decoded)
 
 
 def _finish(task: _Task, decoded: Decoded) -> None:
@@ -166,7 +165,7 @@ def _finish(task: _Task, decoded: Decoded) -> None:
         return
     try:
         _write_flac(task.target, decoded.samples, loudness)
-    except InputError as error:  # of the place, not of the recording
+    except InputError as error:  # the target cannot be written; this is no finding on the recording
         task.result.set_exception(error)
     else:
         task.result.set_result(_in_own_file(task.utterance, task.target, len(decoded.samples), loudness))
@@ -188,11 +187,11 @@ def _already_converted(utterance: Utterance, target: Path) -> Measured | None:
 
 
 def _write_flac(target: Path, samples: Samples, loudness: Loudness) -> None:
-    with new_file(target) as aside:
+    with new_file(target) as staged:
         try:
-            with soundfile.SoundFile(aside, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC") as sound:
+            with soundfile.SoundFile(staged, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC") as sound:
                 sound.comment = loudness.to_comment()
-                # integers end at full scale
+                # PCM clips at full scale
                 sound.write(samples / loudness.peak if loudness.peak > 1 else samples)
         except soundfile.LibsndfileError as error:
             raise InputError(f"{target}: cannot be written ({error}); is the disk full?") from error
@@ -206,7 +205,7 @@ def _in_own_file(utterance: Utterance, target: Path, num_samples: int, loudness:
 
 
 def _as_row(utterance: Utterance, result: Measured | str) -> Measured | str:
-    """Give a row its own text back where it shares a file with another."""
+    """Return the result for one row, with the row's own text, as duplicate rows share a result."""
     finding = result if isinstance(result, str) else sound_finding(utterance, result.loudness)
     if isinstance(result, str) or finding is not None:
         return f"{utterance.source}: {finding}"

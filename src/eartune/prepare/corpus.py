@@ -1,4 +1,4 @@
-"""prepare_corpus: a folder or table of recordings -> manifests, 16 kHz audio and an audit."""
+"""Preparation of a corpus: a folder or table of recordings -> manifests, 16 kHz audio and an audit."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from eartune.manifest.write import manifest_text
 from eartune.prepare.audit import Report, audit, warnings
 from eartune.prepare.convert import Measured, Progress, convert_utterances, remove_unused
 from eartune.prepare.folder import read_folder
-from eartune.prepare.left_aside import other_splits_beside
 from eartune.prepare.split import Split, check_shares, split_utterances
 from eartune.prepare.table import SPLITS, SplitName, table_rows
+from eartune.prepare.unused_files import other_splits_beside
 from eartune.speech_checks import remarks
 
 AUDIT_FILE = "audit.json"
@@ -28,7 +28,7 @@ MADE_BY = "eartune prepare"
 
 @dataclass(frozen=True)
 class PreparedCorpus:
-    """Where the manifests are (a split without utterances has none), the audit, and what a user should know."""
+    """Paths of the manifests (a split without utterances has none), the audit, and notes for the user."""
 
     manifests: Mapping[SplitName, Path]
     audit: Report
@@ -49,20 +49,20 @@ def prepare_corpus(
 ) -> PreparedCorpus:
     """Read a folder or table, convert its audio, split it, and write manifests and an audit.
 
-    `language` is that of rows that name none. `copy_audio` writes 16 kHz mono FLAC into out/audio; without it
-    the manifests point at the recordings as they are. `splits` are the shares of train, val and test. Interrupted,
-    it goes on where it stopped when called again; called again on a changed source, it converts what changed.
-    Raises InputError with all findings, unless `skip_bad` leaves bad rows out.
+    `language` is that of rows without one. `copy_audio` writes 16 kHz mono FLAC into out/audio; without it the
+    manifests point to the recordings as they are. `splits` are the shares of train, val and test. A repeated call
+    converts only recordings that are new, changed or were not yet converted.
+    Raises InputError with all findings, unless `skip_bad` skips bad rows.
     """
     source, out = Path(source), Path(out)
     check_shares(splits)
-    _check_places(source, out)
+    _check_paths(source, out)
     require_writable(out)
     clear_leftovers(out)
     manifest = _read(source, language=language, skip_bad=skip_bad, max_duration_s=max_duration_s)
     if not any(utterance.text for utterance in manifest.utterances):
-        raise InputError(f"{source}: no row has a text, so there is nothing to learn from; give their transcripts")
-    # split by the source, so that what a later step drops moves nothing between splits
+        raise InputError(f"{source}: no row has a text, so there is nothing to train on; add transcripts")
+    # split before the conversion, so that rows it drops do not move others between splits
     split = split_utterances(manifest.utterances, shares=splits, seed=seed)
     audio = out.resolve() / AUDIO_FOLDER if copy_audio else None
     base = source.resolve() if source.is_dir() else source.resolve().parent
@@ -73,8 +73,8 @@ def prepare_corpus(
         raise_findings(damaged, summary=summary, advice="" if skip_bad else SKIP_ADVICE)
     parts = _measured_parts(manifest.utterances, results, split)
     measured = [result for result in results if isinstance(result, Measured)]
-    odd = remarks([m.utterance for m in measured], [m.loudness for m in measured])
-    notes = (*split.notes, *manifest.remarks, *text_remarks(manifest.utterances), *odd)
+    sound_remarks = remarks([m.utterance for m in measured], [m.loudness for m in measured])
+    notes = (*split.notes, *manifest.remarks, *text_remarks(manifest.utterances), *sound_remarks)
     report = audit(parts, [*manifest.skipped, *damaged], notes)
     manifests = _write(out, parts, {"made_by": MADE_BY, "source": str(source), "seed": seed, **report})
     if audio is not None:
@@ -82,12 +82,12 @@ def prepare_corpus(
     return PreparedCorpus(manifests, report, (*notes, *warnings(report)))
 
 
-def _check_places(source: Path, out: Path) -> None:
+def _check_paths(source: Path, out: Path) -> None:
     if not source.exists():
         raise InputError(f"{source}: no such file or directory")
     read, written = source.resolve(), out.resolve()
     if source.is_dir() and (written.is_relative_to(read) or read.is_relative_to(written / AUDIO_FOLDER)):
-        raise InputError(f"{out}: the output and the source {source} lie in one another; choose another place")
+        raise InputError(f"{out}: one of the output and the source {source} contains the other; choose another place")
     present = [path for split in SPLITS if (path := written / f"{split}.jsonl").exists()]
     if read in present:
         raise InputError(f"{out}: the output would overwrite the source {source}; choose another place")

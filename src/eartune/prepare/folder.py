@@ -1,14 +1,14 @@
 """A folder of recordings -> utterances. Transcripts come from, in this order:
 
-- a table (CSV, TSV, JSON) with columns for recording and transcript, such as Hugging Face's metadata.csv; several
-  in one folder are taken together where they are named after splits: train.csv, dev.csv, test.csv; others beside these
-  are left aside (Common Voice's validated.tsv)
+- a table (CSV, TSV, JSON) with columns for recording and transcript, such as Hugging Face's metadata.csv; of several
+  in one folder, those named after splits are used together: train.csv, dev.csv, test.csv; others beside them are not
+  used (Common Voice's validated.tsv)
 - LibriSpeech's *.trans.txt, with lines of ID and transcript; the speaker is the first part of the ID
-- a text file beside the recording: clip.txt or clip.lab beside clip.wav; the speaker is the folder, where
-  recordings lie one level down in two or more folders, and unknown elsewhere
+- a text file beside the recording: clip.txt or clip.lab beside clip.wav; the speaker is the folder if recordings are
+  one level down in two or more folders, and unknown otherwise
 
-Folders named train, dev, test give the split, at whatever level all folders are named so. What is a recording, its
-content decides. What begins with a dot is left alone; all else that is not used is named.
+Folders named train, dev, test give the split, at the level where all folders have such names. Recordings are recognised
+by their content. Hidden files are ignored; all other files that are not used are reported.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from eartune.manifest.locate import locate
 from eartune.manifest.read import check_rows
 from eartune.manifest.rows import Row
 from eartune.prepare.layout import Layout
-from eartune.prepare.left_aside import files_left_aside, lines_left_over, tables_left_aside, transcripts_left_over
 from eartune.prepare.table import SplitName, split_named, table_rows
+from eartune.prepare.unused_files import unused_files, unused_lines, unused_tables, unused_transcripts
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl"})
 SIDECAR_SUFFIXES = (".txt", ".lab")
-# not worth opening to find out that they are not recordings
+# known not to be recordings, so that they need not be opened
 _NO_AUDIO = frozenset(
     {".jpg", ".jpeg", ".png", ".gif", ".pdf", ".md", ".html", ".xml"}
     | {".zip", ".gz", ".tar", ".tgz", ".7z", ".npy", ".pt", ".safetensors"}
@@ -49,24 +49,24 @@ def read_folder(
 ) -> Manifest:
     """Read a folder of recordings and their transcripts, see above; a recording without one is a finding.
 
-    A split given by names stands in `extra["split"]`. Raises InputError as read_manifest does, and for
-    a folder without recordings or with several tables of which none is meant.
+    A split from the names is in `extra["split"]`. Raises InputError as read_manifest does, and for a folder
+    without recordings or with several tables to choose from.
     """
     files = _scan(Path(root))
     layout = Layout.of(files.root, files.recordings)
     rows = [row for table in files.tables for row in table_rows(table, _split_of_table(table, files.tables, layout))]
-    listed, aside = _listed(rows), _listed(row for table in files.aside for row in table_rows(table, None))
+    listed, listed_unused = _listed(rows), _listed(row for table in files.unused for row in table_rows(table, None))
     transcripts = _read_trans_files(files.trans)
     used: set[Path] = set()
-    only_aside = 0
+    only_unused = 0
     for recording in files.recordings:
-        place = recording.parent.resolve() / recording.name
-        if place in listed:
+        path = recording.parent.resolve() / recording.name
+        if path in listed:
             continue
         transcript = transcripts.get((recording.parent, recording.stem))
         sidecar = next((path for path in _sidecars(recording) if path.is_file()), None)
-        if transcript is None and sidecar is None and place in aside:
-            only_aside += 1
+        if transcript is None and sidecar is None and path in listed_unused:
+            only_unused += 1
             continue
         used |= {sidecar} if sidecar is not None else set()
         rows.append((recording.parent, _row(recording, transcript, sidecar, layout, files.tables)))
@@ -74,22 +74,22 @@ def read_folder(
     names = {(recording.parent, recording.stem) for recording in files.recordings}
     remarks = (
         *layout.remarks,
-        *tables_left_aside(files.aside, only_aside, files.root),
-        *transcripts_left_over((path for path in files.texts if path not in used), files.root),
-        *lines_left_over([name for folder, name in transcripts if (folder, name) not in names]),
-        *files_left_aside(files.others, files.root),
+        *unused_tables(files.unused, only_unused, files.root),
+        *unused_transcripts((path for path in files.texts if path not in used), files.root),
+        *unused_lines([name for folder, name in transcripts if (folder, name) not in names]),
+        *unused_files(files.others, files.root),
     )
     return replace(manifest, remarks=(*manifest.remarks, *remarks))
 
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of a folder: recordings, tables that are meant and others, transcripts, and everything else."""
+    """The files of a folder: recordings, used and unused tables, transcripts, and all others."""
 
     root: Path
     recordings: list[Path]
     tables: list[Path]
-    aside: list[Path]
+    unused: list[Path]
     trans: list[Path]
     texts: list[Path]
     others: list[Path]
@@ -107,12 +107,12 @@ def _scan(root: Path) -> _Files:
     if not recordings:
         raise InputError(f"{root}: holds no recordings (.wav, .flac, .mp3, .ogg, .opus, .m4a, ...)")
     others = [path for path in files if path not in read and path not in set(recordings)]
-    meant, aside = _meant_tables(tables)
-    return _Files(root, recordings, meant, aside, trans, texts, others)
+    chosen, unused = _choose_tables(tables)
+    return _Files(root, recordings, chosen, unused, trans, texts, others)
 
 
 def _is_recording(path: Path) -> bool:
-    """Tell recordings by their ending, and others by their content."""
+    """Recognise a recording by its suffix, or, with an unknown suffix, by its content."""
     if path.suffix.lower() in AUDIO_SUFFIXES:
         return True
     if path.suffix.lower() in TABLE_SUFFIXES | _NO_AUDIO:
@@ -126,7 +126,7 @@ def _is_recording(path: Path) -> bool:
 
 def _walk(root: Path) -> Iterator[Path]:
     seen: set[Path] = set()
-    # a corpus is often a folder of links to other disks
+    # a corpus is often a folder of symbolic links to other disks
     for folder, folders, names in os.walk(root, followlinks=True):
         real = Path(folder).resolve()
         folders[:] = [] if real in seen else [name for name in folders if not _is_hidden(name)]
@@ -139,9 +139,9 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _meant_tables(tables: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Divide tables into those that are meant and those left aside for them. Raises InputError where none is meant."""
-    meant: list[Path] = []
+def _choose_tables(tables: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Divide tables into used and unused ones. Raises InputError if the choice is ambiguous."""
+    used: list[Path] = []
     findings = []
     for folder in dict.fromkeys(table.parent for table in tables):
         here = [table for table in tables if table.parent == folder]
@@ -150,14 +150,14 @@ def _meant_tables(tables: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         splits = [split_named(table.name) for table in chosen]
         if len(chosen) > 1 and len(set(splits)) < len(splits):
             names = ", ".join(table.name for table in here)
-            findings.append(f"{folder}: holds several tables: {names}; give the one you mean as the source")
-        meant += chosen
+            findings.append(f"{folder}: holds several tables: {names}; give one of them as the source")
+        used += chosen
     raise_findings(findings)
-    return meant, [table for table in tables if table not in meant]
+    return used, [table for table in tables if table not in used]
 
 
 def _listed(rows: Iterable[tuple[Path, Row | str]]) -> set[Path]:
-    """Return the recordings that rows name."""
+    """Return the recordings of the rows."""
     return {
         locate(folder, name)
         for folder, row in rows
@@ -171,7 +171,7 @@ def _split_of_table(table: Path, tables: Sequence[Path], layout: Layout) -> Spli
 
 
 def _read_trans_files(paths: Sequence[Path]) -> dict[tuple[Path, str], Row]:
-    """Return (folder, ID) -> what LibriSpeech's transcript file says of it."""
+    """Return (folder, ID) -> text and speaker from LibriSpeech's transcript files."""
     transcripts: dict[tuple[Path, str], Row] = {}
     unreadable: list[str] = []
     for path in paths:

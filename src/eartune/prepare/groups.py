@@ -1,4 +1,4 @@
-"""Utterances that must not be in two splits: the same stretch, recording, bytes, text or speaker."""
+"""Groups of utterances that must share a split: the same stretch, recording, bytes, text or speaker."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from eartune.manifest.folding import fold
 
 Key = Callable[[Utterance], Hashable]
 
-# A closed vocabulary: each text is spoken so often on average,
+# In a closed vocabulary each text occurs at least MIN_REPEATS times on average, and either there are fewer than
+# FEW_TEXTS texts, or they are commands: of at most SHORT_TEXT_WORDS words on average, and more than OWN_WORDS_SHARE of
+# the words occur in one text only.
 MIN_REPEATS = 3
-# and there are only so few, whatever words they share, or they are commands of so few words, most of them in one only.
 FEW_TEXTS = 20
 SHORT_TEXT_WORDS = 3
 OWN_WORDS_SHARE = 0.5
@@ -23,7 +24,7 @@ _BLOCK_BYTES = 1 << 16
 
 
 def text_of(utterance: Utterance) -> Hashable:
-    """Return the text without case and punctuation; that nobody speaks is not text that could leak."""
+    """Return the text without case and punctuation; None for an empty one, which may be in two splits."""
     return ("text", fold(utterance.text)) if utterance.text else None
 
 
@@ -32,12 +33,12 @@ def speaker_of(utterance: Utterance) -> Hashable:
 
 
 def recording_of(contents: Mapping[Path, str]) -> Key:
-    """Return a key of the recording: of its bytes, where another file has the same."""
+    """Return a key of the recording: the hash of its bytes if another file has the same, else its path."""
     return lambda utterance: ("recording", contents.get(utterance.audio, str(utterance.audio)))
 
 
 def clip_of(utterances: Sequence[Utterance], contents: Mapping[Path, str]) -> Key:
-    """Return a key that utterances share that cut overlapping stretches of one recording."""
+    """Return a key that is equal for overlapping stretches of one recording."""
     by_recording: defaultdict[Hashable, list[Utterance]] = defaultdict(list)
     key = recording_of(contents)
     for utterance in utterances:
@@ -49,38 +50,38 @@ def clip_of(utterances: Sequence[Utterance], contents: Mapping[Path, str]) -> Ke
         numbers[recording, cuts[0].offset_s] = number
         for before, cut in pairwise(cuts):
             end_s = max(end_s, before.offset_s + before.duration_s)
-            # neighbours may touch by the rounding of their times
+            # rounded times may make adjacent stretches overlap slightly
             number += cut.offset_s > end_s - 0.05 and cut.offset_s != before.offset_s
             numbers[recording, cut.offset_s] = number
     return lambda utterance: ("clip", key(utterance), numbers[key(utterance), utterance.offset_s])
 
 
 def same_contents(recordings: Iterable[Path]) -> dict[Path, str]:
-    """Return a hash of each recording that has as many bytes as another; the others are unlike any.
+    """Return a hash of each recording that has the size of another; recordings of a unique size have no duplicate.
 
-    What is hashed of long files are a beginning, a middle and an end, so that a large corpus takes seconds.
+    Of long files, parts at the start, middle and end are hashed, so that a large corpus takes seconds.
     """
     by_size: defaultdict[int, list[Path]] = defaultdict(list)
     for recording in dict.fromkeys(recordings):
         if recording.is_file():
             by_size[recording.stat().st_size].append(recording)
-    return {path: _digest(path) for alike in by_size.values() if len(alike) > 1 for path in alike}
+    return {path: _digest(path) for same_size in by_size.values() if len(same_size) > 1 for path in same_size}
 
 
 def _digest(path: Path) -> str:
     size = path.stat().st_size
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
     with path.open("rb") as file:
-        for place in (0, max(0, size // 2 - _BLOCK_BYTES // 2), max(0, size - _BLOCK_BYTES)):
-            file.seek(place)
+        for position in (0, max(0, size // 2 - _BLOCK_BYTES // 2), max(0, size - _BLOCK_BYTES)):
+            file.seek(position)
             digest.update(file.read(_BLOCK_BYTES))
     return digest.hexdigest()
 
 
 def is_closed_vocabulary(utterances: Sequence[Utterance]) -> bool:
-    """Return whether a corpus repeats a list of words or commands, so that a new text would be a new word.
+    """Return whether a corpus repeats a list of words or commands, in which each new text is a new word.
 
-    Texts cannot then be kept apart: a model would be tested on words it was never trained on.
+    Splits must then share texts, as a model would otherwise be tested on words it was never trained on.
     """
     counts = Counter(fold(utterance.text) for utterance in utterances if utterance.text)
     if not counts or counts.total() < MIN_REPEATS * len(counts):
@@ -94,14 +95,14 @@ def is_closed_vocabulary(utterances: Sequence[Utterance]) -> bool:
 
 
 def differing_texts(utterances: Sequence[Utterance]) -> list[str]:
-    """Say how many stretches of speech stand in several rows with different texts, at most one of which is right."""
+    """Return a note on stretches that several rows have with different texts, of which at most one is right."""
     contents = same_contents(utterance.audio for utterance in utterances)
     recording = recording_of(contents)
     rows: defaultdict[Hashable, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         rows[recording(utterance), utterance.offset_s, utterance.duration_s, utterance.channel].append(utterance)
-    odd = [alike for alike in rows.values() if len({fold(utterance.text) for utterance in alike}) > 1]
-    if not odd:
+    differing = [same for same in rows.values() if len({fold(utterance.text) for utterance in same}) > 1]
+    if not differing:
         return []
-    first = " and ".join(utterance.source for utterance in odd[0][:2])
-    return [f"{len(odd)} recordings stand in several rows with different texts, the first: {first}"]
+    first = " and ".join(utterance.source for utterance in differing[0][:2])
+    return [f"{len(differing)} recordings are in several rows with different texts, the first: {first}"]

@@ -1,4 +1,4 @@
-"""Splits and speakers from the names of a corpus' folders."""
+"""Splits and speakers in the folder names of a corpus."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from eartune.prepare.table import SplitName, split_named
 
 @dataclass(frozen=True)
 class Layout:
-    """`split_level` is the level of folders named train, dev, test, where there is one; 0 is the one at the top.
+    """Folder levels of a corpus. `split_level` is that of folders named train, dev, test, 0 being the top; None: none.
 
-    `speaker_level` is that of the speakers among the other levels. `remarks` say what looks like a split but is not.
+    `speaker_level` is that of the speakers, not counting the split level. `remarks` report folders named after splits
+    that are not used as splits.
     """
 
     root: Path
@@ -23,7 +24,7 @@ class Layout:
 
     @classmethod
     def of(cls, root: Path, recordings: Sequence[Path]) -> Layout:
-        """Read the names of the folders in which recordings lie."""
+        """Infer the layout from the names of the folders that contain recordings."""
         folders = list(dict.fromkeys(recording.relative_to(root).parts[:-1] for recording in recordings))
         depth = min(map(len, folders), default=0)
         splits = [{split_named(parts[level]) for parts in folders} for level in range(depth)]
@@ -36,16 +37,16 @@ class Layout:
         return cls(root, level, shared if are_speakers else None, remarks)
 
     def split_of(self, path: Path) -> SplitName | None:
-        """Return the split of the folder in which a recording or table lies; None where no folder says so."""
+        """Return the split of the folder of a recording or table; None if the folders are not splits."""
         parts = path.relative_to(self.root).parts[:-1]
         has_level = self.split_level is not None and self.split_level < len(parts)
         return split_named(parts[self.split_level or 0]) if has_level else None
 
     def speaker_of(self, recording: Path) -> str | None:
-        """Return the folder's name where folders are speakers, and the recording lies in one of them."""
+        """Return the name of the recording's folder if the folders are speakers, else None."""
         parts = _without(recording.relative_to(self.root).parts[:-1], self.split_level)
-        found = self.speaker_level
-        return parts[found] if found is not None and len(parts) == found + 1 else None
+        level = self.speaker_level
+        return parts[level] if level is not None and len(parts) == level + 1 else None
 
 
 def _without(parts: tuple[str, ...], level: int | None) -> tuple[str, ...]:
@@ -53,7 +54,7 @@ def _without(parts: tuple[str, ...], level: int | None) -> tuple[str, ...]:
 
 
 def _half_splits(folders: Sequence[tuple[str, ...]]) -> list[str]:
-    """Say where some folders beside one another are named after splits, and others are not."""
+    """Return a remark on folders of one level of which only some are named after splits."""
     for level in range(max(map(len, folders), default=0)):
         names = {parts[level] for parts in folders if len(parts) > level}
         named = sorted(name for name in names if split_named(name))
@@ -61,6 +62,6 @@ def _half_splits(folders: Sequence[tuple[str, ...]]) -> list[str]:
         if len({split_named(name) for name in named}) > 1:
             return [
                 f"the folders {', '.join(named[:6])} are named after splits, and {', '.join(others[:3])} is not: "
-                "they are not taken as splits"
+                "they are not used as splits"
             ]
     return []

@@ -1,4 +1,4 @@
-"""Train, val and test, such that no text and, where it can be had, no recording and no speaker is in two of them."""
+"""Split into train, val and test that share no text and, if possible, no recording and no speaker."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from eartune.prepare.groups import (
 )
 from eartune.prepare.table import SPLITS, SplitName, split_named
 
-# Fewer cannot be dealt to three splits in anything like the wanted shares.
+# Fewer cannot be assigned to three splits in shares near the requested ones.
 MIN_SPEAKERS = 5
 
-# A split may hold so much more or less of the audio than was asked for: 0.15 is 15 percentage points.
-MAX_OFF = 0.15
+# Largest deviation of a split's share of the audio from the requested one: 0.15 is 15 percentage points.
+MAX_DEVIATION = 0.15
 
-# Random deals of which the one nearest to the wanted shares is taken.
-NUM_DEALS = 20
+# Number of random assignments, of which the one nearest to the requested shares is used.
+NUM_ATTEMPTS = 20
 CLOSE_ENOUGH = 0.005
 
 
 @dataclass(frozen=True)
 class Split:
-    """Utterances in the order they came in, and what a user should know of how they were split."""
+    """Utterances in input order, and notes on how they were split."""
 
     utterances: Mapping[SplitName, tuple[Utterance, ...]]
     notes: tuple[str, ...]
@@ -44,18 +44,18 @@ class Split:
 def split_utterances(
     utterances: Sequence[Utterance], *, shares: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0
 ) -> Split:
-    """Split by shares of the audio for train, val and test; the same for the same seed, in whatever order they come.
+    """Split by shares of the audio for train, val and test. Equal for equal seeds, independent of the input order.
 
-    The same stretch of a recording, by its bytes, is in one split only. So is the same text, whatever its case and
-    punctuation, but for a closed vocabulary; and so are the same recording and, where at least 5 are known, the same
-    speaker, unless that leaves a split empty or off by more than 15 percentage points, which a note then says. A split
-    that the source gives (`extra["split"]`) is kept, and one that it lacks is cut from its train.
+    The same stretch of a recording, by its bytes, is in one split only. So is the same text, ignoring case and
+    punctuation, except in a closed vocabulary. So are the same recording and, if at least 5 are known, the same
+    speaker, unless a split would be empty or off by more than 15 percentage points; a note reports it. Splits of the
+    source (`extra["split"]`) are kept, and missing ones are cut from its train.
     """
     check_shares(shares)
     wanted = dict(zip(SPLITS, shares, strict=True))
     given = _given_splits(utterances)
     if given is None:
-        names, notes = _deal(utterances, wanted, seed)
+        names, notes = _assign(utterances, wanted, seed)
     else:
         names, notes = _complete(utterances, given, wanted, seed)
     parts = {split: tuple(u for u, name in zip(utterances, names, strict=True) if name == split) for split in SPLITS}
@@ -63,7 +63,7 @@ def split_utterances(
 
 
 def check_shares(shares: tuple[float, float, float]) -> None:
-    """Raise InputError where shares of train, val and test do not make one whole, or leave nothing to train on."""
+    """Raise InputError if the shares of train, val and test do not sum to 1, or that of train is 0."""
     if any(not 0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6 or shares[0] == 0:
         raise InputError(
             f"splits {shares}: give the shares of train, val and test, such as 0.8, 0.1, 0.1; their sum is 1"
@@ -71,7 +71,7 @@ def check_shares(shares: tuple[float, float, float]) -> None:
 
 
 def _given_splits(utterances: Sequence[Utterance]) -> list[SplitName] | None:
-    """Return the splits of the source; None where it names none or the same for all."""
+    """Return the splits of the source; None if it has none or the same for all."""
     names = [utterance.extra.get("split") for utterance in utterances]
     raise_findings(
         [
@@ -99,29 +99,30 @@ def _given_splits(utterances: Sequence[Utterance]) -> list[SplitName] | None:
 def _complete(
     utterances: Sequence[Utterance], given: list[SplitName], wanted: Mapping[SplitName, float], seed: int
 ) -> tuple[list[SplitName], list[str]]:
-    """Keep the splits of the source, and cut those it lacks from its train."""
+    """Keep the splits of the source, and cut missing ones from its train."""
     notes = ["the splits of the source are kept"]
     missing = [split for split in SPLITS if split not in given and wanted[split] > 0]
     if not missing or "train" in missing:
         return given, notes
-    places = [place for place, split in enumerate(given) if split == "train"]
+    indices = [index for index, split in enumerate(given) if split == "train"]
     rest = {split: wanted[split] if split == "train" or split in missing else 0.0 for split in SPLITS}
     total = sum(rest.values())
-    dealt, more = _deal(
-        [utterances[place] for place in places], {split: share / total for split, share in rest.items()}, seed
+    assigned, more = _assign(
+        [utterances[index] for index in indices], {split: share / total for split, share in rest.items()}, seed
     )
     completed = list(given)
-    for place, split in zip(places, dealt, strict=True):
-        completed[place] = split
+    for index, split in zip(indices, assigned, strict=True):
+        completed[index] = split
     return completed, [*notes, f"the source has no {' and no '.join(missing)}: cut from its train", *more]
 
 
-def _deal(
+def _assign(
     utterances: Sequence[Utterance], wanted: Mapping[SplitName, float], seed: int
 ) -> tuple[list[SplitName], list[str]]:
-    """Keep apart as much as can be: speakers, recordings and texts; at least the texts, and overlapping stretches.
+    """Assign a split to each utterance: disjoint in speakers, recordings and texts if possible, else in fewer of them.
 
-    The texts of a closed vocabulary are in all splits, as those of a test would otherwise be words never trained on.
+    Texts and overlapping stretches are always disjoint; texts of a closed vocabulary are in all splits, as test texts
+    would otherwise be words never trained on.
     """
     contents = same_contents(utterance.audio for utterance in utterances)
     clip, recording = clip_of(utterances, contents), recording_of(contents)
@@ -136,9 +137,9 @@ def _deal(
         attempts.append(([*always, recording], "recording"))
     attempts.append((always, "clip"))
     level, names = "", []
-    for keys, level in attempts:  # noqa: B007  the one that is good enough, or the last
-        names = _deal_groups(utterances, keys, wanted, seed)
-        if _off(utterances, names, wanted) <= MAX_OFF and not _empty(names, wanted):
+    for keys, level in attempts:  # noqa: B007  used below: the first level that is good enough, or the last
+        names = _assign_groups(utterances, keys, wanted, seed)
+        if _deviation(utterances, names, wanted) <= MAX_DEVIATION and not _empty(names, wanted):
             break
     notes = _closed_notes(utterances) if closed else []
     if level == "speaker":
@@ -152,8 +153,10 @@ def _deal(
         )
     if empty := _empty(names, wanted):
         notes.append(f"{' and '.join(empty)} would be empty: there are too few different texts to split")
-    elif (off := _off(utterances, names, wanted)) > MAX_OFF:
-        notes.append(f"the splits are off by up to {100 * off:.0f} percentage points: few texts make up the corpus")
+    elif (deviation := _deviation(utterances, names, wanted)) > MAX_DEVIATION:
+        notes.append(
+            f"the splits are off by up to {100 * deviation:.0f} percentage points: few texts make up the corpus"
+        )
     return names, notes
 
 
@@ -164,7 +167,7 @@ def _closed_notes(utterances: Sequence[Utterance]) -> list[str]:
 
 def _speaker_note(speakers: int, *, closed: bool) -> str:
     if speakers >= MIN_SPEAKERS:
-        why = "one speaks too much" if closed else "one speaks too much, or they speak the same texts"
+        why = "one has too much speech" if closed else "one has too much speech, or they share texts"
         return f"the {speakers} speakers cannot be kept apart ({why}): {_shares(closed)}"
     if speakers:
         return f"too few speakers to keep them apart ({speakers}): {_shares(closed)}"
@@ -175,63 +178,65 @@ def _shares(closed: bool) -> str:
     return "splits share speakers" if closed else "splits share speakers, not texts"
 
 
-def _deal_groups(
+def _assign_groups(
     utterances: Sequence[Utterance],
     keys: Sequence[Key],
     wanted: Mapping[SplitName, float],
     seed: int,
 ) -> list[SplitName]:
-    """Deal groups that share a key to the splits, in random order, each to the split that lacks most of its share."""
+    """Assign groups that share a key to splits, in random order, each to the split that is furthest below its share."""
     groups = _groups(utterances, keys)
-    seconds = [sum(utterances[place].duration_s for place in group) for group in groups]
+    seconds = [sum(utterances[index].duration_s for index in group) for group in groups]
     random_order = random.Random(seed)
     best: list[SplitName] = []
-    best_off = float("inf")
-    for _ in range(NUM_DEALS):
+    best_deviation = float("inf")
+    for _ in range(NUM_ATTEMPTS):
         order = list(range(len(groups)))
         random_order.shuffle(order)
-        dealt = _deal_once(order, seconds, wanted)
+        assigned = _assign_in_order(order, seconds, wanted)
         names: list[SplitName] = ["train"] * len(utterances)
-        for group, split in zip(groups, dealt, strict=True):
-            for place in group:
-                names[place] = split
-        off = _off(utterances, names, wanted) + len(_empty(names, wanted))
-        if off < best_off:
-            best, best_off = names, off
-        if off <= CLOSE_ENOUGH:
+        for group, split in zip(groups, assigned, strict=True):
+            for index in group:
+                names[index] = split
+        deviation = _deviation(utterances, names, wanted) + len(_empty(names, wanted))
+        if deviation < best_deviation:
+            best, best_deviation = names, deviation
+        if deviation <= CLOSE_ENOUGH:
             break
     return best
 
 
-def _deal_once(order: Iterable[int], seconds: Sequence[float], wanted: Mapping[SplitName, float]) -> list[SplitName]:
+def _assign_in_order(
+    order: Iterable[int], seconds: Sequence[float], wanted: Mapping[SplitName, float]
+) -> list[SplitName]:
     total = sum(seconds)
-    lacking = {split: share * total for split, share in wanted.items() if share > 0}
-    dealt: list[SplitName] = ["train"] * len(seconds)
+    missing_s = {split: share * total for split, share in wanted.items() if share > 0}
+    assigned: list[SplitName] = ["train"] * len(seconds)
     for group in order:
-        split = max(lacking, key=lambda split: lacking[split] / wanted[split])
-        dealt[group] = split
-        lacking[split] -= seconds[group]
-    return dealt
+        split = max(missing_s, key=lambda split: missing_s[split] / wanted[split])
+        assigned[group] = split
+        missing_s[split] -= seconds[group]
+    return assigned
 
 
 def _groups(utterances: Sequence[Utterance], keys: Sequence[Key]) -> list[list[int]]:
-    """Return the places of utterances that share a key, directly or over others; their order changes nothing."""
+    """Return the indices of utterances connected by shared keys, as groups; independent of the input order."""
     parent = list(range(len(utterances)))
 
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = place = parent[parent[place]]
-        return place
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = index = parent[parent[index]]
+        return index
 
-    order = sorted(parent, key=lambda place: _identity(utterances[place]))
+    order = sorted(parent, key=lambda index: _identity(utterances[index]))
     first: dict[Hashable, int] = {}
-    for place in order:
-        for key in [key(utterances[place]) for key in keys]:
+    for index in order:
+        for key in [key(utterances[index]) for key in keys]:
             if key is not None:
-                parent[root(place)] = root(first.setdefault(key, place))
+                parent[root(index)] = root(first.setdefault(key, index))
     groups: dict[int, list[int]] = {}
-    for place in order:
-        groups.setdefault(root(place), []).append(place)
+    for index in order:
+        groups.setdefault(root(index), []).append(index)
     return list(groups.values())
 
 
@@ -239,8 +244,8 @@ def _identity(utterance: Utterance) -> tuple[str, float, str]:
     return utterance.audio.as_posix(), utterance.offset_s, utterance.text
 
 
-def _off(utterances: Sequence[Utterance], names: Sequence[SplitName], wanted: Mapping[SplitName, float]) -> float:
-    # fsum: the same whatever the order
+def _deviation(utterances: Sequence[Utterance], names: Sequence[SplitName], wanted: Mapping[SplitName, float]) -> float:
+    # fsum is independent of the order
     seconds = {
         split: math.fsum(u.duration_s for u, name in zip(utterances, names, strict=True) if name == split)
         for split in SPLITS
@@ -254,14 +259,14 @@ def _empty(names: Sequence[SplitName], wanted: Mapping[SplitName, float]) -> lis
 
 
 def leak_notes(parts: Mapping[SplitName, Sequence[Utterance]]) -> list[str]:
-    """Say what of val and test is also in train."""
+    """Return notes on stretches and texts of val and test that are also in train."""
     every = [utterance for part in parts.values() for utterance in part]
     contents = same_contents(utterance.audio for utterance in every)
     leaks: list[tuple[str, Key]] = [("stretches of recordings", clip_of(every, contents))]
     if not is_closed_vocabulary(every):
         leaks.append(("texts", text_of))
     return [
-        f"{len(shared)} {what} of {split} are also in train: scores on {split} will flatter"
+        f"{len(shared)} {what} of {split} are also in train: scores on {split} will be too good"
         for what, key in leaks
         for split in SPLITS[1:]
         if split in parts

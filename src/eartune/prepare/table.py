@@ -1,4 +1,4 @@
-"""Transcript tables: manifests of any format, and the split that a file's or a folder's name gives."""
+"""Transcript tables: manifests of any format, and the split in a file's or folder's name."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _SPELLINGS: dict[str, SplitName] = {
 
 
 def split_named(name: str) -> SplitName | None:
-    """Return the split that a name begins or ends with: train.jsonl, val_portable.jsonl, dev-clean, crowd_test."""
+    """Return the split that a name starts or ends with: train.jsonl, val_portable.jsonl, dev-clean, crowd_test."""
     words = [word for word in re.split(r"[-_. ]+", re.sub(r"\.\w+$", "", name.strip().lower())) if word]
-    found = [_SPELLINGS.get(words[place]) for place in (0, -1) if words]
+    found = [_SPELLINGS.get(words[index]) for index in (0, -1) if words]
     return next(filter(None, found), None)
 
 

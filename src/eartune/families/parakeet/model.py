@@ -131,9 +131,7 @@ class ParakeetModel(NemoModel):
         self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
     ) -> torch.Tensor:
         if label_smoothing:
-            raise InputError(
-                "label_smoothing_factor: is for models with cross-entropy, and Parakeet has none: remove it"
-            )
+            raise InputError("label_smoothing_factor: applies to cross-entropy, which Parakeet does not use: remove it")
         return summed_loss(parakeet_of(self.network), batches)
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:

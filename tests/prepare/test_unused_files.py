@@ -11,7 +11,7 @@ from .conftest import Record
 
 
 def remarks(folder: Path) -> list[str]:
-    return [remark for remark in read_folder(folder).remarks if "aside" in remark or "recording" in remark]
+    return [remark for remark in read_folder(folder).remarks if "not used" in remark or "recording" in remark]
 
 
 @pytest.mark.parametrize("name", ["a.wave", "a.WAV", "a.bin", "a", "a.wav.part2"])
@@ -25,7 +25,7 @@ def test_transcripts_without_recordings_are_named(tmp_path: Path, record: Record
     record(tmp_path / "a.wav")
     for name in ("a", "orphan", "README"):
         (tmp_path / f"{name}.txt").write_text("one")
-    assert remarks(tmp_path) == ["1 transcripts without a recording are left aside: orphan.txt"]
+    assert remarks(tmp_path) == ["1 transcripts without a recording are not used: orphan.txt"]
 
 
 def test_lines_of_librispeech_without_recordings_are_named(tmp_path: Path, record: Record) -> None:
@@ -38,10 +38,10 @@ def test_other_files_are_named_or_counted(tmp_path: Path, record: Record) -> Non
     record(tmp_path / "a.wav")
     (tmp_path / "a.txt").write_text("one")
     (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\none\n")
-    assert remarks(tmp_path) == ["1 other files are left aside: a.srt"]
+    assert remarks(tmp_path) == ["1 other files are not used: a.srt"]
     for n in range(7):
         (tmp_path / f"{n}.jpg").write_bytes(b"\xff\xd8\xff")
-    assert remarks(tmp_path) == ["8 other files are left aside, by ending: .jpg 7, .srt 1"]
+    assert remarks(tmp_path) == ["8 other files are not used, by suffix: .jpg 7, .srt 1"]
 
 
 def test_tables_that_are_not_meant_are_named_and_their_clips_are_no_findings(tmp_path: Path, record: Record) -> None:
@@ -59,7 +59,7 @@ def test_tables_that_are_not_meant_are_named_and_their_clips_are_no_findings(tmp
         *[(f"text {n}", "train") for n in range(4)],
     ]
     assert remarks(tmp_path) == [
-        "left aside, as other tables beside them name the splits: other.tsv, validated.tsv; "
+        "not used, as other tables beside them are named after splits: other.tsv, validated.tsv; "
         "2 recordings are only in them"
     ]
 
@@ -69,8 +69,8 @@ def test_prepare_says_it_last(tmp_path: Path, record: Record) -> None:
     (tmp_path / "in" / "a.txt").write_text("one")
     shutil.copy(tmp_path / "in" / "a.txt", tmp_path / "in" / "b.txt")
     prepared = prepare_corpus(tmp_path / "in", tmp_path / "out")
-    assert "1 transcripts without a recording are left aside: b.txt" in prepared.notes
-    assert "1 transcripts without a recording are left aside: b.txt" in prepared.audit["notes"]
+    assert "1 transcripts without a recording are not used: b.txt" in prepared.notes
+    assert "1 transcripts without a recording are not used: b.txt" in prepared.audit["notes"]
 
 
 def test_other_splits_beside_a_table_are_named(tmp_path: Path, record: Record) -> None:
@@ -78,4 +78,4 @@ def test_other_splits_beside_a_table_are_named(tmp_path: Path, record: Record) -
     for name in ("train", "dev", "test", "other"):
         (tmp_path / "in" / f"{name}.tsv").write_text("path\ttext\na.wav\tone\n")
     prepared = prepare_corpus(tmp_path / "in" / "train.tsv", tmp_path / "out")
-    assert "beside train.tsv lie dev.tsv, test.tsv: give the folder to take these splits as they are" in prepared.notes
+    assert "beside train.tsv are dev.tsv, test.tsv: give the folder to keep these splits" in prepared.notes
