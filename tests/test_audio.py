@@ -262,10 +262,10 @@ def test_stretch_may_reach_a_little_past_the_end(tmp_path: Path) -> None:
     [
         (3.0, None, "holds no audio after second 3"),
         (2.0, 2.0, r"ends at 3\.00 s, before second 4\.00"),
-        (-1.0, None, "times are positive"),
-        (float("nan"), None, "times are positive"),
-        (0.0, 0.0, "times are positive"),
-        (0.0, float("nan"), "times are positive"),
+        (-1.0, None, "times must be positive"),
+        (float("nan"), None, "times must be positive"),
+        (0.0, 0.0, "times must be positive"),
+        (0.0, float("nan"), "times must be positive"),
     ],
 )
 def test_stretch_outside_the_recording(tmp_path: Path, offset_s: float, duration_s: float | None, message: str) -> None:
@@ -289,9 +289,9 @@ def test_far_off_is_half_a_second_and_a_twentieth(found_s: float, expected_s: fl
 @pytest.mark.parametrize(
     ("suffix", "message"),
     [
-        ("wav", r"promises 160000 bytes of audio and the file holds 79978 \(2\.5 s of 5\.0 s\); get the file anew"),
-        ("sph", r"promises 160000 bytes of audio and the file holds 79488 \(2\.5 s of 5\.0 s\)"),
-        ("mp3", r"promises \d+ bytes of audio and the file holds \d+"),
+        ("wav", r"declares 160000 bytes of audio, but the file has 79978 \(2\.5 s of 5\.0 s\); get the file again"),
+        ("sph", r"declares 160000 bytes of audio, but the file has 79488 \(2\.5 s of 5\.0 s\)"),
+        ("mp3", r"declares \d+ bytes of audio, but the file has \d+"),
     ],
 )
 def test_file_cut_short(tmp_path: Path, read: object, suffix: str, message: str) -> None:
@@ -304,21 +304,21 @@ def test_file_cut_short(tmp_path: Path, read: object, suffix: str, message: str)
 @pytest.mark.parametrize("offset_s", [0.0, 4.0])
 def test_flac_cut_short_shows_when_decoded(tmp_path: Path, share: float, offset_s: float) -> None:
     path = cut(write(tmp_path / "x.flac", chirp(5)), share)
-    with pytest.raises(InputError, match=r"is damaged|is cut short: the header promises .* \(\d\.\d\d s of 5\.00 s\)"):
+    with pytest.raises(InputError, match=r"is damaged|is cut short: the header declares .* \(\d\.\d\d s of 5\.00 s\)"):
         decode(path, offset_s=offset_s)
 
 
 @pytest.mark.parametrize("read", [probe, decode])
 def test_m4a_without_its_index_at_the_end(tmp_path: Path, read: object) -> None:
     path = cut(write_with_ffmpeg(tmp_path / "x.m4a", chirp(5), "aac"))
-    with pytest.raises(InputError, match=r"is cut short: its last \d+ bytes are missing; get the file anew"):
+    with pytest.raises(InputError, match=r"is cut short: its last \d+ bytes are missing; get the file again"):
         read(path)
 
 
 @pytest.mark.parametrize("read", [probe, decode])
 def test_webm_cut_short(tmp_path: Path, read: object) -> None:
     path = cut(write_with_ffmpeg(tmp_path / "x.webm", chirp(10), "libopus"))
-    with pytest.raises(InputError, match=r"is cut short: its last \d+ bytes are missing; get the file anew"):
+    with pytest.raises(InputError, match=r"is cut short: its last \d+ bytes are missing; get the file again"):
         read(path)
 
 

@@ -35,11 +35,14 @@ ODD: dict[str, tuple[Change, str]] = {
     "NaN": (with_value(float("nan")), "1 of the 32 values of {} are NaN or infinite"),
     "infinity": (with_value(float("-inf")), "1 of the 32 values of {} are NaN or infinite"),
     "beyond float32": (lambda t: with_value(1e300)(t.double()), "1 of the 32 values of {} are NaN or infinite"),
-    "complex": (lambda t: t.to(torch.complex64), "{} is complex64, and weights are floating point"),
-    "boolean": (lambda t: t > 0, "{} is bool, and weights are floating point"),
-    "integer": (lambda t: t.long(), "{} is int64, and weights are floating point"),
-    "quantised": (lambda t: (t * 100).to(torch.int8), "{} is int8, and weights are floating point; take the model in"),
-    "float8": (lambda t: t.to(torch.float8_e4m3fn), "{} is float8_e4m3fn, and weights are floating point"),
+    "complex": (lambda t: t.to(torch.complex64), "{} is complex64, but weights must be floating point"),
+    "boolean": (lambda t: t > 0, "{} is bool, but weights must be floating point"),
+    "integer": (lambda t: t.long(), "{} is int64, but weights must be floating point"),
+    "quantised": (
+        lambda t: (t * 100).to(torch.int8),
+        "{} is int8, but weights must be floating point; use the",
+    ),
+    "float8": (lambda t: t.to(torch.float8_e4m3fn), "{} is float8_e4m3fn, but weights must be floating point"),
 }
 
 
@@ -158,11 +161,11 @@ def test_two_shards_with_one_tensor_are_refused(whisper_folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"encoder_layers": 10**6}, r"has 1000000 layers (encoder_layers) and its weights are those of 2"),
-        ({"decoder_layers": 1}, r"has 1 layers (decoder_layers) and its weights are those of 2"),
-        ({"d_model": 2 * 10**6}, "is [448, 32], and [448, 2000000] by its configuration"),
-        ({"vocab_size": 10**12}, "and [1000000000000, 32] by its configuration"),
-        ({"max_source_positions": 10**9}, "and [1000000000, 32] by its configuration"),
+        ({"encoder_layers": 10**6}, r"has 1000000 layers (encoder_layers), but its weights have 2"),
+        ({"decoder_layers": 1}, r"has 1 layers (decoder_layers), but its weights have 2"),
+        ({"d_model": 2 * 10**6}, "is [448, 32], but [448, 2000000] in its configuration"),
+        ({"vocab_size": 10**12}, "but [1000000000000, 32] in its configuration"),
+        ({"max_source_positions": 10**9}, "but [1000000000, 32] in its configuration"),
     ],
 )
 def test_a_configuration_that_promises_other_sizes_is_refused_before_a_network_is_built(
@@ -179,7 +182,7 @@ def test_an_openai_checkpoint_that_promises_more_layers_is_refused(tiny_model: P
     checkpoint = torch.load(tiny_model)
     checkpoint["dims"]["n_audio_layer"] = 10**5
     torch.save(checkpoint, tmp_path / "model.pt")
-    assert "has 100000 layers (encoder_layers) and its weights are those of 2" in refusal(tmp_path / "model.pt")
+    assert "has 100000 layers (encoder_layers), but its weights have 2" in refusal(tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("kind", ["hybrid", "canary"])

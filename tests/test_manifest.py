@@ -314,8 +314,8 @@ def test_all_findings_come_together_with_their_lines(folder: Path) -> None:
         "m.jsonl:3: the text is missing (null); an empty text in quotes means that nobody speaks",
         "m.jsonl:5:37: is not valid JSON: expecting ',' delimiter",
         "m.jsonl:6: words.wav: is text, not audio; it begins with 'I am text'",
-        "m.jsonl:7: cut.wav: is cut short: the header promises 64000 bytes of audio and the file holds 19956 "
-        "(1.2 s of 4.0 s); get the file anew",
+        "m.jsonl:7: cut.wav: is cut short: the header declares 64000 bytes of audio, but the file has 19956 "
+        "(1.2 s of 4.0 s); get the file again",
         "m.jsonl:8: the path of the recording is 5, not text; the text is ['x']; write it in quotes; "
         "duration is 'y', not a number of seconds",
         "m.jsonl:9: no recording: no column with the recordings (audio_filepath, audio, path, file_name, ...); "

@@ -39,5 +39,5 @@ def test_auto_takes_bf16_only_where_it_has_instructions_and_an_imitation_is_told
     native = computes_bf16(CPU)
     assert resolve_precision("auto", CPU) == ("bf16" if native else "fp32")
     assert resolve_precision("bf16", CPU) == "bf16"
-    assert ("imitates" in describe_precision("bf16", CPU)) == (not native)
+    assert ("emulates" in describe_precision("bf16", CPU)) == (not native)
     assert describe_precision("fp32", CPU) == "fp32"

@@ -1,6 +1,6 @@
 """Names, types and shapes of weights as a model folder's files declare them, read without their values.
 
-Compared with the configuration before a network is built: a damaged one may promise more than any machine can hold.
+Compared with the configuration before a network is built: a damaged one may need more memory than any machine has.
 Format: github.com/huggingface/safetensors, and torch.save's zip.
 """
 
@@ -38,7 +38,7 @@ _TYPES = {
     "F8_E5M2": torch.float8_e5m2,
 }
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-# how many layers a configuration promises -> the weights that each of them has
+# setting for the number of layers -> pattern of weights that each layer has
 _LAYERS = {
     "encoder_layers": r"encoder\.layers\.(\d+)\.",
     "decoder_layers": r"decoder\.layers\.(\d+)\.",
@@ -52,16 +52,16 @@ _LARGEST_GROWTH = 2
 
 @dataclass(frozen=True)
 class Declared:
-    """What a file says of one tensor."""
+    """Type and shape of a tensor as declared in its file."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
 
 
 def require_declared(folder: Path, network_class: Any, config: Any) -> None:
-    """Raise InputError where a folder's weights are not those of a `network_class` of `config`.
+    """Raise InputError if a folder's weights are not those of a `network_class` of `config`.
 
-    Refused by name are types that are not weights', names that occur twice, other numbers of layers and other shapes.
+    Refused by name are types that are not those of weights, duplicate names, other numbers of layers and other shapes.
     """
     declared = read_declared(folder)
     require_layers(declared, config, where=str(folder))
@@ -69,7 +69,7 @@ def require_declared(folder: Path, network_class: Any, config: Any) -> None:
 
 
 def require_weight_file(path: Path) -> None:
-    """Raise InputError where a file's tensors are not weights by name, type or value. They are read one by one."""
+    """Raise InputError if a file's tensors are not weights by name, type or value. They are read one by one."""
     if path.suffix != ".safetensors":
         require_types({name: each.dtype for name, each in _read_pickled(path).items()}, where=str(path))
         require_finite(torch.load(path, map_location="cpu", weights_only=True, mmap=True).items(), where=str(path))
@@ -85,7 +85,7 @@ def require_weight_file(path: Path) -> None:
 
 
 def read_declared(folder: Path) -> dict[str, Declared]:
-    """Return what the files that transformers loads declare. Raises InputError for tensors that occur twice."""
+    """Return the tensors declared in the files that transformers loads. Raises InputError for duplicates."""
     found: dict[str, Declared] = {}
     file_of: dict[str, str] = {}
     for path in _loaded_files(folder):
@@ -99,7 +99,7 @@ def read_declared(folder: Path) -> dict[str, Declared]:
 
 
 def _loaded_files(folder: Path) -> list[Path]:
-    """List the files with weights in the order of transformers' preference."""
+    """Return the files with weights that transformers would load."""
     for single in ("model.safetensors", "pytorch_model.bin"):
         index = folder / f"{single}.index.json"
         if (folder / single).is_file():
@@ -112,22 +112,22 @@ def _loaded_files(folder: Path) -> list[Path]:
 
 def _shards(index: Path) -> list[str]:
     try:
-        names = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_refusing_doubles(index))["weight_map"]
-        shards = sorted(set(names.values()))
+        content = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_refusing_duplicates(index))
+        shards = sorted(set(content["weight_map"].values()))
     except InputError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise InputError(f"{index}: is damaged; it should say which file holds each weight; {RELOAD_ADVICE}") from None
+        raise InputError(f"{index}: is damaged; it should list the file of each weight; {RELOAD_ADVICE}") from None
     missing = [name for name in shards if not isinstance(name, str) or not (index.parent / name).is_file()]
     if missing:
-        raise InputError(f"{index}: names {missing[0]!r:.120}, which is not there; copy the whole model folder")
+        raise InputError(f"{index}: names {missing[0]!r:.120}, which does not exist; copy the whole model folder")
     return shards
 
 
 def read_safetensors_header(path: Path) -> dict[str, Declared]:
-    """Read what a safetensors file declares.
+    """Read the tensors declared in a safetensors file.
 
-    Raises InputError for names that occur twice in it, and ValueError where it is not a header of such a file.
+    Raises InputError for duplicate names, and ValueError for an invalid header.
     """
     try:
         with path.open("rb") as file:
@@ -137,7 +137,7 @@ def read_safetensors_header(path: Path) -> dict[str, Declared]:
             size = int.from_bytes(start, "little")
             if size > min(MAX_HEADER_BYTES, path.stat().st_size):
                 raise ValueError("its header is longer than the file, or than any model's")
-            header = json.loads(file.read(size), object_pairs_hook=_refusing_doubles(path))
+            header = json.loads(file.read(size), object_pairs_hook=_refusing_duplicates(path))
         return {name: _declared(each, name, path) for name, each in header.items() if name != "__metadata__"}
     except InputError:
         raise
@@ -148,13 +148,13 @@ def read_safetensors_header(path: Path) -> dict[str, Declared]:
 def _declared(each: Mapping[str, Any], name: str, path: Path) -> Declared:
     dtype, shape = each["dtype"], tuple(each["shape"])
     if dtype not in _TYPES:
-        raise InputError(f"{path}: {name} is {dtype!r:.40}, and weights are floating point; {QUANTIZED_ADVICE}")
+        raise InputError(f"{path}: {name} is {dtype!r:.40}, but weights must be floating point; {QUANTIZED_ADVICE}")
     if not all(isinstance(length, int) and length >= 0 for length in shape):
         raise ValueError(f"{name} has the shape {shape!r:.80}")
     return Declared(_TYPES[dtype], shape)
 
 
-def _refusing_doubles(path: Path) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+def _refusing_duplicates(path: Path) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, value in pairs:
@@ -169,7 +169,7 @@ def _refusing_doubles(path: Path) -> Callable[[list[tuple[str, Any]]], dict[str,
 def _read_pickled(path: Path) -> dict[str, Declared]:
     try:
         loaded = torch.load(path, map_location="meta", weights_only=True)
-    except Exception as error:  # an unpickler that is fed any bytes may raise anything
+    except Exception as error:  # an unpickler may raise any type for arbitrary bytes
         raise InputError(f"{path}: cannot be read safely ({first_line(error)[:120]}); {RELOAD_ADVICE}") from None
     if not isinstance(loaded, Mapping):
         raise InputError(f"{path}: holds {type(loaded).__name__!r}, not weights under names; {RELOAD_ADVICE}")
@@ -180,36 +180,36 @@ def _read_pickled(path: Path) -> dict[str, Declared]:
 
 
 def require_layers(names: Iterable[str], config: Any, *, where: str) -> None:
-    """Raise InputError where a configuration has more layers than there are weights, or fewer. Builds nothing."""
+    """Raise InputError if a configuration has more layers than the weights, or fewer. No network is built."""
     settings, names = config.to_dict(), list(names)
     for setting, pattern in _LAYERS.items():
         section, _, key = setting.rpartition(".")
-        promised = (settings.get(section) or {} if section else settings).get(key)
-        if not isinstance(promised, int):
+        configured = (settings.get(section) or {} if section else settings).get(key)
+        if not isinstance(configured, int):
             continue
         matches = (re.search(rf"(?:^|\.){pattern}", name) for name in names)
-        held = len({match[1] for match in matches if match})
-        if promised != held:
+        found = len({match[1] for match in matches if match})
+        if configured != found:
             raise InputError(
-                f"{where}: its configuration has {promised} layers ({setting}) and its weights are those of {held}; "
+                f"{where}: its configuration has {configured} layers ({setting}), but its weights have {found}; "
                 f"{RELOAD_ADVICE}"
             )
 
 
 def require_shapes(shapes: Mapping[str, tuple[int, ...]], network_class: Any, config: Any, *, where: str) -> None:
-    """Raise InputError where a configuration makes weights of other shapes, or far more of them, than there are."""
-    # without memory, so that a configuration cannot ask for more than the file has
+    """Raise InputError if a configuration needs weights of other shapes, or far more of them, than the file has."""
+    # meta tensors take no memory, however large the configuration makes the network
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in network_class(config).state_dict().items()}
     for name in sorted(expected.keys() & shapes.keys()):
         if expected[name] != shapes[name]:
             raise InputError(
-                f"{where}: {name} is {list(shapes[name])}, and {list(expected[name])} by its configuration; "
+                f"{where}: {name} is {list(shapes[name])}, but {list(expected[name])} in its configuration; "
                 f"{RELOAD_ADVICE}"
             )
-    needed, held = (sum(map(math.prod, each.values())) for each in (expected, shapes))
-    if needed > _LARGEST_GROWTH * held:
+    needed, actual = (sum(map(math.prod, each.values())) for each in (expected, shapes))
+    if needed > _LARGEST_GROWTH * actual:
         raise InputError(
-            f"{where}: its weights are incomplete: its configuration makes {needed} values, and they are {held}; "
+            f"{where}: its weights are incomplete: its configuration needs {needed} values, but they have {actual}; "
             f"{RELOAD_ADVICE}"
         )

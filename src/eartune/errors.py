@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 MAX_FINDINGS_SHOWN = 20
-
-
-MOST_CHARACTERS = 60
+# of a value in a message
+MAX_CHARACTERS = 60
 
 
 class EartuneError(Exception):
-    """Something failed that is not a fault of the user's input; the command line exits with 1."""
+    """A failure that is not the fault of the user's input; the command line exits with 1."""
 
     exit_code = 1
 
@@ -30,9 +29,9 @@ class Interrupted(EartuneError):  # noqa: N818  a state, not an error of anybody
 
 
 def raise_findings(findings: Sequence[str], *, summary: str = "", advice: str = "") -> None:
-    """Raise one InputError that reports all findings together; do nothing where there are none.
+    """Raise one InputError that reports all findings together; do nothing if there are none.
 
-    `summary` stands before the findings and `advice` after them, each on a line of its own.
+    `summary` comes before the findings and `advice` after them, each on a line of its own.
     """
     if not findings:
         return
@@ -46,17 +45,17 @@ def raise_findings(findings: Sequence[str], *, summary: str = "", advice: str = 
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what a library says of an error, or its kind where it says nothing."""
+    """Return the first line of an exception's message, or its type if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def nearest(name: str, known: Sequence[str], *, count: int = 3) -> str:
-    """Return ' Did you mean a, b?' with the known names closest to `name`, or '' where none is close."""
+    """Return ' Did you mean a, b?' with the known names closest to `name`, or '' if none is close."""
     close = get_close_matches(name, known, n=count, cutoff=0.55)
     return f" Did you mean {', '.join(close)}?" if close else ""
 
 
 def shown(value: object) -> str:
-    """Return a value as it is shown in a message."""
+    """Return a value formatted for a message, shortened if it is long."""
     text = ascii(value) if isinstance(value, str) else repr(value)
-    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3] + "..."
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 3] + "..."

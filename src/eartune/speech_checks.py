@@ -1,4 +1,4 @@
-"""Checks of speech and its text that hold for every model: prepare, train and evaluate say the same sentences."""
+"""Checks of speech and its text for every model; prepare, train and evaluate report them in the same words."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from eartune.audio import Loudness, decode_stretches
 from eartune.errors import InputError
 from eartune.manifest import Utterance
 
-# Nobody speaks faster. Readers at their fastest reach 25 letters or 9 syllables a second.
-MOST_LETTERS_PER_S = 40.0
-MOST_SYLLABLES_PER_S = 20.0
-# What a clip may be too short by: a single word, cut close.
+# Nobody speaks faster. The fastest readers reach 25 letters or 9 syllables per second.
+MAX_LETTERS_PER_S = 40.0
+MAX_SYLLABLES_PER_S = 20.0
+# Tolerance for a clip that is too short: a single word with tight cuts.
 SLACK_S = 0.05
-# Slower than this, and long, something is missing from the text.
-LEAST_LETTERS_PER_S = 0.5
+# If a long clip is slower than this, something is missing from its text.
+MIN_LETTERS_PER_S = 0.5
 SLOW_FROM_S = 20.0
 
-# -80 dBFS: three steps of 16 bits, where no recorder leaves speech
+# -80 dBFS: three steps of 16 bits, lower than any recorded speech
 SILENT_RMS = 1e-4
 # -60 dBFS: below the noise of any microphone
 QUIET_RMS = 0.001
 CLIPPED_SHARE = 0.001
 # of full scale
-MOST_OFFSET = 0.05
+MAX_OFFSET = 0.05
 
-# Decoding this much takes about half a minute; of more, a sample is looked at.
+# Decoding this much takes about half a minute; of more, a sample is measured.
 MEASURED_S = 5 * 3600.0
 MEASURED_FILES = 20_000
-# At most as many at once, and so many decoded stretches are held in memory.
+# Also the number of decoded stretches in memory.
 NUM_THREADS = 4
 
-# Decoding begins at the start of a file for each cut in these.
+# In these, decoding starts at the beginning of the file for each cut.
 _NO_SEEK_SUFFIXES = frozenset({".ogg", ".oga", ".aac"})
 MANY_CUTS = 20
 
@@ -49,51 +49,51 @@ _SYLLABLES = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "YI ", "ETHIO
 
 
 def text_finding(utterance: Utterance) -> str | None:
-    """Say that a text would have to be spoken faster than anyone speaks, or nothing."""
-    input_s = shortest_s(utterance.text)
-    if input_s <= utterance.duration_s + SLACK_S:
+    """Return a finding if a text would have to be spoken faster than anyone speaks."""
+    min_s = shortest_s(utterance.text)
+    if min_s <= utterance.duration_s + SLACK_S:
         return None
     num_letters = sum(_counts(letter) for letter in utterance.text)
     return (
-        f"{num_letters} letters in {utterance.duration_s:.2f} s are more than anyone speaks (this takes "
-        f"{input_s:.1f} s at the very least); is the clip cut short, or the text that of another one?"
+        f"{num_letters} letters in {utterance.duration_s:.2f} s are faster than anyone speaks (they take at least "
+        f"{min_s:.1f} s); is the clip cut short, or the text that of another clip?"
     )
 
 
 def shortest_s(text: str) -> float:
-    """Return how long a text lasts at the very least: letters and digits count, what is not spoken does not."""
+    """Return the shortest possible duration of a text: letters and digits count, punctuation does not."""
     return sum(
-        1 / (MOST_SYLLABLES_PER_S if _is_syllable(letter) else MOST_LETTERS_PER_S) for letter in text if _counts(letter)
+        1 / (MAX_SYLLABLES_PER_S if _is_syllable(letter) else MAX_LETTERS_PER_S) for letter in text if _counts(letter)
     )
 
 
 def sound_finding(utterance: Utterance, loudness: Loudness) -> str | None:
-    """Say that a clip with a text is silent, or nothing."""
+    """Return a finding if a clip with a text is silent."""
     if not utterance.text or loudness.sound_rms >= SILENT_RMS:
         return None
     what = (
-        f"holds one and the same value ({loudness.mean:g})"
+        f"has the same value in all samples ({loudness.mean:g})"
         if loudness.sound_rms == 0 and loudness.mean
         else "is silent"
     )
     return (
-        f"{utterance.audio.name} {what} (its largest sample is {loudness.peak:g} of full scale), and there is a text "
-        "to it; was it written in another scale? A clip without speech has an empty text"
+        f"{utterance.audio.name} {what} (its largest sample is {loudness.peak:g} of full scale), but has a text; "
+        "was it written in another scale? A clip without speech has an empty text"
     )
 
 
 def is_quiet(utterance: Utterance, loudness: Loudness) -> bool:
-    """Return whether a clip with a text is hardly louder than the noise of a microphone."""
+    """Return whether a clip with a text is not louder than the noise of a microphone."""
     return bool(utterance.text) and loudness.sound_rms < QUIET_RMS
 
 
 def is_clipped(loudness: Loudness) -> bool:
-    """Return whether 16 samples or more of each second of 16 kHz are at full scale."""
+    """Return whether more than 16 samples per second of 16 kHz are at full scale."""
     return loudness.clipped > CLIPPED_SHARE
 
 
 def level_remarks(utterances: Sequence[Utterance], loudness: Sequence[Loudness | None]) -> list[str]:
-    """Return how many clips are too quiet or too loud, which an audit lists one by one; None: not measured."""
+    """Return remarks on the numbers of quiet and clipped clips, which an audit lists; None: not measured."""
     measured = _measured(utterances, loudness)
     quiet = [u for u, m in measured if is_quiet(u, m)]
     clipped = [u for u, m in measured if is_clipped(m)]
@@ -101,17 +101,17 @@ def level_remarks(utterances: Sequence[Utterance], loudness: Sequence[Loudness |
 
 
 def remarks(utterances: Sequence[Utterance], loudness: Sequence[Loudness | None]) -> list[str]:
-    """Return what else is odd though possible, one sentence of each kind with a count and the first source.
+    """Return remarks on other clips that are odd but possible, one of each kind with a count and the first source.
 
     `loudness` is that of each utterance, None where it was not measured.
     """
     measured = _measured(utterances, loudness)
     slow = [u for u in utterances if u.text and u.duration_s > SLOW_FROM_S and _is_slow(u)]
-    shifted = [u for u, m in measured if abs(m.mean) > MOST_OFFSET]
+    shifted = [u for u, m in measured if abs(m.mean) > MAX_OFFSET]
     voices = [u for u, m in measured if m.different_voices]
     kinds = [
-        (slow, "last far longer than their text: is some of it missing? Complete the text, or cut the silence away"),
-        (shifted, "have a constant offset of more than 5 % of full scale, as of a recorder at fault; it does no harm"),
+        (slow, "are far longer than their text: is some of it missing? Complete the text, or trim the silence"),
+        (shifted, "have a constant offset of more than 5 % of full scale, as of a faulty recorder; it does no harm"),
         (voices, "have two channels that seem to hold different voices, and are mixed; name one in the column channel"),
     ]
     return _counted(kinds, len(utterances))
@@ -126,7 +126,7 @@ def _counted(kinds: Sequence[tuple[Sequence[Utterance], str]], total: int) -> li
 
 
 def cuts_remark(utterances: Sequence[Utterance]) -> list[str]:
-    """Say that a long recording is decoded from its beginning for each of many cuts."""
+    """Return a remark on long recordings that are decoded from the beginning for each of many cuts."""
     cuts: dict[Path, int] = {}
     for utterance in utterances:
         if utterance.is_cut and utterance.audio.suffix.lower() in _NO_SEEK_SUFFIXES:
@@ -143,7 +143,7 @@ def cuts_remark(utterances: Sequence[Utterance]) -> list[str]:
 
 @dataclass(frozen=True)
 class Measurements:
-    """Of each utterance its loudness, None where it was not looked at, and what forbids its use, if anything."""
+    """The loudness of each utterance, None if it was not measured, and the finding that forbids its use, if any."""
 
     loudness: tuple[Loudness | None, ...]
     findings: tuple[str | None, ...]
@@ -157,27 +157,27 @@ def measure_utterances(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Measurements:
-    """Decode utterances and measure them: all, or a sample where they are longer than `limit_s` together.
+    """Decode utterances and measure them: all, or a random sample if together they are longer than `limit_s`.
 
-    What eartune prepare wrote carries its measurements, which cost nothing. Calls `progress(done)`.
+    Measurements stored by eartune prepare are read from its files at no cost. Calls `progress(done)`.
     """
     order = list(range(len(utterances)))
     random.Random(seed).shuffle(order)
     chosen: list[int] = []
-    left_s = limit_s
+    remaining_s = limit_s
     known: dict[int, Loudness] = {}
     for index in order[:MEASURED_FILES]:
         utterance = utterances[index]
-        carried = None if utterance.is_cut else carried_loudness(utterance.audio)
-        if carried is not None:
-            known[index] = carried
-        elif left_s > 0:
+        stored = None if utterance.is_cut else stored_loudness(utterance.audio)
+        if stored is not None:
+            known[index] = stored
+        elif remaining_s > 0:
             chosen.append(index)
-            left_s -= utterance.duration_s
+            remaining_s -= utterance.duration_s
     loudness: list[Loudness | None] = [known.get(index) for index in range(len(utterances))]
     findings: list[str | None] = [None] * len(utterances)
     groups = _by_recording(utterances, chosen)
-    # decoders work outside the interpreter's lock
+    # decoders release the interpreter's lock
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         done = 0
         for group, results in zip(groups, pool.map(lambda g: _measure(utterances, g), groups), strict=True):
@@ -197,8 +197,8 @@ def measure_utterances(
     return Measurements(tuple(loudness), tuple(findings), len(known) + len(chosen))
 
 
-def carried_loudness(path: Path) -> Loudness | None:
-    """Return what eartune prepare measured when it wrote a file, None for any other file."""
+def stored_loudness(path: Path) -> Loudness | None:
+    """Return the loudness that eartune prepare stored in a file, None for any other file."""
     if path.suffix != ".flac":
         return None
     try:
@@ -209,7 +209,7 @@ def carried_loudness(path: Path) -> Loudness | None:
 
 
 def _by_recording(utterances: Sequence[Utterance], chosen: Iterable[int]) -> list[list[int]]:
-    """Group the cuts of a recording, sorted by where they begin."""
+    """Group the cuts of each recording, sorted by their start."""
     groups: dict[tuple[Path, int | None], list[int]] = {}
     for index in chosen:
         groups.setdefault((utterances[index].audio, utterances[index].channel), []).append(index)
@@ -230,7 +230,7 @@ def _measure(utterances: Sequence[Utterance], group: Sequence[int]) -> list[Loud
 
 
 def _is_slow(utterance: Utterance) -> bool:
-    return shortest_s(utterance.text) * MOST_LETTERS_PER_S < LEAST_LETTERS_PER_S * utterance.duration_s
+    return shortest_s(utterance.text) * MAX_LETTERS_PER_S < MIN_LETTERS_PER_S * utterance.duration_s
 
 
 def _counts(letter: str) -> bool:

@@ -1,4 +1,4 @@
-"""Tensors that are not weights, found by name: of a type that cannot be trained, or with values that are not finite."""
+"""Checks of weights: tensors of types that cannot be trained, or with values that are not finite, are named."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from eartune.errors import EartuneError, InputError
 
 FLOATING_TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 RELOAD_ADVICE = "download or save the model again"
-QUANTIZED_ADVICE = "take the model in float32, bfloat16 or float16, not quantised"
-# what networks count with, beside their weights
+QUANTIZED_ADVICE = "use the model in float32, bfloat16 or float16, not quantised"
+# integer buffers that networks have beside their weights
 _COUNTERS = ("num_batches_tracked", "position_ids")
 
 
 def require_weights(weights: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Raise InputError where tensors of a file are not weights: their type, or values that are NaN or infinite.
+    """Raise InputError if tensors of a file are not weights: by their type, or values that are NaN or infinite.
 
     `where` names the file and begins the message.
     """
@@ -26,14 +26,14 @@ def require_weights(weights: Mapping[str, torch.Tensor], *, where: str) -> None:
 
 
 def require_types(types: Mapping[str, torch.dtype], *, where: str) -> None:
-    """Raise InputError where weights are not floating point, which torch would cast without a word."""
-    other = [name for name, dtype in types.items() if dtype not in FLOATING_TYPES and not _counts(name, dtype)]
+    """Raise InputError if weights are not floating point; torch would cast them silently."""
+    other = [name for name, dtype in types.items() if dtype not in FLOATING_TYPES and not _is_counter(name, dtype)]
     if not other:
         return
     kind = types[other[0]]
     is_quantized = not kind.is_complex and kind != torch.bool
     raise InputError(
-        f"{where}: {other[0]} is {type_name(kind)}, and weights are floating point{_and_more(other)}; "
+        f"{where}: {other[0]} is {type_name(kind)}, but weights must be floating point{_and_more(other)}; "
         f"{QUANTIZED_ADVICE if is_quantized else RELOAD_ADVICE}"
     )
 
@@ -45,7 +45,7 @@ def require_finite(
     advice: str = RELOAD_ADVICE,
     error: type[EartuneError] = InputError,
 ) -> None:
-    """Raise `error` that names the tensors with values that are NaN or infinite. Each is read once, and not copied."""
+    """Raise `error`, which names a tensor with values that are NaN or infinite. Each is read once, and not copied."""
     found = {name: _describe(value) for name, value in weights if not is_finite(value)}
     if found:
         name = next(iter(found))
@@ -53,18 +53,18 @@ def require_finite(
 
 
 def network_weights(network: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    """List parameters and buffers by name, those that modules share once."""
+    """Return parameters and buffers by name, shared ones once."""
     return [*network.named_parameters(), *network.named_buffers()]
 
 
 @torch.no_grad()
 def is_finite(tensor: torch.Tensor) -> bool:
-    """Tell whether all values of a tensor are numbers that float32, in which is computed, can hold."""
+    """Return whether all values of a tensor are finite in float32, the type of computation."""
     if not tensor.is_floating_point():
         return True
     if tensor.dtype == torch.float64:
         tensor = tensor.float()
-    # a sum takes a tenth of the time, and needs no memory; it can only say too much: finite values may add up to more
+    # a sum takes a tenth of the time, and no memory; finite values may overflow it, so a failure is checked in full
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
@@ -76,7 +76,7 @@ def _describe(tensor: torch.Tensor) -> str:
     return f"{int((~torch.isfinite(tensor.float())).sum())} of the {tensor.numel()} values"
 
 
-def _counts(name: str, dtype: torch.dtype) -> bool:
+def _is_counter(name: str, dtype: torch.dtype) -> bool:
     return dtype in (torch.int64, torch.int32) and name.endswith(_COUNTERS)
 
 

@@ -73,7 +73,7 @@ def test_mp3s_behind_one_another_of_which_only_the_first_has_a_header(tmp_path: 
 )
 def test_mp3s_of_different_kinds_behind_one_another(tmp_path: Path, other: Callable[[Path], Path]) -> None:
     a, b = write(tmp_path / "a.mp3", chirp(2)), other(tmp_path / "b.mp3")
-    message = "changes from .* to .* after 2.0 s: it holds several recordings behind one another; take them apart"
+    message = "changes from .* to .* after 2.0 s: it consists of several concatenated recordings; split it"
     check_refused(joined(tmp_path / "ab.mp3", a, b), message)
     check_refused(joined(tmp_path / "ab.mp3", a, without_header(b)), message)
 
@@ -90,7 +90,7 @@ def test_header_that_promises_less(tmp_path: Path, factor: float) -> None:
 def test_header_that_promises_more(tmp_path: Path) -> None:
     path = write(tmp_path / "x.mp3", chirp(5))
     promise(path, 2)
-    check_refused(path, r"is cut short: the header promises .* \(5\.1 s of 10\.2 s\)")
+    check_refused(path, r"is cut short: the header declares .* \(5\.1 s of 10\.2 s\)")
 
 
 def test_vbri_header(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_stream_that_begins_in_the_middle(tmp_path: Path, capfd: pytest.CaptureF
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
 def test_other_formats_behind_an_mp3(tmp_path: Path, suffix: str) -> None:
     a, b = write(tmp_path / "a.mp3", chirp(2)), write(tmp_path / f"b.{suffix}", chirp(3))
-    check_refused(joined(tmp_path / "ab.mp3", a, b), "several recordings behind one another, in different formats")
+    check_refused(joined(tmp_path / "ab.mp3", a, b), "several concatenated recordings, in different formats")
 
 
 @pytest.mark.parametrize("junk", [b"junk" * 20, bytes(5000), ID3 * 3])

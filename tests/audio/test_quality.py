@@ -39,7 +39,7 @@ def refused(path: Path, message: str) -> None:
         (2**23 - 1, "24-bit integers"),
         (2**31, "32-bit integers"),
         (20, "far too loud"),
-        (1e20, "no scale that is known"),
+        (1e20, "their scale is unknown"),
     ],
 )
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])

@@ -43,7 +43,7 @@ def write_aac(path: Path, samples: Samples, container: str | None = None) -> Pat
 
 
 def joined(path: Path, *others: Path, between: bytes = b"") -> Path:
-    """Put files behind one another, as `cat` does."""
+    """Concatenate files, as `cat` does."""
     path.write_bytes(between.join(other.read_bytes() for other in others))
     return path
 

@@ -21,7 +21,7 @@ from eartune.families.whisper.model import WhisperModel
 from eartune.manifest import Segment, Utterance
 from eartune.model import DecodeOptions
 from eartune.runtimes.registry import open_runtime
-from eartune.runtimes.runtime import LongTranscript, Opened
+from eartune.runtimes.runtime import LongTranscript, RuntimeBase
 from tests.old_records import SPEECH
 from tests.tiny import clips_in
 
@@ -121,7 +121,7 @@ def test_a_writer_that_transposes_or_shifts_is_caught(
     """What the writer would get wrong in the export, it is given wrong here."""
     exported = written(changed(model, change), form, tmp_path / "broken")
     told = refused(exported, form, sample, reference_outputs)
-    assert "of the words are not the model's" in told or "cannot" in told, told
+    assert "of the words differ from the model's" in told or "cannot" in told, told
     assert copy.deepcopy(model.network).state_dict().keys() == model.network.state_dict().keys()
 
 
@@ -194,7 +194,7 @@ def test_a_vocabulary_that_is_one_off_is_caught(
     assert refused(exported, form, sample, reference_outputs)
 
 
-class WithoutTimes(Opened):
+class WithoutTimes(RuntimeBase):
     """A program with the model's words, and one time for all of them."""
 
     def __init__(self, reference_outputs: ReferenceOutputs) -> None:
@@ -238,6 +238,6 @@ def test_a_model_that_lost_its_times_itself_is_exported_with_a_note(
     assert gate.failures == []
     assert gate.long is None
     [note] = gate.warnings
-    assert note.startswith("the model itself, on a long recording, fails: times that are not those of the speech")
+    assert note.startswith("the model itself, on a long recording, fails: segment times do not match the speech")
     with_base = dataclasses.replace(gate, base_long=LongFormResult(reference_outputs.long, 0))
-    assert "its base passes: the tuning cost it the times" in with_base.warnings[0]
+    assert "its base model passes, so tuning degraded the times" in with_base.warnings[0]

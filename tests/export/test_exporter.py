@@ -32,7 +32,7 @@ def test_quantisations_go_to_the_formats_that_have_them_under_any_name() -> None
 def test_what_is_not_known_is_told_with_what_is_near() -> None:
     with pytest.raises(InputError, match=r"but to ggml, ctranslate2, .*\. Did you mean ggml"):
         planned(["gmml"], [])
-    with pytest.raises(InputError, match="--to ggml: a parakeet is not exported to it, but to nemo, onnx, hf"):
+    with pytest.raises(InputError, match="--to ggml: a parakeet cannot be exported to it, only to nemo, onnx, hf"):
         planned(["ggml"], [], "parakeet")
     with pytest.raises(InputError, match="--quantize q5_k: ggml have f16, f32, q8_0, q5_1, q5_0"):
         planned(["ggml"], ["q5_k"])

@@ -9,13 +9,13 @@ import pytest
 
 from eartune.export.measure import measured
 from eartune.model import Waveform
-from eartune.runtimes.runtime import Opened
+from eartune.runtimes.runtime import RuntimeBase
 
 HELD_BYTES = 200_000_000
 HOLD = f"import sys; held = b'x' * {HELD_BYTES}; print(len(held), flush=True); sys.stdin.read()"
 
 
-class InAChild(Opened):
+class InAChild(RuntimeBase):
     """A runtime that holds its memory in a process of its own."""
 
     def __init__(self, _: Path) -> None:

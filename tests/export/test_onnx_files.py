@@ -119,7 +119,7 @@ def test_a_module_in_half_precision_is_written_in_float32_and_stays_in_half_prec
 def test_weights_that_are_too_large_lie_beside_the_graph(
     quantization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_files, "MOST_BYTES_IN_GRAPH", 8000)
+    monkeypatch.setattr(onnx_files, "MAX_BYTES_IN_GRAPH", 8000)
     module = Small()
     write(module, tmp_path / "small.onnx", quantization=quantization)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.onnx", "small.onnx.data"]

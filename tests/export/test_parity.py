@@ -67,7 +67,7 @@ def test_a_change_that_may_be_chance_is_told_and_does_not_fail() -> None:
     found = of_a_thousand(model=100, exported=103)
     assert found.passes
     assert found.verdict.endswith(
-        "; it moved by +0.30 points (+0.00 to +0.70), which so few sentences cannot tell from chance"
+        "; it changed by +0.30 points (+0.00 to +0.70), which is not significant with so few sentences"
     )
     assert found.to_json()["change_points_interval_95"] == pytest.approx([0.0, 0.7])
 
@@ -92,7 +92,7 @@ def test_as_often_right_with_other_words_is_another_model() -> None:
     found = of_a_thousand(model=100, exported=100, other=51)
     assert found.change_points == 0
     assert found.verdict == (
-        "fails: 5.10 % of the words are not the model's, the limit is 5 %"
+        "fails: 5.10 % of the words differ from the model's, the limit is 5 %"
         " (WER 10.00 % of the model, 10.00 % of the export (float16), 51 of 100 sentences differ)"
     )
 

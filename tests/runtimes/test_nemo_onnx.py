@@ -271,7 +271,7 @@ def test_what_is_no_folder_of_onnx_is_refused(program: str, folders: dict[str, P
         PROGRAMS[program](tmp_path)
     broken = Path(shutil.copytree(folders["ctc"], tmp_path / "broken"))
     set_config(broken, model_type="whisper")
-    with pytest.raises(InputError, match=r"describes no Parakeet or Canary \(whisper"):
+    with pytest.raises(InputError, match=r"is not of a Parakeet or Canary \(whisper"):
         PROGRAMS[program](broken)
 
 

@@ -197,7 +197,7 @@ def test_a_tokenizer_shifted_by_one_is_caught(english: Written, tmp_path: Path) 
 def test_a_wrong_number_of_mel_bins_is_named(tiny_folder: Path, tmp_path: Path) -> None:
     broken = with_another(tiny_folder, "preprocessor_config.json", tmp_path / "broken")
     broken.write_text(json.dumps(json.loads((tiny_folder / broken.name).read_text()) | {"feature_size": 128}))
-    with pytest.raises(InputError, match=r"makes 128 mel bins and 3000 frames, its network hears 80 and 3000"):
+    with pytest.raises(InputError, match=r"makes 128 mel bins and 3000 frames, its network takes 80 and 3000"):
         OnnxWhisper(broken.parent)
 
 

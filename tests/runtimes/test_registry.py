@@ -84,7 +84,7 @@ def test_folders_of_onnx_are_known_by_their_names(name: str, tmp_path: Path) -> 
 def test_other_files_are_none(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     assert recognise(tmp_path / "file") is None
-    with pytest.raises(InputError, match="is not an export that is known"):
+    with pytest.raises(InputError, match="is not an export in a known format"):
         open_runtime(tmp_path / "file")
 
 
@@ -131,9 +131,9 @@ def test_what_is_missing_or_of_another_family_is_one_line(exports: dict[str, Pat
     with pytest.raises(InputError, match="does not exist"):
         recognise(tmp_path / "none")
     for name, family, said in (
-        ("ggml", "canary", r"is a whisper \(ggml\), and no canary"),
-        ("hf", "parakeet", r"is a whisper \(hf\), and no parakeet"),
-        ("nemo", "whisper", r"is a canary or parakeet \(nemo\), and no whisper"),
+        ("ggml", "canary", r"is a whisper \(ggml\), not a canary"),
+        ("hf", "parakeet", r"is a whisper \(hf\), not a parakeet"),
+        ("nemo", "whisper", r"is a canary or parakeet \(nemo\), not a whisper"),
     ):
         with pytest.raises(InputError, match=said):
             open_runtime(exports[name], family=family)

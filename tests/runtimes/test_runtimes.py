@@ -149,7 +149,7 @@ def test_a_damaged_export_is_caught(damage: Callable[[dict], None], english: Spo
     # one clip: a damaged model writes until it may write no more
     found = english.parity(OpenAIWhisper, tmp_path / "m.pt", "float16", count=1)
     assert not found.passes
-    assert found.verdict.startswith("fails: its WER moved by +")
+    assert found.verdict.startswith("fails: its WER changed by +")
 
 
 def test_a_wrong_number_of_mel_bins_is_caught(english: Spoken, folder: Path, tmp_path: Path) -> None:

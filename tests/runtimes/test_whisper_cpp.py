@@ -170,7 +170,7 @@ def test_what_it_cannot_do_is_one_line(tiny_en: Path, tmp_path: Path) -> None:
         WhisperCpp(tmp_path / "model.bin")
     with pytest.raises(InputError, match="does not exist"):
         WhisperCpp(tmp_path / "missing.bin")
-    with pytest.raises(InputError, match=r"device 'cuda': whisper\.cpp .* leave it at cpu"):
+    with pytest.raises(InputError, match=r"device 'cuda': the wheel of whisper\.cpp .* use cpu"):
         WhisperCpp(tiny_en, device="cuda")
     with pytest.raises(InputError, match="task 'translate': the model is English-only"):
         WhisperCpp(tiny_en, task="translate")

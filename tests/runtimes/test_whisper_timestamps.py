@@ -13,7 +13,7 @@ from eartune.runtimes.whisper_timestamps import Timestamps
 OPENAI = get_tokenizer(multilingual=True)
 FIRST = OPENAI.timestamp_begin
 NUM_TOKENS = FIRST + 1501
-TIMES = Timestamps(first=FIRST, end_of_text=OPENAI.eot, most_steps_at_first=50)
+TIMES = Timestamps(first=FIRST, end_of_text=OPENAI.eot, max_initial_index=50)
 
 
 def openai_forbids(logits_V: np.ndarray, written: list[int]) -> np.ndarray:
@@ -55,7 +55,7 @@ def t(seconds: float) -> int:
 
 
 @pytest.mark.parametrize(
-    ("written", "segments", "heard_s"),
+    ("decoded", "segments", "advance_s"),
     [
         # two whole segments; nothing is said after the second one
         ([t(0), 1, t(2), t(2), 2, t(5)], [(0, 2, 1), (2, 5, 2)], 30),
@@ -67,10 +67,10 @@ def t(seconds: float) -> int:
         ([t(0), 1, t(4)], [(0, 4, 1)], 30),
     ],
 )
-def test_segments_of_a_window(written: list[int], segments: list[tuple[float, float, int]], heard_s: float) -> None:
-    found, heard = TIMES.segments(written, 30.0)
+def test_segments_of_a_window(decoded: list[int], segments: list[tuple[float, float, int]], advance_s: float) -> None:
+    found, found_advance_s = TIMES.segments(decoded, 30.0)
     words = [
         (round(start, 2), round(end, 2), next(each for each in part if each < FIRST)) for start, end, part in found
     ]
     assert words == segments
-    assert round(heard, 2) == heard_s
+    assert round(found_advance_s, 2) == advance_s

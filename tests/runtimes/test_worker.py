@@ -40,14 +40,14 @@ def last_line(lines: Sequence[str]) -> str:
 def start(folder: Path, how: str) -> Worker:
     script = folder / "script.py"
     script.write_text(SCRIPT)
-    return Worker(script, [how], path=folder / "model", program="the program", complaint=last_line)
+    return Worker(script, [how], path=folder / "model", program="the program", find_error=last_line)
 
 
 def test_answers_are_whole_whatever_the_program_prints(tmp_path: Path) -> None:
     worker = start(tmp_path, "lives")
     assert worker.facts == {"how": "lives"}
     for count in (3, 0, 100_000):
-        answer = worker.ask(np.ones(count, np.float64), {"words": "ўқ"})  # type: ignore[arg-type]
+        answer = worker.decode(np.ones(count, np.float64), {"words": "ўқ"})  # type: ignore[arg-type]
         assert answer == {"sum": float(count), "dtype": "float32", "words": "ўқ"}
     worker.close()
     worker.close()
@@ -62,20 +62,20 @@ def test_a_death_while_decoding_is_an_error_and_so_is_what_follows(tmp_path: Pat
     worker = start(tmp_path, "lives")
     for _ in range(2):
         with pytest.raises(EartuneError, match="the program ended by SIGABRT"):
-            worker.ask(np.zeros(200_000, np.float32), {"crash": True})
+            worker.decode(np.zeros(200_000, np.float32), {"crash": True})
     worker.close()
 
 
 def test_a_refusal_is_an_error_and_the_process_lives_on(tmp_path: Path) -> None:
     worker = start(tmp_path, "lives")
     with pytest.raises(EartuneError, match="model: the program does not know that"):
-        worker.ask(np.zeros(1, np.float32), {"refuse": True})
-    assert worker.ask(np.ones(2, np.float32), {"words": ""})["sum"] == 2
+        worker.decode(np.zeros(1, np.float32), {"refuse": True})
+    assert worker.decode(np.ones(2, np.float32), {"words": ""})["sum"] == 2
     worker.close()
 
 
 def test_a_worker_finds_eartune_where_this_process_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
     worker = start(tmp_path, "lives")
-    assert worker.ask(np.ones(1, np.float32), {"words": ""})["sum"] == 1
+    assert worker.decode(np.ones(1, np.float32), {"words": ""})["sum"] == 1
     worker.close()

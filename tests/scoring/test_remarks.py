@@ -18,7 +18,7 @@ def test_plain_texts_have_no_remarks() -> None:
 
 
 def test_clips_on_which_nothing_was_written_are_counted() -> None:
-    assert remarks(["good", "day", ""], ["good", " ", ""])[0] == "nothing was written on 1 of 2 clips with speech"
+    assert remarks(["good", "day", ""], ["good", " ", ""])[0] == "1 of 2 clips with speech have an empty hypothesis"
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,15 @@ def test_long_text_in_brackets_is_cut() -> None:
 
 def test_clips_without_speech_are_counted_with_the_words_written_on_them() -> None:
     assert remarks(["one two", "", ""], ["one two", "", "thank you"]) == [
-        "words were written on 1 of 2 clips without speech (2 words, which count as insertions)"
+        "1 of 2 clips without speech have words in the hypothesis (2 words, counted as insertions)"
     ]
 
 
 def test_a_corpus_without_words_has_no_error_rate() -> None:
     *marks, last = remarks(["", "[music]", "..."], ["", "thank you very much", "you"], language="de")
     assert last == (
-        "the references hold no words, so there is no error rate; words were written on 2 of 3 clips without speech"
+        "the references hold no words, so there is no error rate; "
+        "2 of 3 clips without speech have words in the hypothesis"
     )
     assert marks[-1] == "2 of 3 references hold no word ([music], ...), scored as no speech"
 
@@ -86,4 +87,4 @@ def test_units_that_are_added_up_are_named_with_the_rate_of_each_language() -> N
     ("text", "told"), [("twenty five", True), ("двадцать пять", True), ("नमस्ते", False), ("你好", False)]
 )
 def test_texts_that_name_no_language_are_told_where_it_matters(text: str, told: bool) -> None:
-    assert any("name no language" in remark for remark in remarks([text], [text], language=None)) is told
+    assert any("have no language" in remark for remark in remarks([text], [text], language=None)) is told

@@ -15,7 +15,7 @@ from eartune.families.whisper.load import find, load
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import DecodeOptions, SpeechModel, Waveform
 from eartune.reporting import Silent
-from eartune.training.decoding import decode_utterances, like_lengths
+from eartune.training.decoding import decode_utterances, group_by_length
 from eartune.training.device import autocast, casting_weights_once
 
 
@@ -35,7 +35,7 @@ def batches(
 ) -> list[list[float]]:
     """Return the lengths of the clips that are decoded together."""
     clips = [Utterance(audio=Path("x.wav"), text="x", duration_s=duration_s) for duration_s in durations_s]
-    found = like_lengths(model, clips, batch_size=batch_size, options=options)
+    found = group_by_length(model, clips, batch_size=batch_size, options=options)
     assert sorted(row for batch in found for row in batch) == list(range(len(clips))), "each clip once"
     return [[durations_s[row] for row in batch] for batch in found]
 

@@ -70,7 +70,7 @@ def test_a_run_out_of_memory_goes_on_in_smaller_passes_and_learns_the_same(
     # 180 s, then 90 s, then 45 s at most: windows of 30 s one at a time, in both epochs
     assert passed == [30.0] * 12
     lines = [line for line in said.lines if "out of memory" in line]
-    assert lines[0].startswith("out of memory with 180 s of window at once: going on with 90 s")
+    assert lines[0].startswith("out of memory with 180 s of encoder input at once: continuing with 90 s")
     assert len(lines) == 2
     assert parts.audio_seconds == pytest.approx(whole.audio_seconds)
     expected, found = (load_file(trained.path / "last" / "model.safetensors") for trained in (whole, parts))

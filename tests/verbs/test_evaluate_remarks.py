@@ -40,7 +40,7 @@ def test_remarks_are_the_last_lines_and_in_scores(
     assert main(["evaluate", str(tiny_model), "--data", str(data), "--out", str(tmp_path), "--language", "en"]) == 0
     remarks = json.loads((tmp_path / "scores.json").read_text())["remarks"]
     assert remarks[0] == "2 of 2 references hold text in brackets ([noise]), not scored"
-    assert any(remark.startswith("words were written on 1 of 1 clips without speech") for remark in remarks)
+    assert any(remark.startswith("1 of 1 clips without speech have words in the hypothesis") for remark in remarks)
     last = capsys.readouterr().out.splitlines()[-len(remarks) :]
     assert last == [f"note: {remark}" for remark in remarks]
 

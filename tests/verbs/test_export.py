@@ -62,7 +62,7 @@ def test_a_run_becomes_an_archive_a_folder_and_an_archive_again(
 
 
 def test_a_whisper_is_no_model_of_nemo(tiny_model: Path, tiny_nemo: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--to nemo: a whisper is not exported to it"):
+    with pytest.raises(InputError, match="--to nemo: a whisper cannot be exported to it"):
         export_one(tiny_model, to="nemo", out=tmp_path / "x.nemo", original=tiny_nemo["ctc"])
     export_one(tiny_model, to="hf", out=tmp_path / "whisper")
     torch.testing.assert_close(answers(tmp_path / "whisper"), answers(tiny_model), atol=1e-5, rtol=0)

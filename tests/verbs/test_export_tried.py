@@ -12,7 +12,7 @@ import pytest
 from eartune.errors import EartuneError, InputError
 from eartune.manifest import Segment, read_manifest
 from eartune.model import DecodeOptions, Waveform
-from eartune.runtimes.runtime import CannotRun, LongTranscript, Opened
+from eartune.runtimes.runtime import CannotRun, LongTranscript, RuntimeBase
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.export import export
 from eartune.verbs.open_model import locate
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.runtimes
 exports_ = importlib.import_module("eartune.verbs.export_one")
 
 
-class Fake(Opened):
+class Fake(RuntimeBase):
     """A program that says of every clip what it is told to."""
 
     def __init__(self, text: str) -> None:
@@ -110,7 +110,7 @@ def test_however_it_was_tuned_the_export_says_what_it_says(
 
 def test_what_says_other_words_is_not_put_in_place(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports_, "open_in_runtime", lambda *_, **__: Fake("another model altogether"))
-    with pytest.raises(EartuneError, match=r"of the words are not the model's.*nothing was written but"):
+    with pytest.raises(EartuneError, match=r"of the words differ from the model's.*nothing was written but"):
         export(str(run), to=["ctranslate2"], num_utterances=2)
     [left] = (run / "export").iterdir()
     assert left.name == "ctranslate2-float16.failed-parity.json"
@@ -129,7 +129,7 @@ def test_one_that_fails_leaves_the_others(run: Path, tmp_path: Path, monkeypatch
         return Fake("no") if path.suffix == ".pt" else real(path, **settings)
 
     monkeypatch.setattr(exports_, "open_in_runtime", some)
-    with pytest.raises(EartuneError, match=r"^openai-float16: .*of the words are not the model's"):
+    with pytest.raises(EartuneError, match=r"^openai-float16: .*of the words differ from the model's"):
         export(str(run), to=["openai", "ctranslate2"], num_utterances=2, out=tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "ctranslate2-float16", "openai-float16.failed-parity.json",
@@ -149,7 +149,7 @@ def test_a_program_that_is_missing_is_named_and_the_export_written(
     record = json.loads((tmp_path / "out" / "parity.json").read_text())
     assert record["parity"] is None
     assert record["skipped"] == "whisper.cpp is not installed; pip install 'eartune[whisper-cpp]'"
-    assert "Not tried in whisper.cpp: whisper.cpp is not installed" in (tmp_path / "out" / "README.md").read_text()
+    assert "Not verified in whisper.cpp: whisper.cpp is not installed" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_the_folder_of_a_pt_file_is_evaluated_as_the_file(run: Path, speech: Path, tmp_path: Path) -> None:

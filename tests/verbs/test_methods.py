@@ -215,7 +215,7 @@ def test_a_target_that_is_trained_in_full_gets_no_adapter_and_this_is_said(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"unfreeze_encoder_last": 3}, "unfreeze_encoder_last: found 3, and there are 2 layers; give 2 at most"),
+        ({"unfreeze_encoder_last": 3}, "unfreeze_encoder_last: found 3, but the model has 2 layers; set at most 2"),
         (
             {"with_lora": True, "unfreeze_encoder_last": 2, "unfreeze_decoder_last": 2},
             "target_modules: nothing is left to adapt",

@@ -38,7 +38,7 @@ ODD = [
     (1e-5 * NOISE, "is silent"),
     (30_000 * NOISE, "they look like 16-bit integers"),
     (np.stack([NOISE, -NOISE], axis=1), "cancel one another"),
-    (NOISE[:100], "more than anyone speaks"),
+    (NOISE[:100], "faster than anyone speaks"),
 ]
 
 

@@ -1,18 +1,20 @@
-"""Recordings: how long they are, and their samples as 16 kHz mono.
+"""Recordings: their lengths, and their samples as 16 kHz mono.
 
-read.py       probe and decode: what the rest of eartune calls
-recording.py  an opened recording: its true length, and its samples block by block from any place
-headers.py    what a file says about its length, held against what it holds
-chunks.py     where the samples of WAV, RF64, W64, AIFF, CAF, AU and NIST files lie
-mpeg.py       MP3 and AAC frame by frame
-ogg.py        Ogg page by page
-flac.py       the last frame of a FLAC file
-boxes.py      MP4, Matroska and AMR files that end too early
-byte_view.py  a file with true sizes in the place of wrong ones
-media.py      formats that libsndfile does not know, through PyAV
-quality.py    how loud samples are, and what is certainly wrong with them
+read.py         probe and decode: what the rest of eartune calls
+recording.py    an opened recording: its true length, and its samples block by block from any position
+headers.py      headers of recordings, and their faults
+chunks.py       positions and sizes of samples in WAV, RF64, W64, AIFF, CAF, AU and NIST files
+mp3.py          MP3 frame by frame
+adts.py         bare AAC streams frame by frame
+mpeg_frames.py  frames of MPEG audio, and the tags between them
+ogg.py          Ogg page by page
+flac.py         the last frame of a FLAC file
+boxes.py        MP4, Matroska and AMR files that end too early
+byte_view.py    views of a file with corrected headers
+media.py        formats that libsndfile does not support, through PyAV
+quality.py      loudness of samples, and their definite faults
 
-Nothing here keeps state but the frames of the last MP3s, so data loader workers may call it.
+The only state is a cache of the frames of the last MP3s, so data loader workers may call all of it.
 """
 
 from eartune.audio.quality import Loudness, Samples, measure

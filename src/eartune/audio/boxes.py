@@ -1,19 +1,19 @@
-"""MP4 boxes, Matroska elements and AMR frames: do they reach beyond the end of the file?"""
+"""MP4 boxes, Matroska elements and AMR frames that extend beyond the end of the file."""
 
 from __future__ import annotations
 
 import os
 from typing import BinaryIO
 
-from eartune.audio.chunks import cut_inside
+from eartune.audio.chunks import CONCATENATED, cut_inside
 
-# bytes after the first of a frame of 20 ms, by its kind (RFC 4867)
+# bytes after the first of a frame of 20 ms, by its frame type (RFC 4867)
 _AMR_BYTES = {
     b"#!AMR\n": (12, 13, 15, 17, 19, 20, 26, 31, 5, 6, 5, 5, 0, 0, 0, 0),
     b"#!AMR-WB\n": (17, 23, 32, 36, 40, 46, 50, 58, 60, 5, 0, 0, 0, 0, 0, 0),
 }
 _EBML = b"\x1a\x45\xdf\xa3"
-_ANOTHER = -1
+_CONCATENATED = -1
 _SEGMENT = b"\x18\x53\x80\x67"
 
 
@@ -28,12 +28,12 @@ def container_shortfall(file: BinaryIO, head: bytes) -> str:
         missing = _missing_of_segment(file, head)
         if missing < 0:
             file.seek(missing, os.SEEK_END)
-            missing = _ANOTHER if file.read(4) == _EBML else 0
+            missing = _CONCATENATED if file.read(4) == _EBML else 0
     else:
         missing = 0
-    if missing == _ANOTHER:
-        return "holds several recordings behind one another: take them apart, since only the first would be read"
-    return f"is cut short: its last {missing} bytes are missing; get the file anew" if missing > 0 else ""
+    if missing == _CONCATENATED:
+        return CONCATENATED
+    return f"is cut short: its last {missing} bytes are missing; get the file again" if missing > 0 else ""
 
 
 def _amr_fault(file: BinaryIO, position: int, sizes: tuple[int, ...]) -> str:
@@ -57,7 +57,7 @@ def _missing_of_boxes(file: BinaryIO) -> int:
         if size == 0:  # to the end
             return 0
         if position and begin[4:8] == b"ftyp":
-            return _ANOTHER
+            return _CONCATENATED
         if size < 8 or not begin[4:8].strip().isalnum():
             return 0
         position += size

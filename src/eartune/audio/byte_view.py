@@ -1,4 +1,4 @@
-"""A file seen with some of its bytes replaced, cut or put in front: what libsndfile is given where a header lies."""
+"""Views of a file with bytes replaced, cut off or prepended, for libsndfile to read where a header is wrong."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 Patch = tuple[int, bytes]
-"""(place in the file, the bytes that stand there instead)"""
+"""(position in the file, the bytes to read there instead)"""
 
-# libsndfile asks for a little at a time
+# libsndfile reads a few bytes at a time
 _BUFFER_BYTES = 1 << 16
 
 
@@ -28,8 +28,8 @@ class _ByteView(io.RawIOBase):
         self._begin = begin
         self._prefix = prefix
         self._patches = patches
-        held = os.fstat(self._file.fileno()).st_size if end is None else end
-        self._size = len(prefix) + max(0, held - begin)
+        last = os.fstat(self._file.fileno()).st_size if end is None else end
+        self._size = len(prefix) + max(0, last - begin)
         self._at = 0
 
     def readable(self) -> bool:
@@ -59,13 +59,13 @@ class _ByteView(io.RawIOBase):
     def _content(self, first: int, last: int) -> bytes:
         if first >= last:
             return b""
-        in_front = self._prefix[first:last]
+        from_prefix = self._prefix[first:last]
         shift = self._begin - len(self._prefix)
-        place = max(first + shift, self._begin)
-        self._file.seek(place)
-        content = bytearray(self._file.read(last - first - len(in_front)))
+        position = max(first + shift, self._begin)
+        self._file.seek(position)
+        content = bytearray(self._file.read(last - first - len(from_prefix)))
         for at, replacement in self._patches:
-            for number, byte in enumerate(replacement, start=at - place):
+            for number, byte in enumerate(replacement, start=at - position):
                 if 0 <= number < len(content):
                     content[number] = byte
-        return in_front + bytes(content)
+        return from_prefix + bytes(content)

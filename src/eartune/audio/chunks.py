@@ -1,4 +1,4 @@
-"""Sample positions and counts in WAV, RF64, W64, AIFF, CAF, AU and NIST files, whatever their headers promise.
+"""Positions and sizes of samples in WAV, RF64, W64, AIFF, CAF, AU and NIST files, even where headers are wrong.
 
 Sources of the layouts: RFC 2361 and EBU Tech 3306 (RF64), Sony's W64, Apple's AIFF-C and CAF, NeXT's .snd, NIST SPHERE.
 """
@@ -15,8 +15,10 @@ from eartune.audio.byte_view import Patch
 
 # Some recorders count the header itself, or padding, as audio.
 TOLERATED_BYTES = 1024
-# Sizes of writers that could not go back: ffmpeg's 0xFFFFFFFF, sox's and arecord's a little below 0x7FFFFFFF.
+# Sizes of writers that could not seek back to fill them in: ffmpeg's 0xFFFFFFFF, sox's and arecord's a little below
+# 0x7FFFFFFF.
 UNFILLED_FROM = 0x7FFF_0000
+CONCATENATED = "consists of several concatenated recordings, of which only the first would be read; split it"
 
 _W64_GUID = {name: name + bytes.fromhex("f3acd3118cd100c04f8edb8a") for name in (b"wave", b"fmt ", b"data")}
 _AU_SAMPLE_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
@@ -26,16 +28,16 @@ _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 
 @dataclass(frozen=True)
 class SampleData:
-    """The samples of a file: where they begin, their bytes as promised (None: never filled in) and as they are.
+    """The samples of a file: their start, and their size as declared (None: never filled in) and in fact.
 
-    `frame_bytes`, of one sample of all channels or of one packet, and `bytes_per_s` are 0 where they are unknown.
-    `after` says what follows them that should not be there. `sizes` are the places of the header that a true size
-    belongs in.
+    `frame_bytes`, of one sample of all channels or of one packet, and `bytes_per_s` are 0 if unknown.
+    `after` is the fault of unexpected data after the samples. `sizes` are patches that put the actual sizes into the
+    header.
     """
 
     start: int
     declared_bytes: int | None
-    held_bytes: int
+    actual_bytes: int
     frame_bytes: int
     bytes_per_s: float
     after: str = ""
@@ -43,20 +45,20 @@ class SampleData:
 
     @property
     def patches(self) -> tuple[Patch, ...]:
-        """What to read in place of sizes that were never filled in."""
+        """Patches for sizes that were never filled in."""
         return self.sizes if self.declared_bytes is None else ()
 
     @property
     def fault(self) -> str:
-        """What is wrong with the length, or ''."""
-        missing = 0 if self.declared_bytes is None else self.declared_bytes - self.held_bytes
+        """The fault of the length, or ''."""
+        missing = 0 if self.declared_bytes is None else self.declared_bytes - self.actual_bytes
         if missing > TOLERATED_BYTES:
-            seconds = f" ({self._s(self.held_bytes)} of {self._s(self.declared_bytes)})" if self.bytes_per_s else ""
-            promise = f"the header promises {self.declared_bytes} bytes of audio and the file holds {self.held_bytes}"
-            return f"is cut short: {promise}{seconds}; get the file anew"
+            seconds = f" ({self._s(self.actual_bytes)} of {self._s(self.declared_bytes)})" if self.bytes_per_s else ""
+            sizes = f"the header declares {self.declared_bytes} bytes of audio, but the file has {self.actual_bytes}"
+            return f"is cut short: {sizes}{seconds}; get the file again"
         is_open = self.declared_bytes is None or missing > 0
-        if is_open and self.frame_bytes and self.held_bytes % self.frame_bytes:
-            return cut_inside("sample", self.held_bytes / self.bytes_per_s if self.bytes_per_s else 0.0)
+        if is_open and self.frame_bytes and self.actual_bytes % self.frame_bytes:
+            return cut_inside("sample", self.actual_bytes / self.bytes_per_s if self.bytes_per_s else 0.0)
         return self.after
 
     def _s(self, num_bytes: int | None) -> str:
@@ -64,13 +66,15 @@ class SampleData:
         return f"{num_bytes / self.bytes_per_s:.1f} s" if self.bytes_per_s else f"{num_bytes} bytes"
 
 
-def cut_inside(what: str, held_s: float) -> str:
-    """Say that a file does not end where a frame does."""
-    return f"is cut short: it ends inside a {what}, after {held_s:.2f} s; get the file anew, or convert what is there"
+def cut_inside(what: str, actual_s: float) -> str:
+    """Return the fault of a file that ends inside a frame."""
+    return (
+        f"is cut short: it ends inside a {what}, after {actual_s:.2f} s; get the file again, or convert what is there"
+    )
 
 
 def read_sample_data(file: BinaryIO, head: bytes) -> SampleData | None:
-    """Find the samples, or None where the format is not one of these or says nothing."""
+    """Find the samples; None if the format is not one of these or its header is incomplete."""
     try:
         if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
             return _wav(file, head)
@@ -99,12 +103,12 @@ def _wav(file: BinaryIO, head: bytes) -> SampleData | None:
             _, _, _, bytes_per_s, frame_bytes = struct.unpack("<HHIIH", file.read(14))
         elif name == b"ds64":
             wide = struct.unpack("<Q", file.read(16)[8:])[0]
-            held_at = start
+            ds64_at = start
         elif name == b"data":
-            held = file_bytes - start
+            actual = file_bytes - start
             if head[:4] == b"RIFF":
                 declared = _filled(size)
-                small = min(held, 0xFFFF_0000)
+                small = min(actual, 0xFFFF_0000)
                 sizes += [
                     (4, struct.pack("<I", min(file_bytes - 8, 0xFFFF_FFFE))),
                     (start - 4, struct.pack("<I", small)),
@@ -114,14 +118,14 @@ def _wav(file: BinaryIO, head: bytes) -> SampleData | None:
                 declared = _filled(declared or 0, limit=1 << 62)
                 declared = None if declared == 0xFFFF_FFFF else declared
                 if wide is not None:
-                    counts = (file_bytes - 8, held, held // (frame_bytes or 1))
-                    sizes.append((held_at, struct.pack("<QQQ", *counts)))
+                    counts = (file_bytes - 8, actual, actual // (frame_bytes or 1))
+                    sizes.append((ds64_at, struct.pack("<QQQ", *counts)))
             after = ""
             if size == 0 and _chain(file, start, "<4sI") in (b"", b"chunks"):
-                declared = held = 0  # chunks follow at once: it is empty indeed
-            elif declared is not None and declared < held:
+                declared = actual = 0  # chunks follow at once: the file is really empty
+            elif declared is not None and declared < actual:
                 after = _after(file, start, declared, bytes_per_s, "<4sI")
-            return SampleData(start, declared, held, frame_bytes, bytes_per_s, after, tuple(sizes))
+            return SampleData(start, declared, actual, frame_bytes, bytes_per_s, after, tuple(sizes))
     return None
 
 
@@ -135,11 +139,11 @@ def _w64(file: BinaryIO) -> SampleData | None:
             _, _, _, bytes_per_s, frame_bytes = struct.unpack("<HHIIH", file.read(14))
         if name == _W64_GUID[b"data"]:
             start = position + 24
-            held = file_bytes - start
-            declared = None if size <= 24 < held or size >= 1 << 62 else size - 24
-            sizes = ((16, struct.pack("<Q", file_bytes)), (position + 16, struct.pack("<Q", held + 24)))
+            actual = file_bytes - start
+            declared = None if size <= 24 < actual or size >= 1 << 62 else size - 24
+            sizes = ((16, struct.pack("<Q", file_bytes)), (position + 16, struct.pack("<Q", actual + 24)))
             after = "" if declared is None else _after(file, start, declared, bytes_per_s, "")
-            return SampleData(start, declared, held, frame_bytes, bytes_per_s, after, sizes)
+            return SampleData(start, declared, actual, frame_bytes, bytes_per_s, after, sizes)
         if size < 24:
             return None
         position += size + -size % 8
@@ -162,21 +166,21 @@ def _aiff(file: BinaryIO) -> SampleData | None:
             sample_bytes = {b"ulaw": 1, b"alaw": 1, b"ULAW": 1, b"ALAW": 1}.get(kind, (bits + 7) // 8)
             frame_bytes = channels * sample_bytes if plain else 0
             skip = 8 + struct.unpack(">I", file.read(4))[0]
-            held = file_bytes - start - skip
-            declared = None if size <= 8 < held or size >= UNFILLED_FROM else size - skip
+            actual = file_bytes - start - skip
+            declared = None if size <= 8 < actual or size >= UNFILLED_FROM else size - skip
             counted = frames * frame_bytes
             bytes_per_s = rate_hz * frame_bytes
             sizes = (
                 (4, struct.pack(">I", file_bytes - 8)),
-                (start - 4, struct.pack(">I", held + skip)),
-                (comm_at + 2, struct.pack(">I", held // (frame_bytes or 1))),
+                (start - 4, struct.pack(">I", actual + skip)),
+                (comm_at + 2, struct.pack(">I", actual // (frame_bytes or 1))),
             )
             after = "" if declared is None else _after(file, start + skip, declared, bytes_per_s, ">4sI")
             if declared is not None and plain and abs(counted - declared) > TOLERATED_BYTES:
-                if counted == 0 and declared <= held:
+                if counted == 0 and declared <= actual:
                     return SampleData(start + skip, None, declared, frame_bytes, bytes_per_s, "", (sizes[2],))
-                after = after or _other_length(counted, min(declared, held), bytes_per_s)
-            return SampleData(start + skip, declared, held, frame_bytes, bytes_per_s, after, sizes)
+                after = after or _other_length(counted, min(declared, actual), bytes_per_s)
+            return SampleData(start + skip, declared, actual, frame_bytes, bytes_per_s, after, sizes)
     return None
 
 
@@ -189,23 +193,23 @@ def _caf(file: BinaryIO) -> SampleData | None:
             if kind in (b"lpcm", b"ulaw", b"alaw") and packet_frames == 1:
                 frame_bytes, bytes_per_s = packet_bytes, rate_hz * packet_bytes
         elif name == b"data":
-            held = file_bytes - start - 4
-            declared = None if size >= 1 << 62 or size <= 4 < held else size - 4
+            actual = file_bytes - start - 4
+            declared = None if size >= 1 << 62 or size <= 4 < actual else size - 4
             after = "" if declared is None else _after(file, start + 4, declared, bytes_per_s, ">4sQ")
-            sizes = ((start - 8, struct.pack(">Q", held + 4)),)
-            return SampleData(start + 4, declared, held, frame_bytes, bytes_per_s, after, sizes)
+            sizes = ((start - 8, struct.pack(">Q", actual + 4)),)
+            return SampleData(start + 4, declared, actual, frame_bytes, bytes_per_s, after, sizes)
     return None
 
 
 def _au(file: BinaryIO, head: bytes) -> SampleData:
     order = ">" if head[:4] == b".snd" else "<"
     start, size, encoding, rate_hz, channels = struct.unpack(f"{order}5I", head[4:24])
-    held = max(0, _size(file) - start)
+    actual = max(0, _size(file) - start)
     frame_bytes = _AU_SAMPLE_BYTES.get(encoding, 0) * channels
-    declared = _filled(size) if size or not held else None
+    declared = _filled(size) if size or not actual else None
     after = "" if declared is None else _after(file, start, declared, rate_hz * frame_bytes, "")
-    sizes = ((8, struct.pack(f"{order}I", min(held, UNFILLED_FROM))),)
-    return SampleData(start, declared, held, frame_bytes, rate_hz * frame_bytes, after, sizes)
+    sizes = ((8, struct.pack(f"{order}I", min(actual, UNFILLED_FROM))),)
+    return SampleData(start, declared, actual, frame_bytes, rate_hz * frame_bytes, after, sizes)
 
 
 def _nist(file: BinaryIO) -> SampleData | None:
@@ -227,7 +231,7 @@ def _filled(size: int, *, limit: int = UNFILLED_FROM) -> int | None:
 
 
 def _chunks(file: BinaryIO, position: int, layout: str, *, padded: bool = True) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (name, size, where the content begins) with the file at the content."""
+    """Yield (name, size, position of the content), with the file at the content."""
     width, file_bytes = struct.calcsize(layout), _size(file)
     while position + width <= file_bytes:
         file.seek(position)
@@ -237,31 +241,31 @@ def _chunks(file: BinaryIO, position: int, layout: str, *, padded: bool = True) 
 
 
 def _after(file: BinaryIO, start: int, declared: int, bytes_per_s: float, layout: str) -> str:
-    """Say what follows the samples: '' for chunks, tags and padding, as they should."""
+    """Return the fault of data after the samples: '' for chunks, tags and padding, which may follow them."""
     end = start + declared
     # an odd number of bytes is padded, or should be
     ends = (end, end + declared % 2)
     found = [_chain(file, place, layout) for place in ends]
     if b"RIFF" in found:
-        return "holds several recordings behind one another: take them apart, since only the first would be read"
+        return CONCATENATED
     if b"data" in found:
-        return "holds its samples in several parts, of which only the first would be read; convert it anew"
+        return "has its samples in several parts, of which only the first would be read; convert it again"
     if b"" in found or b"chunks" in found:
         return ""
     return _other_length(declared, _size(file) - start, bytes_per_s)
 
 
-def _other_length(declared: int, held: int, bytes_per_s: float) -> str:
+def _other_length(declared: int, actual: int, bytes_per_s: float) -> str:
     if not bytes_per_s:
         return ""
     return (
-        f"the header says {declared / bytes_per_s:.1f} s and the file holds {held / bytes_per_s:.1f} s; "
-        "convert it anew, so that its length is clear"
+        f"the header declares {declared / bytes_per_s:.1f} s, but the file has {actual / bytes_per_s:.1f} s; "
+        "convert it again, so that its length is clear"
     )
 
 
 def _chain(file: BinaryIO, position: int, layout: str) -> bytes:
-    """Tell what stands from here to the end: b'' nothing that counts, b'chunks', a chunk that must not follow, b'?'."""
+    """Classify the data up to the end: b'' nothing relevant, b'chunks', an unexpected chunk by its name, or b'?'."""
     file_bytes, found = _size(file), b""
     width = struct.calcsize(layout) if layout else 0
     while file_bytes - position > TOLERATED_BYTES or (layout and position + width <= file_bytes):

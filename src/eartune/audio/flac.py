@@ -15,11 +15,11 @@ import numpy.typing as npt
 from eartune.audio.byte_view import Patch
 from eartune.audio.chunks import cut_inside
 
-# a file that begins with what a FLAC file must begin with, 34 bytes on the stream
+# how every FLAC file begins: the magic, and the header of its 34 bytes of stream information
 _BEGIN = b"fLaC\0\0\0\x22"
-# twice the largest frame that is met: 4096 samples of two channels of 24 bits take 24 KiB
+# twice the largest frame in use: 4096 samples of two channels of 24 bits take 24 KiB
 _TAIL_BYTES = 1 << 16
-# of a frame, whose checksum is computed at once
+# bytes of a frame whose checksum is computed in one step
 _STEP_BYTES = 1024
 _TOTAL_MASK = (1 << 36) - 1
 _BLOCK_SIZES = {1: 192, **{n: 576 << n - 2 for n in range(2, 6)}, **{n: 256 << n - 8 for n in range(8, 16)}}
@@ -27,16 +27,16 @@ _BLOCK_SIZES = {1: 192, **{n: 576 << n - 2 for n in range(2, 6)}, **{n: 256 << n
 
 @dataclass(frozen=True)
 class FlacLength:
-    """Samples per channel as promised (0: never filled in) and as the last frame counts them."""
+    """Samples per channel as declared (0: never filled in) and as counted by the last frame."""
 
     declared: int
-    held: int
+    actual: int
     fault: str
     patches: tuple[Patch, ...]
 
 
 def read_flac(file: BinaryIO, begin: int) -> FlacLength | None:
-    """Hold the count of samples against the last frame; None where that cannot be found."""
+    """Compare the declared number of samples with the last frame; None if that cannot be found."""
     file.seek(begin)
     head = file.read(42)
     if len(head) < 42 or head[4] & 0x7F != 0:
@@ -49,22 +49,24 @@ def read_flac(file: BinaryIO, begin: int) -> FlacLength | None:
     tail = file.read()
     block = int.from_bytes(head[10:12], "big")
     patch = (begin + 18, (word & ~_TOTAL_MASK).to_bytes(8, "big"))
-    at, held = _last_frame(tail, block, certain=True)
+    at, actual = _last_frame(tail, block, certain=True)
     if at < 0:
         return None
-    if held == declared:
-        return FlacLength(declared, held, "", ())
-    whole = (begin + 18, (word & ~_TOTAL_MASK | held).to_bytes(8, "big"))
+    if actual == declared:
+        return FlacLength(declared, actual, "", ())
+    whole = (begin + 18, (word & ~_TOTAL_MASK | actual).to_bytes(8, "big"))
     partial = _last_frame(tail[at + 2 :], block, certain=False)[0] >= 0
-    if declared > held or (not declared and partial):
-        seconds = f"{held / rate_hz:.2f} s of {declared / rate_hz:.2f} s" if declared and rate_hz else ""
-        fault = f"is cut short: the header promises more than there is ({seconds}); get the file anew"
-        return FlacLength(declared, held, fault if seconds else cut_inside("frame", held / (rate_hz or 1)), (patch,))
-    return FlacLength(declared, held, "", (whole,))
+    if declared > actual or (not declared and partial):
+        seconds = f"{actual / rate_hz:.2f} s of {declared / rate_hz:.2f} s" if declared and rate_hz else ""
+        fault = f"is cut short: the header declares more than the file has ({seconds}); get the file again"
+        return FlacLength(
+            declared, actual, fault if seconds else cut_inside("frame", actual / (rate_hz or 1)), (patch,)
+        )
+    return FlacLength(declared, actual, "", (whole,))
 
 
 def holds_another(path: Path) -> bool:
-    """Return whether a second FLAC file stands behind the first, which takes a look at all of it."""
+    """Return whether a second FLAC file follows the first; this reads the whole file."""
     stat = path.stat()
     return _holds_another(path, stat.st_size, stat.st_mtime_ns)
 
@@ -78,9 +80,9 @@ def _holds_another(path: Path, size: int, _changed: int) -> bool:
 
 
 def _last_frame(tail: bytes, block: int, *, certain: bool) -> tuple[int, int]:
-    """Return where the last frame begins and the number of the sample after it; -1 where there is not one.
+    """Return the start of the last frame and the number of the sample after it; -1 if there is none.
 
-    `certain`: only a frame whose checksum is right, which takes a moment.
+    `certain`: only a frame with a correct checksum, which takes longer.
     """
     ends = _possible_ends(tail) if certain else []
     at = len(tail)
@@ -95,7 +97,7 @@ def _last_frame(tail: bytes, block: int, *, certain: bool) -> tuple[int, int]:
 
 
 def _possible_ends(tail: bytes) -> list[int]:
-    """Return where the last frame may end: with the file, or before a tag or zeros."""
+    """Return the possible ends of the last frame: that of the file, or before a tag or zeros."""
     tags = [tail.rfind(name) for name in (b"TAG", b"ID3", b"APETAGEX")]
     filled = len(tail.rstrip(b"\0"))
     return sorted({len(tail), *(tag for tag in tags if tag > 0), *range(filled, min(filled + 3, len(tail)))})
@@ -150,7 +152,7 @@ _CRC16 = _crc16_table()
 
 @lru_cache(maxsize=1)
 def _crc16_tables() -> npt.NDArray[np.uint16]:
-    """Return what a byte adds to the checksum, by how many bytes follow it."""
+    """Return the contribution of a byte to the checksum, by the number of bytes after it."""
     tables = np.empty((_STEP_BYTES, 256), np.uint16)
     tables[0] = _CRC16
     for place in range(1, _STEP_BYTES):
@@ -164,12 +166,12 @@ def _shifted(crc: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
 
 
 def _crc16(content: bytes) -> int:
-    """Return the checksum of a frame, 0 where its own stands at the end."""
+    """Return the checksum of a frame, 0 if the frame ends with its own correct one."""
     tables, crc = _crc16_tables(), 0
     values = np.frombuffer(content, np.uint8)
     for first in range(0, len(values), _STEP_BYTES):
         step = values[first : first + _STEP_BYTES].copy()
-        # what came before counts like its two bytes at the beginning of these
+        # the checksum so far acts like two bytes at the beginning of this step
         step[: min(2, len(step))] ^= np.array([crc >> 8, crc & 0xFF], np.uint8)[: len(step)]
         before = crc << 8 & 0xFFFF if len(step) == 1 else 0
         crc = int(np.bitwise_xor.reduce(tables[len(step) - 1 :: -1][np.arange(len(step)), step])) ^ before

@@ -1,4 +1,4 @@
-"""Durations from headers, and the faults that a look at one shows: ordinary files only."""
+"""Headers of recordings: corrections of their lengths, and their faults; regular files only."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from eartune.audio.ogg import OggChain, read_ogg
 
 @dataclass(frozen=True)
 class Header:
-    """How a file begins, and what its length is where libsndfile would take its header's word for it.
+    """The first bytes of a file, and its true length where libsndfile would trust a wrong header.
 
-    `patches` is what the header should say. `fault` is what is wrong, as a sentence without its subject, or ''.
+    `patches` correct the header. `fault` is what is wrong, as a sentence without its subject, or ''.
     """
 
     head: bytes
@@ -31,13 +31,11 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read what a file says about itself; OSError rises."""
+    """Read the header of a file. Raises OSError."""
     if not stat.S_ISREG(mode := path.stat().st_mode):
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(path)
-        return Header(
-            b"?", fault="is not a file but a pipe or a device, which may have no end; write it into a file first"
-        )
+        return Header(b"?", fault="is a pipe or a device, not a file, and may have no end; save it as a file first")
     with path.open("rb") as file:
         head = file.read(512)
         begin = _after_id3(head)

@@ -1,4 +1,4 @@
-"""Formats that libsndfile does not know (m4a, aac, webm, mp4, ...), read through PyAV, the optional extra `media`."""
+"""Formats that libsndfile does not support (m4a, aac, webm, mp4, ...), read by PyAV, the optional extra `media`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from eartune.errors import InputError
 
-# Codecs need a little before the place asked for; Opus is the neediest with 80 ms.
+# Codecs need some input before the requested position; Opus needs the most, 80 ms.
 PREROLL_S = 0.2
 
-# A length is held against the last packet, which lies within this before the end.
+# A length is compared with the last packet, which is within this time before the end.
 TAIL_S = 0.5
-# what encoders fill the last packets up with
+# padding that encoders add to the last packets
 PADDING_S = 0.25
 
 # In a bare stream FFmpeg guesses lengths, and times after a seek.
@@ -27,7 +27,7 @@ BARE_STREAMS = ("aac", "mp3")
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What FFmpeg says of the first audio stream."""
+    """FFmpeg's description of the first audio stream."""
 
     duration_s: float
     sample_rate_hz: int
@@ -36,9 +36,9 @@ class MediaInfo:
 
 
 def probe_media(path: Path) -> MediaInfo:
-    """Return what the container says, held against its last packet; count the packets where it says nothing.
+    """Return the container's values, with the length checked against its last packet, or counted if not declared.
 
-    Raises InputError where the container promises more than it holds.
+    Raises InputError if the container declares a longer stream than it has.
     """
     with _open(path) as (_, container, stream):
         context = stream.codec_context
@@ -46,9 +46,9 @@ def probe_media(path: Path) -> MediaInfo:
         if duration_s is None:
             duration_s = float(sum(packet.duration or 0 for packet in container.demux(stream)) * stream.time_base)
         else:
-            duration_s = _held_s(path, container, stream, duration_s)
+            duration_s = _actual_s(path, container, stream, duration_s)
         name = context.name
-    # a decoder may give twice the rate that the header tells, and two channels of one
+    # a decoder may output twice the sample rate of the header, and two channels for one
     with _open(path) as (_, container, stream):
         first = next(container.decode(stream), None)
         if duration_s <= 0 or first is None:
@@ -56,8 +56,8 @@ def probe_media(path: Path) -> MediaInfo:
         return MediaInfo(duration_s, first.sample_rate, first.layout.nb_channels, name)
 
 
-def _held_s(path: Path, container: Any, stream: Any, declared_s: float) -> float:
-    """Return the end of the last packet where it is later than what is declared; refuse where it is far earlier."""
+def _actual_s(path: Path, container: Any, stream: Any, declared_s: float) -> float:
+    """Return the end of the last packet if later than `declared_s`, else `declared_s`; refuse a far earlier end."""
     base = stream.start_time or 0
     container.seek(base + int(max(0.0, declared_s - TAIL_S) / stream.time_base), stream=stream)
     last_s = 0.0
@@ -66,13 +66,14 @@ def _held_s(path: Path, container: Any, stream: Any, declared_s: float) -> float
             last_s = max(last_s, float((packet.pts - base + (packet.duration or 0)) * stream.time_base))
     if last_s > 0 and declared_s - last_s > max(TAIL_S, 0.05 * declared_s):
         raise InputError(
-            f"{path}: is damaged or cut short: of {declared_s:.2f} s only {last_s:.2f} s can be read; get the file anew"
+            f"{path}: is damaged or cut short: of {declared_s:.2f} s only {last_s:.2f} s can be read; "
+            "get the file again"
         )
     return last_s if last_s - declared_s > PADDING_S else declared_s
 
 
 def media_blocks(path: Path, begin_s: float) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield blocks of the first audio stream, [samples, channels], from a time on."""
+    """Yield blocks of the first audio stream, [samples, channels], from `begin_s` to the end."""
     rate_hz = num_channels = skip = 0
     with _open(path) as (av, container, stream):
         to_float = av.AudioResampler(format="fltp")
@@ -83,7 +84,7 @@ def media_blocks(path: Path, begin_s: float) -> Iterator[npt.NDArray[np.float32]
             if (frame.sample_rate, frame.layout.nb_channels) != (rate_hz, num_channels):
                 raise InputError(
                     f"{path}: changes from {rate_hz} Hz and {num_channels} channels to {frame.sample_rate} Hz and "
-                    f"{frame.layout.nb_channels}: it holds several recordings behind one another; take them apart"
+                    f"{frame.layout.nb_channels}: it consists of several concatenated recordings; split it"
                 )
             for part in to_float.resample(frame):
                 samples_SC = part.to_ndarray().T
@@ -98,7 +99,7 @@ def _declared_s(container: Any, stream: Any) -> float | None:
         return None
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    # a film may last longer than its sound
+    # a video may be longer than its audio
     if container.duration is None or len(container.streams) > 1:
         return None
     return float(container.duration / 1e6)
@@ -110,7 +111,7 @@ def _frames_from(container: Any, stream: Any, offset_s: float) -> Iterator[tuple
     first = next(frames, None)
     if first is None:
         return
-    # The stream's own start time is that of its first packet, part of which a decoder may drop.
+    # The stream's start time is that of its first packet, part of which a decoder may drop.
     base_s = first.time or 0.0
     if offset_s <= PREROLL_S or container.format.name in BARE_STREAMS:
         yield 0.0, first

@@ -1,7 +1,7 @@
-"""MP3 files frame by frame: their true length, and where to begin decoding for a given sample.
+"""MP3 files frame by frame: their true length, and where to start decoding for a given sample.
 
 Sources: the Xing and LAME header, Fraunhofer's VBRI.
-libsndfile believes a Xing header and guesses without one: of several MP3s behind one another it reads the first.
+libsndfile trusts a Xing header and guesses without one: of several concatenated MP3s it reads the first.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from eartune.audio.byte_view import Patch
 from eartune.audio.chunks import cut_inside
 from eartune.audio.mpeg_frames import Frame, Kind, end_of_tag, read_frame, resynchronise
 
-# What mpg123, inside libsndfile, leaves out at the beginning for the delay of the decoder itself.
+# Samples that mpg123, inside libsndfile, drops at the beginning for the delay of the decoder itself.
 DECODER_DELAY = 529
-# A frame may use bytes of those before it, at most 511, and overlaps with the last: the first of these fill
-# the reservoir, the others are decoded in vain.
+# A frame may use bytes of those before it, at most 511, and overlaps with the last: of the frames decoded before the
+# wanted one, the first fill the bit reservoir, and the output of the others is dropped.
 SILENT_FRAMES, PREROLL_FRAMES = 36, 40
-# Editors leave the count of frames one or two off.
+# Editors leave a number of frames that is off by one or two.
 TOLERATED_FRAMES = 2
 
 
@@ -32,15 +32,15 @@ _OTHER_FILES = (b"RIFF", b"fLaC", b"OggS", b"FORM")
 
 @dataclass
 class Part:
-    """Frames behind one another, with the header frame that tells of them, if there is one.
+    """Consecutive frames, with the header frame that describes them, if there is one.
 
     `gapless` are the samples that an encoder added at the beginning and at the end, by its LAME header. A part
-    `is_alone` where there are no others and its header is right.
+    `is_alone` if there are no others and its header is correct.
     """
 
     kind: Kind
     begin: int
-    is_told: bool = False
+    has_header_frame: bool = False
     header: bytes = b""
     declared_frames: int | None = None
     declared_bytes: int | None = None
@@ -51,10 +51,10 @@ class Part:
 
     @property
     def lead(self) -> int:
-        """Samples of the first frames that are left out: without a header frame, none."""
+        """Samples that are dropped from the first frames: none without a header frame."""
         if self.gapless is not None:
             return self.gapless[0] + DECODER_DELAY
-        return DECODER_DELAY if self.is_told else 0
+        return DECODER_DELAY if self.has_header_frame else 0
 
     @property
     def num_samples(self) -> int:
@@ -63,7 +63,7 @@ class Part:
         return max(0, total - padding - self.lead)
 
     def patches(self) -> list[Patch]:
-        """What the header frame should say; it stands at `begin`."""
+        """Return the corrections of the header frame, which is at `begin`."""
         at = read_frame(self.header, 0).xing_at  # type: ignore[union-attr]  # it is a frame
         flags = int.from_bytes(self.header[at + 4 : at + 8], "big")
         patches = [(self.begin + at + 8, struct.pack(">I", len(self.frames)))]
@@ -72,38 +72,38 @@ class Part:
         return patches
 
     def view_from(self, first: int, words: Sequence[bytes]) -> tuple[bytes, list[Patch], int]:
-        """Return what to put before a frame so that mpg123 decodes from there on, what to replace behind it, and which
-        sample of all frames then comes out first.
+        """Return a prefix with which mpg123 decodes from frame `first`, patches of the frames after it, and the number
+        of the first decoded sample, counted over all frames.
 
-        A header tells how many frames follow. `words` are the first 8 bytes of the frames; those that may need what
-        stands before the first are silent, but keep the bytes that later ones use. Where nothing comes before it,
-        a silent frame takes the place of the samples that mpg123 leaves out.
+        The prefix is a header frame with the number of frames. `words` are the first 8 bytes of the frames; those that
+        may need bytes from before the first are silenced, but keep the bytes that later ones use. At frame 0 the prefix
+        also has a silent frame, for the samples that mpg123 drops.
         """
-        # without a checksum, and of a bit rate that leaves room
+        # without a checksum, and with a bit rate that leaves enough bytes
         word = bytes((words[0][0], words[0][1] | 1, words[0][2] & 0x0D | 0x90, words[0][3]))
         frame = read_frame(word, 0)
         assert frame is not None
-        in_front = 1 if first == 0 else 0
-        header = word + bytes(frame.xing_at - 4) + b"Info" + struct.pack(">II", 1, len(self.frames) - first + in_front)
-        prefix = header.ljust(frame.num_bytes, b"\0") + in_front * (word + bytes(frame.num_bytes - 4))
-        patches, most = [], 511 if self.kind.frame_samples == 1152 else 255
+        added = 1 if first == 0 else 0
+        header = word + bytes(frame.xing_at - 4) + b"Info" + struct.pack(">II", 1, len(self.frames) - first + added)
+        prefix = header.ljust(frame.num_bytes, b"\0") + added * (word + bytes(frame.num_bytes - 4))
+        patches, max_reservoir = [], 511 if self.kind.frame_samples == 1152 else 255
         reservoir = 0
         for place, start in zip(self.frames[first:], words, strict=False):
             head_bytes, silent = 4 if start[1] & 1 else 6, bytearray(frame.xing_at - 4)
             side_info = int.from_bytes(start[head_bytes : head_bytes + 2], "big")
-            if first == 0 and (side_info >> 7 if most == 511 else side_info >> 8) <= reservoir:
+            if first == 0 and (side_info >> 7 if max_reservoir == 511 else side_info >> 8) <= reservoir:
                 break
-            # mpg123 hands on only what a frame refers to
-            silent[:2] = (reservoir << 7).to_bytes(2, "big") if most == 511 else (reservoir, 0)
+            # mpg123 keeps only the bytes of the reservoir that a frame refers to
+            silent[:2] = (reservoir << 7).to_bytes(2, "big") if max_reservoir == 511 else (reservoir, 0)
             patches.append((place + head_bytes, bytes(silent)))
             num_bytes = read_frame(start, 0).num_bytes  # type: ignore[union-attr]  # it is a frame
-            reservoir = min(most, reservoir + num_bytes - head_bytes - len(silent))
-        return prefix, patches, (first - in_front) * self.kind.frame_samples + DECODER_DELAY
+            reservoir = min(max_reservoir, reservoir + num_bytes - head_bytes - len(silent))
+        return prefix, patches, (first - added) * self.kind.frame_samples + DECODER_DELAY
 
 
 @dataclass
 class Mpeg:
-    """An MP3, or what is wrong with it."""
+    """The parts of an MP3 file, and its fault or ''."""
 
     parts: list[Part]
     fault: str
@@ -114,12 +114,12 @@ class Mpeg:
 
 
 def read_mp3(path: Path) -> Mpeg | None:
-    """Walk through the frames of a file; None where it does not begin as MPEG layer II or III does."""
+    """Read the frames of a file; None if it does not begin with MPEG audio of layer II or III."""
     stat = path.stat()
     return _read_mp3(path, stat.st_size, stat.st_mtime_ns)
 
 
-# cuts of one long recording come one after the other
+# utterances of one long recording are read one after the other
 @lru_cache(maxsize=4)
 def _read_mp3(path: Path, size: int, _changed: int) -> Mpeg | None:
     if not size:
@@ -143,10 +143,10 @@ def _walk(content: mmap.mmap, position: int) -> Mpeg:
         if frame is None:
             after = end_of_tag(content, position)
             if after is None and last_whole < position and content[position : position + 4] in _OTHER_FILES:
-                fault = "holds several recordings behind one another, in different formats; take them apart"
+                fault = "consists of several concatenated recordings, in different formats; split it"
                 break
             if after is None:
-                # a frame that is cut off hides the beginning of the next
+                # a truncated frame may include the beginning of the next one
                 after = resynchronise(content, max(last_whole + 4, 4), position, part.kind if part else None)
                 if after < 0:
                     break
@@ -163,8 +163,8 @@ def _walk(content: mmap.mmap, position: int) -> Mpeg:
                 continue
             before_s = sum(p.num_samples for p in parts) / parts[0].kind.sample_rate_hz
             fault = (
-                f"changes from {part.kind} to {frame.kind} after {before_s:.1f} s: it holds several recordings behind "
-                "one another; take them apart"
+                f"changes from {part.kind} to {frame.kind} after {before_s:.1f} s: it consists of several "
+                "concatenated recordings; split it"
             )
             break
         if position + frame.num_bytes > size:
@@ -187,30 +187,28 @@ def _walk(content: mmap.mmap, position: int) -> Mpeg:
 
 
 def _fault(parts: list[Part], num_left: int, size: int) -> str:
-    held_s = sum(part.num_samples / part.kind.sample_rate_hz for part in parts)
+    actual_s = sum(part.num_samples / part.kind.sample_rate_hz for part in parts)
     for part in parts:
         frames, declared = len(part.frames), part.declared_frames
         if declared is not None and declared > frames + TOLERATED_FRAMES:
-            promised_s = declared * part.kind.frame_samples / part.kind.sample_rate_hz
-            lengths = f"({frames * part.kind.frame_samples / part.kind.sample_rate_hz:.1f} s of {promised_s:.1f} s)"
+            declared_s = declared * part.kind.frame_samples / part.kind.sample_rate_hz
+            lengths = f"({frames * part.kind.frame_samples / part.kind.sample_rate_hz:.1f} s of {declared_s:.1f} s)"
             if len(parts) > 1 and part is not parts[-1]:
-                return (
-                    f"holds several recordings behind one another, of which one is cut short {lengths}; take them apart"
-                )
+                return f"consists of several concatenated recordings, of which one is cut short {lengths}; split it"
             if part.declared_bytes:
-                sizes = f"{part.declared_bytes} bytes of audio and the file holds {size - part.begin}"
+                sizes = f"{part.declared_bytes} bytes of audio, but the file has {size - part.begin}"
             else:
-                sizes = f"{declared} frames and the file holds {frames}"
-            return f"is cut short: the header promises {sizes} {lengths}; get the file anew"
+                sizes = f"{declared} frames, but the file has {frames}"
+            return f"is cut short: the header declares {sizes} {lengths}; get the file again"
     declared = parts[-1].declared_frames if parts else None
     is_complete = declared is not None and 0 <= len(parts[-1].frames) - declared <= TOLERATED_FRAMES
-    return cut_inside("frame", held_s) if num_left and not is_complete else ""
+    return cut_inside("frame", actual_s) if num_left and not is_complete else ""
 
 
 def _read_header(part: Part, header: bytes, xing_at: int) -> None:
-    part.is_told = True
+    part.has_header_frame = True
     if header[xing_at : xing_at + 4] not in (b"Xing", b"Info"):
-        # VBRI, which mpg123 does not read: told in a header of our own
+        # mpg123 does not read VBRI: view_from writes a header of its own
         part.declared_bytes, part.declared_frames = struct.unpack(">II", header[46:54])
         return
     part.header = header
@@ -227,7 +225,7 @@ def _read_header(part: Part, header: bytes, xing_at: int) -> None:
         gaps = int.from_bytes(header[at + 21 : at + 24], "big")
         part.gapless = gaps >> 12, gaps & 0xFFF
     if not flags & 1:
-        # there is no place to write the count into
+        # the header has no field for the number of frames
         part.header = b""
 
 

@@ -19,7 +19,7 @@ _SAMPLE_RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (1102
 
 
 class Kind(NamedTuple):
-    """What all frames of a recording have in common."""
+    """The properties that all frames of a recording share."""
 
     layer: int
     sample_rate_hz: int
@@ -31,7 +31,7 @@ class Kind(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A frame: its size with its header, and where within it a Xing header would stand."""
+    """A frame: its size with its header, and the offset of a Xing header within it."""
 
     kind: Kind
     num_bytes: int
@@ -39,7 +39,7 @@ class Frame(NamedTuple):
 
 
 def read_frame(content: bytes | mmap.mmap, at: int) -> Frame | None:
-    """Read the header of a frame; None where none stands there."""
+    """Read the header of a frame; None if there is none at this position."""
     header = int.from_bytes(content[at : at + 4], "big")
     version, layer = header >> 19 & 3, 4 - (header >> 17 & 3)
     bitrate, rate, padding = header >> 12 & 15, header >> 10 & 3, header >> 9 & 1
@@ -54,7 +54,7 @@ def read_frame(content: bytes | mmap.mmap, at: int) -> Frame | None:
 
 
 def end_of_tag(content: mmap.mmap, position: int) -> int | None:
-    """Return where a tag that begins here ends."""
+    """Return the end of the tag that begins at `position`; None if there is no tag."""
     head = content[position : position + 16]
     if head[:3] == b"ID3" and len(head) >= 10:
         return position + 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
@@ -66,7 +66,7 @@ def end_of_tag(content: mmap.mmap, position: int) -> int | None:
 
 
 def resynchronise(content: mmap.mmap, position: int, latest: int, kind: Kind | None) -> int:
-    """Return the next place where two frames or a tag follow one another, or -1; tags count only up to `latest`."""
+    """Return the next position of two consecutive frames or of a tag, or -1; tags count only up to `latest`."""
     tag = content.find(b"ID3", position, latest)
     while (position := content.find(b"\xff", position)) >= 0:
         if 0 <= tag < position:

@@ -1,6 +1,6 @@
-"""Ogg page by page: where streams that follow one another begin, and whether the last page is whole.
+"""Ogg files page by page: the starts of chained streams, and faults such as an incomplete last page.
 
-Source: RFC 3533. libsndfile reads the first stream of a chain, and leaves out a page that is cut off.
+Source: RFC 3533. libsndfile reads the first stream of a chain, and ignores an incomplete page.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _NO_GRANULE = 0xFFFF_FFFF_FFFF_FFFF
 
 @dataclass(frozen=True)
 class OggChain:
-    """The streams of a file, each from byte to byte, and what is wrong with them."""
+    """The streams of a file, each as (first byte, end), and their fault or ''."""
 
     streams: tuple[tuple[int, int], ...]
     fault: str
 
 
 def read_ogg(path: Path) -> OggChain:
-    """Walk through the pages of a file that begins with one."""
+    """Read the pages of a file that begins with one."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         begins, position, ended, granule = [0], 0, 0, 0
         only_first_pages, is_cut = True, False
@@ -48,7 +48,7 @@ def read_ogg(path: Path) -> OggChain:
                 numbers = {}
             serial, number = content[position + 14 : position + 18], content[position + 18 : position + 22]
             before, numbers[serial] = numbers.get(serial), int.from_bytes(number, "little")
-            # one who tunes in gets the headers, and then what is on the air
+            # a recording of a live stream has the headers, and then pages from the middle of the stream
             if granule and before is not None:
                 missing += max(0, numbers[serial] - before - 1)
             only_first_pages = is_first
@@ -57,7 +57,7 @@ def read_ogg(path: Path) -> OggChain:
             position = ended = end
         rate_hz = _rate_hz(content)
     streams = tuple(zip(begins, [*begins[1:], ended], strict=True))
-    fault = f"is damaged: {missing} of its pages are missing; get the file anew" if missing else ""
+    fault = f"is damaged: {missing} of its pages are missing; get the file again" if missing else ""
     return OggChain(streams, cut_inside("page", granule / rate_hz if rate_hz else 0.0) if is_cut else fault)
 
 
@@ -72,7 +72,7 @@ def _page_end(content: mmap.mmap, position: int) -> int | None:
 
 
 def _rate_hz(content: mmap.mmap) -> int:
-    """Return how many granules are a second: always 48000 in Opus."""
+    """Return the granules per second: always 48000 in Opus."""
     begin = content[:64]
     if b"OpusHead" in begin:
         return 48_000

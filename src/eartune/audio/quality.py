@@ -1,4 +1,4 @@
-"""Loudness of samples, and certain faults: scale, values that are not numbers, channels that cancel."""
+"""Loudness of samples, and their definite faults: wrong scale, non-finite values, channels that cancel."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float32]
 
 FULL_SCALE = 0.999
-# 12 dB over full scale: decoders and mixes overshoot by a few, integers taken for floats by far more.
-MOST_PEAK = 4.0
-# Channels whose mean has less than this share of their power (13 dB) lie in opposite phase.
+# 12 dB over full scale: decoders and mixes overshoot by a few, integers read as floats by far more.
+MAX_PEAK = 4.0
+# Channels whose mean has less than this share of their power (13 dB) are in opposite phase.
 CANCELLED_SHARE = 0.05
-# 50 ms: what is loud in one channel is then loud in the other, if they hold the same speech
+# 50 ms: long enough that channels with the same speech are loud at the same time
 ENVELOPE_S = 0.05
-# Loudness in the one channel then says nothing about that in the other.
-MOST_CORRELATION = 0.2
+# Below this the loudness of one channel does not predict that of the other.
+MAX_CORRELATION = 0.2
 # the quieter channel is not a mere echo: at least -20 dB of the louder
-BOTH_HEARD = 0.1
+MIN_LEVEL_RATIO = 0.1
 
-# of what is measured; a file with measurements of another version is measured anew
+# of the measurements; a file with those of another version is measured again
 _VERSION = 2
 
 
 @dataclass(frozen=True)
 class Loudness:
-    """Of one utterance, where 1 is full scale: the largest sample, the root mean square, the share at full scale, the
-    mean, the root mean square without that mean, which is not sound (None: as the other), and whether its two channels
-    hold different voices, as those of telephones do."""
+    """Loudness of one utterance, where 1 is full scale: the largest sample, the root mean square, the share of samples
+    at full scale, the mean, the root mean square without that mean, which is not sound (None: the same as `rms`), and
+    whether its two channels have different voices, as in telephone calls."""
 
     peak: float
     rms: float
@@ -48,7 +48,7 @@ class Loudness:
 
     @classmethod
     def from_comment(cls, comment: str) -> Loudness | None:
-        """Read what a converted file carries; None where it carries nothing or what another version measured."""
+        """Read the comment of a converted file; None if it has no measurements, or those of another version."""
         try:
             values = json.loads(comment)
             return cls(**values) if isinstance(values, dict) and values.pop("version", None) == _VERSION else None
@@ -57,7 +57,7 @@ class Loudness:
 
 
 def measure(samples: Samples, *, different_voices: bool = False) -> Loudness:
-    """Return how loud samples are, rounded to what a report needs."""
+    """Measure the loudness of samples, rounded to the precision that a report needs."""
     loud = np.abs(samples)
     return Loudness(
         peak=round(float(loud.max()), 7),
@@ -70,7 +70,7 @@ def measure(samples: Samples, *, different_voices: bool = False) -> Loudness:
 
 
 class ChannelMeter:
-    """Adds up, block by block, what tells whether samples and channels can be what they claim to be."""
+    """Accumulates, block by block, the statistics that show faults of samples and channels."""
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._width = max(1, round(ENVELOPE_S * sample_rate_hz))
@@ -80,7 +80,7 @@ class ChannelMeter:
         self._envelopes: list[npt.NDArray[np.float64]] = []
 
     def add(self, samples_SC: Samples, mean_S: Samples) -> bool:
-        """Take a block of what is heard and the mean of its channels; False: it holds no numbers."""
+        """Add a block and the mean of its channels; return False if it has non-finite samples."""
         if not len(samples_SC):
             return True
         peak = float(np.abs(samples_SC).max())
@@ -88,11 +88,11 @@ class ChannelMeter:
             self._finite = False
             return False
         self._peak = max(self._peak, peak)
-        # the first samples of nearly every recording settle it
+        # in nearly every recording the first samples decide it
         self._whole = self._whole and _are_whole(samples_SC[:1000]) and _are_whole(samples_SC)
         if samples_SC.shape[1] < 2:
             return True
-        # a constant offset of both channels is not sound that they share
+        # a constant offset of both channels is not common sound
         centred_SC: npt.NDArray[np.float64] = samples_SC - samples_SC.mean(axis=0, dtype=np.float64)
         squares_SC = np.square(centred_SC)
         self._mean_power += float(np.var(mean_S, dtype=np.float64)) * len(mean_S)
@@ -107,43 +107,43 @@ class ChannelMeter:
 
     @property
     def fault(self) -> str:
-        """What is certainly wrong, or ''."""
+        """A definite fault of the samples, or ''."""
         if not self._finite:
-            return "holds samples that are not numbers (NaN or infinity); convert it anew"
-        if self._peak > MOST_PEAK or (self._whole and self._peak > 1):
+            return "holds samples that are not numbers (NaN or infinity); convert it again"
+        if self._peak > MAX_PEAK or (self._whole and self._peak > 1):
             return (
-                f"holds samples up to {self._peak:g}, where 1 is full scale: {_meant(self._peak)}; "
+                f"holds samples up to {self._peak:g}, where 1 is full scale: {_scale_guess(self._peak)}; "
                 "scale them to -1..1, or write it as integers"
             )
         total, count = float(self._powers.sum()), len(self._powers)
-        # the mean of channels that have nothing in common keeps one part of `count`
+        # the mean of uncorrelated channels keeps 1 / `count` of their power
         if count > 1 and total > 0 and self._mean_power < CANCELLED_SHARE * total / count * min(1.0, 2 / count):
             return (
                 f"has {count} channels that cancel one another (opposite phase), so that their mean is nearly silent; "
-                "name one of them in the column channel (0 is the first), or turn one over"
+                "name one of them in the column channel (0 is the first), or invert one"
             )
         return ""
 
     @property
     def different_voices(self) -> bool:
-        """Whether both of two channels carry sound, and not at the same times."""
+        """Whether both of two channels have sound, but not at the same times."""
         if len(self._powers) != 2 or not self._envelopes:
             return False
         quiet, loud = np.sqrt(sorted(self._powers))
         steps = np.concatenate(self._envelopes)
-        if len(steps) < 1 / ENVELOPE_S or quiet < BOTH_HEARD * loud or (steps.std(axis=0) == 0).any():
+        if len(steps) < 1 / ENVELOPE_S or quiet < MIN_LEVEL_RATIO * loud or (steps.std(axis=0) == 0).any():
             return False
         correlations: npt.NDArray[np.float64] = np.asarray(np.corrcoef(steps.T))
-        return bool(correlations[0, 1] < MOST_CORRELATION)
+        return bool(correlations[0, 1] < MAX_CORRELATION)
 
 
 def _are_whole(samples: Samples) -> bool:
     return bool((samples == np.rint(samples)).all())
 
 
-def _meant(peak: float) -> str:
+def _scale_guess(peak: float) -> str:
     for bits in (8, 16, 24, 32):
-        # a quiet recording keeps below a hundredth
+        # a quiet recording may stay below a hundredth of full scale
         if peak <= 1.001 * 2 ** (bits - 1) and (bits == 8 or peak > 2 ** (bits - 1) / 256):
             return f"they look like {bits}-bit integers" if bits > 8 else "they are far too loud"
-    return "they are in no scale that is known"
+    return "their scale is unknown"

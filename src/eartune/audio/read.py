@@ -1,4 +1,4 @@
-"""The length of a recording, and its samples as 16 kHz mono: libsndfile where it knows the format, PyAV elsewhere."""
+"""Length of a recording, and its samples as 16 kHz mono: by libsndfile if it supports the format, else by PyAV."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from eartune.audio.chunks import CONCATENATED
 from eartune.audio.flac import holds_another
 from eartune.audio.headers import Header, read_header
 from eartune.audio.quality import ChannelMeter, Loudness, Samples, measure
@@ -20,10 +21,10 @@ from eartune.errors import InputError
 
 SAMPLE_RATE_HZ = 16_000
 
-# A length is wrong where it is off by more than both.
+# A length is wrong if it is off by more than both.
 TOLERANCE_S = 0.5
 TOLERANCE_SHARE = 0.05
-# libsndfile counts exactly, but for a frame or two of an MP3 that begins in the middle.
+# libsndfile counts exactly, except for a frame or two of an MP3 that begins in the middle of one.
 EXACT_S = 0.15
 
 AUDIO_SUFFIXES = frozenset(
@@ -31,12 +32,12 @@ AUDIO_SUFFIXES = frozenset(
     | {".wave", ".rf64", ".snd", ".spx", ".mp2", ".mpga", ".ac3", ".ape", ".wv", ".tta", ".avi", ".m4v", ".ts"}
     | {".m4a", ".m4b", ".aac", ".mp4", ".mov", ".mkv", ".mka", ".webm", ".wma", ".amr", ".3gp"}
 )
-"""How files are called that hold recordings; what a file is, its content decides."""
+"""Suffixes of recordings; the format of a file is read from its content."""
 
-# Between stretches, less than this is decoded, more is skipped.
+# Gaps between stretches are decoded if shorter than this, else skipped.
 GAP_S = 10.0
 
-_NOTHING: Samples = np.zeros((0, 1), np.float32)
+_EMPTY: Samples = np.zeros((0, 1), np.float32)
 
 # offset and duration in seconds; None: to the end
 Stretch = tuple[float, float | None]
@@ -44,7 +45,7 @@ Stretch = tuple[float, float | None]
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a recording is, without its samples; `format` is WAV, FLAC, MP3, OGG, ... or FFmpeg's name of the codec."""
+    """Properties of a recording; `format` is WAV, FLAC, MP3, OGG, ... or FFmpeg's name of the codec."""
 
     duration_s: float
     sample_rate_hz: int
@@ -53,11 +54,11 @@ class AudioInfo:
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Return the length and kind of a recording: from its header, held against what the file holds.
+    """Return the length and kind of a recording, from its header checked against the content of the file.
 
-    Raises InputError: no such file, a directory or a pipe, empty, text, cut short, other audio than its header tells,
-    several recordings that do not fit together, a sample rate that is not one of speech, no samples, not audio, or
-    a format that needs PyAV where that is missing.
+    Raises InputError: no such file, a directory or a pipe, empty, text, cut short, audio that contradicts its header,
+    several recordings of different kinds, a sample rate that is not one of speech, no samples, not audio, or a format
+    that needs PyAV where that is missing.
     """
     path = Path(path)
     recording = _open(path)
@@ -75,10 +76,10 @@ def decode(
 ) -> Samples:
     """Return samples of a recording, [samples], float32, 16 kHz: of one channel, counted from 0, or the mean of all.
 
-    `offset_s` and `duration_s` cut out a stretch, in seconds; None: to the end. A stretch may reach past the end by
-    0.5 s or 5 %: then what there is comes back. In Vorbis and bare AAC all that comes before is decoded too, since
-    seeking there is not exact. Raises InputError as probe does, and for damage, for a stretch outside the recording,
-    and for samples that cannot be meant: no numbers, far beyond full scale, channels that cancel one another.
+    `offset_s` and `duration_s` select a stretch, in seconds; None: to the end. A stretch may extend past the end by
+    0.5 s or 5 %: then the samples up to the end are returned. In Vorbis and bare AAC everything before the stretch is
+    decoded too, since seeking there is not exact. Raises InputError as probe does, and for damage, for a stretch
+    outside the recording, and for faulty samples: non-finite, far beyond full scale, channels that cancel one another.
     """
     (decoded,) = decode_stretches(path, [(offset_s, duration_s)], channel=channel)
     return decoded.samples
@@ -86,7 +87,7 @@ def decode(
 
 @dataclass(frozen=True)
 class Decoded:
-    """Samples, 16 kHz mono, and whether the two channels they are the mean of hold different voices."""
+    """Samples, 16 kHz mono, and whether the two channels averaged in them have different voices."""
 
     samples: Samples
     different_voices: bool
@@ -99,23 +100,21 @@ class Decoded:
 def decode_stretches(
     path: str | Path, stretches: Sequence[Stretch], *, channel: int | None = None
 ) -> Iterator[Decoded]:
-    """Yield stretches of one recording, sorted by where they begin, as decode returns each of them.
+    """Yield stretches of one recording, sorted by their start, each as decode returns it.
 
     The recording is decoded once, and no more samples are kept than a stretch needs. Stretches may overlap.
     """
     path = Path(path)
     for offset_s, duration_s in stretches:
         if not offset_s >= 0 or not (duration_s is None or duration_s > 0):
-            raise InputError(f"{path}: cannot cut {duration_s} s from second {offset_s}: times are positive")
+            raise InputError(f"{path}: cannot cut {duration_s} s from second {offset_s}: times must be positive")
     recording = _open(path)
     if recording.format == "FLAC" and holds_another(path):
-        raise InputError(
-            f"{path}: holds several recordings behind one another: take them apart, since only the first would be read"
-        )
+        raise InputError(f"{path}: {CONCATENATED}")
     if channel is not None and not channel < recording.channels:
         count = recording.channels
         raise InputError(
-            f"{path}: has {count} channel{'s' if count > 1 else ''}, and channel {channel} is asked for; "
+            f"{path}: has {count} channel{'s' if count > 1 else ''}, so there is no channel {channel}; "
             "channels are counted from 0"
         )
     if not stretches:
@@ -127,7 +126,7 @@ def decode_stretches(
 
 
 def can_seek(path: str | Path) -> bool:
-    """Return whether a stretch costs its own length only; elsewhere all that comes before it is decoded too."""
+    """Return whether a stretch can be decoded alone; otherwise everything before it is decoded too."""
     try:
         return _open(Path(path)).can_seek
     except InputError:
@@ -157,7 +156,7 @@ class _Reader:
             self.close()
             self._at, self._blocks = begin, self._recording.blocks(begin)
         while self._at < end:
-            block = next(self._blocks, _NOTHING)
+            block = next(self._blocks, _EMPTY)
             if not len(block):
                 return
             at, self._at = self._at, self._at + len(block)
@@ -174,18 +173,18 @@ class _Reader:
             yield block[max(0, begin - at) : int(min(end, after)) - at]
 
 
-class _Written:
-    """Samples that come in blocks, held once where their number is known."""
+class _SampleBuffer:
+    """Samples added in blocks, copied only once if their number is known."""
 
     def __init__(self, num_samples: int | None) -> None:
-        # a resampler may give one more
+        # a resampler may return one more
         self._whole = None if num_samples is None else np.empty(num_samples + 1, np.float32)
         self._parts: list[Samples] = []
         self._count = 0
 
     def add(self, block: Samples) -> None:
         if self._whole is None:
-            # a copy, since a block may be larger than what is kept of it
+            # a copy, since the block may be a view of a larger one
             self._parts.append(block.copy())
         else:
             self._whole[self._count : self._count + len(block)] = block
@@ -204,7 +203,7 @@ def _decode_stretch(
     end = end if total is None else min(end, max(begin, total))
     resampler = None if rate_hz == SAMPLE_RATE_HZ else soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
     meter, num_frames = ChannelMeter(rate_hz), 0
-    written = _Written(None if math.isinf(end) else math.ceil((end - begin) * SAMPLE_RATE_HZ / rate_hz))
+    buffer = _SampleBuffer(None if math.isinf(end) else math.ceil((end - begin) * SAMPLE_RATE_HZ / rate_hz))
     for block_SC in reader.blocks(begin, end, keep_from=later):
         num_frames += len(block_SC)
         if channel is not None:
@@ -213,28 +212,28 @@ def _decode_stretch(
         if not meter.add(block_SC, mono):
             break
         mono = np.ascontiguousarray(mono, dtype=np.float32)
-        written.add(mono if resampler is None else resampler.resample_chunk(mono))
+        buffer.add(mono if resampler is None else resampler.resample_chunk(mono))
     if meter.fault:
         raise InputError(f"{path}: {meter.fault}")
     _check_length(path, recording, offset_s, duration_s, num_frames / rate_hz)
     if resampler is not None:
-        written.add(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    return Decoded(written.samples(), meter.different_voices)
+        buffer.add(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+    return Decoded(buffer.samples(), meter.different_voices)
 
 
-def _check_length(path: Path, recording: Recording, offset_s: float, duration_s: float | None, held_s: float) -> None:
+def _check_length(path: Path, recording: Recording, offset_s: float, duration_s: float | None, actual_s: float) -> None:
     if recording.num_frames is not None:
         total_s = recording.num_frames / recording.sample_rate_hz
-        promised_s = min(max(0.0, total_s - offset_s), duration_s or math.inf)
-        if promised_s - held_s > EXACT_S if recording.is_exact else is_far_off(held_s, promised_s):
+        expected_s = min(max(0.0, total_s - offset_s), duration_s or math.inf)
+        if expected_s - actual_s > EXACT_S if recording.is_exact else is_far_off(actual_s, expected_s):
             raise InputError(
-                f"{path}: is damaged or cut short: of {total_s:.2f} s only {offset_s + held_s:.2f} s can be decoded; "
-                "get the file anew"
+                f"{path}: is damaged or cut short: of {total_s:.2f} s only {offset_s + actual_s:.2f} s can be decoded; "
+                "get the file again"
             )
-    if held_s == 0:
+    if actual_s == 0:
         raise InputError(f"{path}: holds no audio{f' after second {offset_s:g}' if offset_s else ' (0 samples)'}")
-    if duration_s is not None and is_far_off(held_s, duration_s):
-        raise InputError(f"{path}: ends at {offset_s + held_s:.2f} s, before second {offset_s + duration_s:.2f}")
+    if duration_s is not None and is_far_off(actual_s, duration_s):
+        raise InputError(f"{path}: ends at {offset_s + actual_s:.2f} s, before second {offset_s + duration_s:.2f}")
 
 
 def _open(path: Path) -> Recording:
@@ -242,13 +241,13 @@ def _open(path: Path) -> Recording:
 
 
 def _checked_header(path: Path) -> Header:
-    """Refuse what is not a whole recording."""
+    """Read the header; raise InputError if the file is not a complete recording."""
     try:
         header = read_header(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        # Windows calls it a lack of permission
+        # Windows raises PermissionError for a directory
         if isinstance(error, (IsADirectoryError, PermissionError)) and path.is_dir():
             raise InputError(f"{path}: is a directory, not a recording") from None
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None

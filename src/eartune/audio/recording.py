@@ -1,4 +1,4 @@
-"""An opened recording: its kind, its true length, and its samples block by block from any place."""
+"""An opened recording: its kind, its true length, and its samples block by block from any position."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from eartune.audio.quality import Samples
 from eartune.errors import InputError
 
 BLOCK_FRAMES = 1 << 20
-# what libsndfile says of a stream whose writer could not go back is above this
+# libsndfile's length of a stream is above this if its writer could not fill it in
 UNKNOWN_FRAMES = 1 << 62
-# Speech needs 8 kHz; telephones of old gave less, and no recorder gives more than the largest.
+# Speech needs 8 kHz; old telephones had less, and no recorder has more than the largest.
 SAMPLE_RATES_HZ = (4_000, 768_000)
-# libsndfile 1.2.2 lands in the wrong place after a seek in these.
+# libsndfile 1.2.2 is at a wrong position after a seek in these.
 _NO_SEEK = ("MPEG", "VORBIS")
-# its guess of the length of an MPEG layer II stream is no nearer
+# error of its guess of the length of an MPEG layer II stream
 _GUESS_SHARE = 0.05
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a file holds. `blocks(begin)` yields [samples, channels] from a sample on, to the end.
+    """An opened recording. `blocks(begin)` yields [samples, channels] from sample `begin` to the end.
 
-    `num_frames` are samples per channel, None where only decoding tells; if `is_exact`, they are counted and not a
-    guess. Where it `can_seek`, a stretch costs its own length; elsewhere all that comes before is decoded too.
+    `num_frames` are samples per channel, None if only decoding can count them; if `is_exact`, they are counted and not
+    a guess. If it `can_seek`, a stretch can be decoded alone; otherwise everything before it is decoded too.
     """
 
     sample_rate_hz: int
@@ -49,19 +49,17 @@ class Recording:
 
 
 def open_recording(path: Path, header: Header) -> Recording:
-    """Open with libsndfile, or with FFmpeg what that does not know. Raises InputError."""
+    """Open with libsndfile, or with FFmpeg if libsndfile does not support the format. Raises InputError."""
     recording = _with_libsndfile(path, header) or _with_ffmpeg(path)
     lowest_hz, highest_hz = SAMPLE_RATES_HZ
     if not lowest_hz <= recording.sample_rate_hz <= highest_hz:
         rate_hz = recording.sample_rate_hz
-        raise InputError(
-            f"{path}: has {rate_hz} samples per second; speech is taken from {lowest_hz} to {highest_hz} Hz"
-        )
+        raise InputError(f"{path}: has a sample rate of {rate_hz} Hz; supported are {lowest_hz} to {highest_hz} Hz")
     return recording
 
 
 class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A SoundFile that is read from begin to end where libsndfile loses its place after a seek.
+    """A SoundFile that is read sequentially if libsndfile cannot seek in it exactly.
 
     soundfile seeks after each read of a seekable file, so this concerns every file read in parts.
     """
@@ -76,13 +74,13 @@ class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no
             self.name.close()
 
 
-# (the first sample wanted) -> an opened file, and how many of its samples come before that one
+# (first sample wanted) -> an opened file, and the number of its samples before that one
 _OpenAt = Callable[[int], tuple[_SoundFile, int]]
 
 
 @dataclass(frozen=True)
 class _Source:
-    """One stream of a file; None: only decoding tells how many samples per channel it holds."""
+    """One stream of a file, with its samples per channel; None: only decoding can count them."""
 
     num_frames: int | None
     open_at: _OpenAt
@@ -124,7 +122,7 @@ def _mp3(path: Path, mpeg: Mpeg) -> Recording:
 
 
 def _open_mp3(path: Path, part: Part, begin: int) -> tuple[_SoundFile, int]:
-    """Begin a little before the frame that holds a sample, under a header that tells how many follow."""
+    """Open an MP3 some frames before the one with sample `begin`, with a header that counts the frames from there."""
     first = (begin + part.lead) // part.kind.frame_samples - PREROLL_FRAMES
     if part.header and first < 2 * PREROLL_FRAMES:
         if part.is_alone:
@@ -155,7 +153,7 @@ def _chain(path: Path, streams: Sequence[tuple[int, int]]) -> Recording | None:
         found_kinds = ", ".join(
             f"{rate_hz} Hz with {channels} channels" for rate_hz, channels, _ in dict.fromkeys(kinds)
         )
-        raise InputError(f"{path}: holds several recordings behind one another ({found_kinds}); take them apart")
+        raise InputError(f"{path}: consists of several concatenated recordings ({found_kinds}); split it")
     total = sum(source.num_frames or 0 for source in sources)
     return Recording(*kinds[0], total, True, can_seek, partial(_blocks, path, sources))
 
@@ -169,12 +167,12 @@ def _blocks(path: Path, sources: Sequence[_Source], begin: int) -> Iterator[Samp
         if source.num_frames is not None and begin >= source.num_frames:
             begin -= source.num_frames
             continue
-        with _damage_named(path):
+        with _damage_as_input_error(path):
             sound, skip = source.open_at(begin)
             left = math.inf if source.num_frames is None else source.num_frames - begin
             with sound:
                 _skip(sound, skip)
-                # short at first, for a stretch of a few seconds
+                # small at first, for a stretch of a few seconds
                 size = BLOCK_FRAMES // 16
                 while left > 0 and len(block := _read(sound, int(min(left, size)))):
                     left -= len(block)
@@ -197,11 +195,11 @@ def _read(sound: Any, num_frames: int) -> Samples:
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
+def _damage_as_input_error(path: Path) -> Iterator[None]:
     try:
         yield
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: is damaged: libsndfile stops decoding ({error}); get the file anew") from error
+        raise InputError(f"{path}: is damaged: libsndfile stops decoding ({error}); get the file again") from error
 
 
 def _with_ffmpeg(path: Path) -> Recording:

@@ -1,4 +1,4 @@
-"""README.md of an export: the model card, from what is on record, and nothing that is not."""
+"""Model card of an export, its README.md: only facts that are on record."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def card(
 ) -> str:
     """Return the card as Markdown with the hub's header.
 
-    `evaluations` are scores.json by the name of what was measured; `data_notes` says where the speech is from and what
-    its licence allows. Paths are named by their last part: where a file lies on some machine concerns nobody.
+    `evaluations` are scores.json by the name of the test speech; `data_notes` describes the source and licence of the
+    training speech. Of paths only the last part is shown, since the folders of a machine are private.
     """
     sections = [
         _header(record, license_id),
@@ -106,10 +106,10 @@ def _measured(rate: float | None, interval: Sequence[float] | None) -> str:
 
 
 def _parity(record: ExportRecord) -> str:
-    lines = ["## Whether this file says what the model says\n"]
+    lines = ["## Comparison with the model\n"]
     parity, runtime = record.parity, record.runtime
     if parity is None:
-        return "\n".join([*lines, f"Not tried in {runtime.program}: {record.skipped}.\n"])
+        return "\n".join([*lines, f"Not verified in {runtime.program}: {record.skipped}.\n"])
     rows = _words_rows(parity.words, parity.logit_distance) | _long_rows(parity)
     table = [f"| {name} | {value} |" for name, value in rows.items()]
     program = f"{runtime.program} ({runtime.package} {runtime.version})"
@@ -166,12 +166,12 @@ def _configuration(source: MadeFromRecord) -> str:
 
 
 def _licences(license_id: str | None, notes: str | None) -> str:
-    text = license_id or f"{NOT_STATED}; the base model's own licence binds what is made of it"
+    text = license_id or f"{NOT_STATED}; the licence of the base model also applies to models made from it"
     return f"## Licences\n\nThis model: {text}. The speech: {'see above' if notes else NOT_STATED}.\n"
 
 
 def _public(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Leave out what is not set, and of paths all but the name."""
+    """Yield the settings that are set, with the last part of paths only."""
     for name, value in config.items():
         if value not in (None, [], {}, ""):
             yield name, _named(value)

@@ -1,4 +1,4 @@
-"""Acceptance of an export: its transcripts beside those of the model, for clips and long form."""
+"""Acceptance of an export: its transcripts compared with those of the model, for clips and long form."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from eartune.manifest import Segment
 from eartune.model import Waveform
 from eartune.runtimes.runtime import ExposesLogits, Runtime, SupportsLongForm, decoding
 
-# clips whose numbers are compared too, where a runtime shows them
+# clips whose logits are compared too, if the runtime exposes them
 NUM_LOGITS = 3
-# two windows and the edge between them, and not much more: a runtime may take as long as the speech
+# two windows and the edge between them, but not much more: a runtime may take as long as the speech
 LONG_S = 75.0
 
 
 @dataclass(frozen=True)
-class Joined:
+class LongRecording:
     """A long recording of clips, the middles of the pauses between them, and the language spoken."""
 
     waveform_S: Waveform
@@ -51,19 +51,19 @@ class Sample:
     """Where it is from."""
 
     @cached_property
-    def long(self) -> Joined:
-        """The first clips of one language, joined, LONG_S of them where there are as many."""
+    def long(self) -> LongRecording:
+        """The first clips of one language, joined, up to about LONG_S."""
         language = self.languages[0]
         chosen: list[Waveform] = []
         for waveform_S, clip_language in zip(self.waveforms, self.languages, strict=True):
             if clip_language == language and sum(map(len, chosen)) < LONG_S * SAMPLE_RATE_HZ:
                 chosen.append(waveform_S)
-        return Joined(*join_clips(chosen), language)
+        return LongRecording(*join_clips(chosen), language)
 
 
 @dataclass(frozen=True)
 class ReferenceOutputs:
-    """What the model itself makes of a sample: words, the first logits [V] of some clips, the long recording."""
+    """The model's own outputs for a sample: hypotheses, first logits [V] of some clips, and the long recording."""
 
     hypotheses: tuple[str, ...]
     first_token_logits: tuple[npt.NDArray[np.float32], ...]
@@ -72,7 +72,7 @@ class ReferenceOutputs:
 
 @dataclass(frozen=True)
 class LongFormResult:
-    """A long recording in a runtime, and how many windows it decoded again (None where it does not tell)."""
+    """A long recording in a runtime, and the number of windows decoded again (None if not reported)."""
 
     check: LongClip
     num_fallbacks: int | None
@@ -83,34 +83,34 @@ class LongFormResult:
 
 @dataclass(frozen=True)
 class Gate:
-    """What was found of an export."""
+    """The findings about an export."""
 
     parity: Parity
     logit_distance: float | None
-    """Of clips' first tokens, as in parity.py; None where the runtime does not show its numbers."""
+    """Of clips' first tokens, as in parity.py; None if the runtime does not expose its logits."""
     long: LongFormResult | None
     model_long: LongClip | None
     base_long: LongFormResult | None
 
     @property
     def failures(self) -> list[str]:
-        """Say what keeps the export from being what the model is."""
+        """The reasons to reject the export."""
         found = self.parity.failures
-        most = LOGIT_LIMITS[self.parity.quantization]
-        if self.logit_distance is not None and not self.logit_distance <= most:
-            found = [*found, f"its logits lie {self.logit_distance:.2g} from the model's, the limit is {most:g}"]
+        limit = LOGIT_LIMITS[self.parity.quantization]
+        if self.logit_distance is not None and not self.logit_distance <= limit:
+            found = [*found, f"its logits differ from the model's by {self.logit_distance:.2g}, the limit is {limit:g}"]
         if self.long and not self.long.check.passes and self.model_long and self.model_long.passes:
             found = [*found, f"a long recording {self.long.check.verdict}, which the model itself passes"]
         return found
 
     @property
     def warnings(self) -> list[str]:
-        """Say what is wrong with the model itself, export or not."""
+        """The faults of the model itself, with or without export."""
         if self.model_long is None or self.model_long.passes:
             return []
         warning = f"the model itself, on a long recording, {self.model_long.verdict}"
         if self.base_long and self.base_long.check.passes:
-            warning += "; its base passes: the tuning cost it the times (train on sentences with timestamps too)"
+            warning += "; its base model passes, so tuning degraded the times (train on sentences with timestamps too)"
         return [warning]
 
     def to_json(self) -> dict[str, Any]:
@@ -142,14 +142,14 @@ def check(
 ) -> Gate:
     """Decode the sample with the export and compare, the long recording too if the model itself passes on it.
 
-    Raises EartuneError where the runtime refuses the export.
+    Raises EartuneError if the runtime refuses the export.
     """
     with (
-        decoding(exported, program="its program"),
+        decoding(exported, program="its runtime"),
         measured(open_runtime, exported, sample.waveforms, sample.languages) as (transcripts, runtime),
     ):
         distance = _distance(runtime, sample, reference_outputs)
-        # what the model itself cannot do says nothing of the export, and may take its program without end
+        # if the model itself fails, the result says nothing about the export, and its runtime may not terminate
         long = (
             transcribe_long_form(runtime, sample)
             if reference_outputs.long is None or reference_outputs.long.passes
@@ -168,7 +168,7 @@ def check(
 
 
 def transcribe_long_form(runtime: Runtime, sample: Sample) -> LongFormResult | None:
-    """Decode the long recording with its times; None where the runtime gives none."""
+    """Decode the long recording with its times; None if the runtime does not support it."""
     if not isinstance(runtime, SupportsLongForm):
         return None
     transcript = runtime.segments(sample.long.waveform_S, sample.long.language)
@@ -176,7 +176,7 @@ def transcribe_long_form(runtime: Runtime, sample: Sample) -> LongFormResult | N
 
 
 def check_segments(segments: Sequence[Segment], sample: Sample) -> LongClip:
-    """Check the segments that something made of the long recording."""
+    """Check the segments of the long recording from a model or a runtime."""
     duration_s = len(sample.long.waveform_S) / SAMPLE_RATE_HZ
     return check_long(segments, joins_s=sample.long.joins_s, duration_s=duration_s)
 

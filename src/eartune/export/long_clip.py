@@ -1,4 +1,4 @@
-"""A long recording of clips whose joins are known: is all of it transcribed, once, with right times?"""
+"""Check of a long recording made of clips with known joins: all of it transcribed, once, with correct times."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.manifest import Segment
 from eartune.model import Waveform
 
-# what Whisper's segments miss a pause by; its times are steps of 20 ms, but they are guesses of a decoder
+# error of Whisper's segment times at a pause; they have steps of 20 ms, but are guesses of a decoder
 TOLERANCE_S = 1.0
-# edges that lie anywhere, one each 5 s, are as near to 40 % of the joins
-LEAST_SHARE_NEAR = 0.5
-# a segment may hold several short sentences: then its edges lie at joins, and not the joins at its edges
+# edges at random times, one every 5 s, are that near to 40 % of the joins
+MIN_SHARE_NEAR = 0.5
+# a segment may hold several short sentences: then its edges are at joins, but not all joins at its edges
 LONGEST_SEGMENTS_S = 15.0
-# the last window is 30 s long wherever the recording ends, and whole models end it some seconds late
+# the last window has 30 s wherever the recording ends, and even intact models end it some seconds late
 OVERRUN_S = 5.0
 SKIPPED_S = 30.0
 LONGEST_PHRASE = 12
 REPEATS = 4
-# shorter ones are how people speak: no, no, no, no
+# shorter ones occur in speech: no, no, no, no
 LOOP_WORDS = 6
 
 
 @dataclass(frozen=True)
 class LongClip:
-    """What was found: the share of joins with a segment's edge nearby, the farthest, and what is wrong."""
+    """Findings: the share of joins with a segment's edge nearby, the largest distance, and the faults."""
 
     num_joins: int
     share_near: float
     share_of_edges: float
-    """The share of edges between segments with a join nearby; 0 where they are too few to tell."""
+    """The share of edges between segments with a join nearby; 0 if they are too few to judge."""
     farthest_s: float
     disorder: tuple[str, ...]
     loops: tuple[str, ...]
@@ -48,20 +48,20 @@ class LongClip:
 
     @property
     def _has_times(self) -> bool:
-        return max(self.share_near, self.share_of_edges) >= LEAST_SHARE_NEAR
+        return max(self.share_near, self.share_of_edges) >= MIN_SHARE_NEAR
 
     @property
     def verdict(self) -> str:
-        """One line: whether all was transcribed once and in order, and how near the times are."""
+        """One line: whether all was transcribed once and in order, and the accuracy of the times."""
         found = [*self.disorder]
         found += [f"a loop: {phrase!r}" for phrase in self.loops]
         found += [f"nothing transcribed from {start_s:.0f} s to {end_s:.0f} s" for start_s, end_s in self.skipped]
         times = (
             f"{100 * self.share_near:.0f} % of {self.num_joins} joins within {TOLERANCE_S:g} s of a segment's edge,"
-            f" {self.farthest_s:.1f} s at most; {100 * self.share_of_edges:.0f} % of the edges at a join"
+            f" at most {self.farthest_s:.1f} s off; {100 * self.share_of_edges:.0f} % of the edges at a join"
         )
         if not self._has_times:
-            found.append("times that are not those of the speech")
+            found.append("segment times do not match the speech")
         return f"fails: {'; '.join(found)} ({times})" if found else f"passes: {times}"
 
     def to_json(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def check_long(segments: Sequence[Segment], *, joins_s: Sequence[float], duratio
         num_joins=len(joins_s),
         share_near=sum(each <= TOLERANCE_S for each in distances_s) / len(distances_s) if distances_s else 1.0,
         share_of_edges=_share_of_edges(segments, joins_s, duration_s),
-        # a number for JSON where nothing was transcribed at all
+        # finite for JSON, even if nothing was transcribed at all
         farthest_s=min(max(distances_s, default=0.0), duration_s),
         disorder=tuple(_disorder(segments, duration_s)),
         loops=tuple(loops(" ".join(segment.text for segment in segments))),
@@ -104,13 +104,13 @@ def _share_of_edges(segments: Sequence[Segment], joins_s: Sequence[float], durat
     starts_s = [each.start_s for each in segments[1:] if TOLERANCE_S < each.start_s < duration_s - TOLERANCE_S]
     if not joins_s or len(starts_s) < duration_s / LONGEST_SEGMENTS_S - 1:
         return 0.0
-    places_s = np.array(joins_s)
-    near = [bool(np.abs(places_s - start_s).min() <= TOLERANCE_S / 2) for start_s in starts_s]
+    joins_J = np.array(joins_s)
+    near = [bool(np.abs(joins_J - start_s).min() <= TOLERANCE_S / 2) for start_s in starts_s]
     return sum(near) / len(near) if near else 0.0
 
 
 def loops(text: str) -> list[str]:
-    """Return the phrases that a text says REPEATS times in a row or more, and with LOOP_WORDS words or more in all."""
+    """Return the phrases that a text repeats at least REPEATS times in a row, with at least LOOP_WORDS words in all."""
     words = text.lower().split()
     found = []
     at = 0
@@ -123,7 +123,7 @@ def loops(text: str) -> list[str]:
 
 
 def _loop_at(words: Sequence[str], at: int) -> tuple[Sequence[str], int]:
-    """Return the shortest phrase that is repeated from a place on, and how many words its repetitions take."""
+    """Return the shortest phrase that is repeated from position `at`, and the number of words of its repetitions."""
     for length in range(1, LONGEST_PHRASE + 1):
         phrase = words[at : at + length]
         repeats = 1
@@ -147,9 +147,9 @@ def _disorder(segments: Sequence[Segment], duration_s: float) -> list[str]:
 
 def _skipped(segments: Sequence[Segment], duration_s: float) -> list[tuple[float, float]]:
     found = []
-    heard_s = 0.0
+    covered_s = 0.0
     for start_s, end_s in [*sorted((s.start_s, s.end_s) for s in segments if s.text.strip()), (duration_s, duration_s)]:
-        if start_s - heard_s >= SKIPPED_S:
-            found.append((heard_s, start_s))
-        heard_s = max(heard_s, end_s)
+        if start_s - covered_s >= SKIPPED_S:
+            found.append((covered_s, start_s))
+        covered_s = max(covered_s, end_s)
     return found

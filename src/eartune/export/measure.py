@@ -1,4 +1,4 @@
-"""A runtime on clips: its hypotheses, seconds and memory."""
+"""Measurement of a runtime on clips: hypotheses, seconds and memory."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def measured(
     waveforms: Sequence[Waveform],
     languages: Sequence[str | None],
 ) -> Iterator[tuple[ClipTranscripts, Runtime]]:
-    """Open an export, decode clips one after another, and yield what that gave and the runtime, which is then closed.
+    """Open an export, decode clips one after another, and yield the results and the runtime, which is then closed.
 
-    Raises what the runtime raises. The first of a process also pays for the import of its runtime.
+    Raises the exceptions of the runtime. The first call in a process also includes the import of its runtime.
     """
     with ExitStack() as stack:
         with _peak_memory() as peak:
@@ -63,39 +63,39 @@ def size_bytes(exported: Path) -> int:
 
 @contextmanager
 def _peak_memory() -> Iterator[list[int]]:
-    """Yield a list of one number: the most memory the process and its children had in the block beyond the beginning.
+    """Yield a list of one number: peak memory of the process and its children in the block, above that at its start.
 
-    Looked at from time to time: what the system keeps is the peak of the whole process, from long before.
+    It is sampled: the peak that the system records counts from the start of the process.
     """
     before = _memory_bytes()
     peak = [0]
     ended = threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         peak[0] = max(peak[0], _memory_bytes() - before)
 
-    def watch() -> None:
+    def sample_until_ended() -> None:
         while not ended.wait(SAMPLE_EVERY_S):
-            look()
+            sample()
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    sampler = threading.Thread(target=sample_until_ended, daemon=True)
+    sampler.start()
     try:
         yield peak
     finally:
         ended.set()
-        watcher.join()
-        look()
+        sampler.join()
+        sample()
 
 
 def _memory_bytes() -> int:
-    """Return what the process holds, with its children: some runtimes compute in one."""
+    """Return the memory of the process and its children: some runtimes compute in one."""
     process = psutil.Process()
     found = int(process.memory_info().rss)
     for child in process.children(recursive=True):
         try:
             found += child.memory_info().rss
         except psutil.NoSuchProcess:
-            # it ended between the two looks
+            # it has ended meanwhile
             continue
     return found

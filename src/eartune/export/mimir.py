@@ -1,4 +1,4 @@
-"""The hand-over to the Mimir desktop app: under which name it looks for a model, and in which line of its code."""
+"""Exports for the Mimir desktop app: the file name of a model, and the line of Mimir's code that names it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOTES = "MIMIR.md"
 
 @dataclass(frozen=True)
 class HandOver:
-    """What Mimir takes: a format, the file's name, and what is to be done there."""
+    """An export for Mimir: its format, its file name, and how to install it there."""
 
     format: str
     file_name: str
@@ -20,7 +20,7 @@ class HandOver:
 
 
 def hand_over(family: str, language: str | None) -> HandOver:
-    """Return what to hand over of a family. Raises InputError for models that Mimir does not run."""
+    """Return the export of a family for Mimir. Raises InputError for models that Mimir does not run."""
     app_language = LANGUAGE_NAMES.get(language, language).lower().replace(" ", "_") if language else "custom"
     if family == "whisper":
         name = f"whisper-{app_language}-ggml.bin"

@@ -1,7 +1,7 @@
 """ONNX graphs on disk: traced from a module, in half precision or with 8-bit weights, run again and compared.
 
-Traced by torch.onnx's TorchScript exporter: the other one cannot follow an attention of torch through lengths that are
-computed, and takes minutes for what takes seconds here.
+Traced by torch.onnx's TorchScript exporter: the dynamo exporter cannot trace torch's attention with computed lengths,
+and takes minutes instead of seconds.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Module = TypeVar("Module", bound=nn.Module)
 Quantization: TypeAlias = Literal["float32", "float16", "int8"]
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 OPSET = 17
-# a protobuf message ends at 2 GiB: weights of larger models lie in a file of their own beside the graph
-MOST_BYTES_IN_GRAPH = 2**31 - 2**26
-# what masks add to scores becomes this in half precision: two of its largest numbers have no sum
-MOST_IN_FLOAT16 = 1e4
-# how far outputs of a float32 graph may be from torch's
+# a protobuf message has at most 2 GiB: weights of larger models are in a file beside the graph
+MAX_BYTES_IN_GRAPH = 2**31 - 2**26
+# mask values are clipped to this in half precision, where the sum of two of the largest numbers overflows
+MAX_IN_FLOAT16 = 1e4
+# largest difference of a float32 graph's outputs from torch's
 FLOAT32_LIMIT = 1e-3
 
 
 def require_onnx() -> None:
-    """Raise InputError where a package is missing that writing needs."""
+    """Raise InputError if a package that writing needs is missing."""
     for package in ("onnx", "onnxruntime"):
         if find_spec(package) is None:
             raise InputError(f"writing ONNX needs {package}, which is not installed; pip install 'eartune[onnx]'")
@@ -54,13 +54,13 @@ def write_graph(
     metadata: Mapping[str, object] | None = None,
     weights_beside: bool = False,
 ) -> None:
-    """Trace the forward of a module in evaluation, on the CPU, and write it; the module stays as it is.
+    """Trace the forward of a module in evaluation mode, on the CPU, and write it; the module is not changed.
 
     `inputs` are its arguments in order, `dynamic` names the axes of inputs and outputs that vary. Weights beyond 2 GiB,
     or all with `weights_beside`, are written to PATH.data. float16: weights and arithmetic; inputs, outputs, LSTMs and
     nodes with one of `kept_in_float32` in their names (which contain the names of modules) stay in float32. int8: the
-    weights of matrix products, but of those nodes; convolutions, LSTMs and embeddings stay in float32.
-    Raises EartuneError where torch cannot trace the module.
+    weights of matrix products, except in those nodes; convolutions, LSTMs and embeddings stay in float32.
+    Raises EartuneError if torch cannot trace the module.
     """
     graph = traced_graph(
         module,
@@ -85,12 +85,12 @@ def traced_graph(
     quantization: Quantization,
     kept_in_float32: Sequence[str] = (),
 ) -> Any:
-    """Return what `write_graph` writes; on the way it passes by `folder`, and nothing stays there."""
+    """Return the graph that `write_graph` writes; temporary files in `folder` are removed."""
     import onnx  # noqa: PLC0415  an optional extra
 
-    # where weights are spread over files on the way, they lie beside what will be written
-    with tempfile.TemporaryDirectory(dir=folder) as aside:
-        traced = Path(aside) / "traced.onnx"
+    # temporary files of weights are on the same disk as the output
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        traced = Path(temporary) / "traced.onnx"
         _trace(module, traced, inputs, outputs, dynamic)
         with _quiet():
             if quantization == "float16":
@@ -99,18 +99,18 @@ def traced_graph(
 
 
 def save_graph(graph: Any, path: Path, *, metadata: Mapping[str, object], weights_beside: bool = False) -> None:
-    """Write a graph with this metadata, over what is there; its weights beside it where they are too large.
+    """Write a graph with this metadata, replacing existing files; weights that are too large go into a file beside it.
 
-    A graph that was loaded without its weights goes on naming the files they are in.
+    A graph that was loaded without its weights keeps its references to their files.
     """
     import onnx  # noqa: PLC0415  an optional extra
 
     onnx.helper.set_model_props(graph, {name: str(value) for name, value in metadata.items()})
     external = weights_beside or _is_large(graph)
-    beside = path.with_name(f"{path.name}.data")
-    # onnx appends to a file that is there
-    beside.unlink(missing_ok=True)
-    onnx.save(graph, path, save_as_external_data=external, location=beside.name if external else None)
+    weights = path.with_name(f"{path.name}.data")
+    # onnx appends to an existing file
+    weights.unlink(missing_ok=True)
+    onnx.save(graph, path, save_as_external_data=external, location=weights.name if external else None)
 
 
 def run_graph(path: Path, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
@@ -138,7 +138,7 @@ def largest_difference(found: Arrays, expected: Arrays) -> float:
 
 
 def require_close(difference: float, folder: Path, *, quantization: Quantization) -> None:
-    """Raise EartuneError where a float32 graph differs from torch, or any graph gives values that are not finite."""
+    """Raise EartuneError if a float32 graph differs from torch, or any graph returns values that are not finite."""
     limit = FLOAT32_LIMIT if quantization == "float32" else float("inf")
     if not difference < limit:
         raise EartuneError(
@@ -173,7 +173,7 @@ def _trace(
 
 @contextmanager
 def evaluating(module: Module) -> Iterator[Module]:
-    """Yield a module in float32 on the CPU, in evaluation: itself, or a copy where it is not so."""
+    """Yield a module in float32 on the CPU, in evaluation mode: itself, or a copy if it has another type or device."""
     values = [*module.parameters(), *module.buffers()]
     if any(value.device.type != "cpu" or value.dtype in (torch.float16, torch.bfloat16) for value in values):
         yield copy.deepcopy(module).cpu().float().eval()
@@ -187,8 +187,8 @@ def evaluating(module: Module) -> Iterator[Module]:
             each.training = True
 
 
-def _kept(path: Path, kept_in_float32: Sequence[str]) -> list[str]:
-    """List the nodes of a graph whose names contain one of some parts."""
+def _float32_nodes(path: Path, kept_in_float32: Sequence[str]) -> list[str]:
+    """Return the nodes of a graph whose names contain one of `kept_in_float32`."""
     import onnx  # noqa: PLC0415  an optional extra
 
     nodes = onnx.load(path, load_external_data=False).graph.node
@@ -205,13 +205,13 @@ def _in_float16(path: Path, kept_in_float32: Sequence[str]) -> Any:
     graph = convert_float_to_float16(
         str(path),
         keep_io_types=True,
-        max_finite_val=MOST_IN_FLOAT16,
-        # onnxruntime 1.31 dies of an LSTM in half precision on a CPU
+        max_finite_val=MAX_IN_FLOAT16,
+        # onnxruntime 1.31 crashes with an LSTM in half precision on a CPU
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, "LSTM"],
-        node_block_list=_kept(path, kept_in_float32),
+        node_block_list=_float32_nodes(path, kept_in_float32),
     )
-    _spare_rounding(graph.graph)
-    # what it adds stands last, and it adds a cast once more for each node that reads the same
+    _remove_rounding(graph.graph)
+    # the converter appends its casts at the end, and repeats a cast for each node that reads the same value
     once = {tuple(node.output): node for node in graph.graph.node}
     del graph.graph.node[:]
     graph.graph.node.extend(once.values())
@@ -220,8 +220,8 @@ def _in_float16(path: Path, kept_in_float32: Sequence[str]) -> Any:
     return sorted_graph.model
 
 
-def _spare_rounding(graph: Any) -> None:
-    """Give nodes in float32 the outputs of other such nodes, which the converter rounds to float16 and casts back."""
+def _remove_rounding(graph: Any) -> None:
+    """Connect float32 nodes directly, between which the converter casts to float16 and back."""
     casts = {
         node.output[0]: node.input[0]
         for node in graph.node
@@ -245,7 +245,7 @@ def _in_int8(path: Path, kept_in_float32: Sequence[str]) -> Any:
         path,
         out,
         op_types_to_quantize=["MatMul"],
-        nodes_to_exclude=_kept(path, kept_in_float32),
+        nodes_to_exclude=_float32_nodes(path, kept_in_float32),
         per_channel=True,
         weight_type=QuantType.QUInt8,
         use_external_data_format=True,
@@ -254,14 +254,14 @@ def _in_int8(path: Path, kept_in_float32: Sequence[str]) -> Any:
 
 
 def _is_large(graph: Any) -> bool:
-    # one tensor after another: protobuf cannot measure what it could not write
+    # tensor by tensor: protobuf cannot measure a message that is too large to write
     num_bytes: int = sum(tensor.ByteSize() for tensor in graph.graph.initializer)
-    return num_bytes > MOST_BYTES_IN_GRAPH
+    return num_bytes > MAX_BYTES_IN_GRAPH
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the exporter and the quantiser tell their own developers from the user."""
+    """Silence the warnings of the exporter and the quantiser, which are for their own developers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,6 +1,6 @@
-"""The model's hypotheses beside those of an export: do both say the same?
+"""Comparison of the model's hypotheses with those of an export.
 
-Error rates are fractions; limits and what is shown are points (1 point is 1 % of the reference's words).
+Error rates are fractions; limits and messages are in points (1 point is 1 % of the reference's words).
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ LIMITS_POINTS = (
     | dict.fromkeys(("q8_0", "q6_k", "q5_0", "q5_1", "q5_k"), EIGHT_BIT_LIMIT)
     | dict.fromkeys(("q4_0", "q4_1", "q4_k"), FOUR_BIT_LIMIT)
 )
-"""How far the WER may move, in points, by kind of quantisation."""
+"""Largest change of the WER, in points, by kind of quantisation."""
 _LOGITS = {FLOAT_LIMIT: 0.05, EIGHT_BIT_LIMIT: 0.5, FOUR_BIT_LIMIT: 0.75}
 LOGIT_LIMITS = {kind: _LOGITS[points] for kind, points in LIMITS_POINTS.items()}
-"""How far logits may lie from the model's, as `logit_distance` has it, by kind of quantisation.
+"""Largest `logit_distance` from the model, by kind of quantisation.
 
-Of tiny.en, which suffers most: float16 0.004, q8_0 0.04, int8 0.12, q5_0 0.27, q4_0 0.51; with one matrix of its
+Of tiny.en, the most sensitive model: float16 0.004, q8_0 0.04, int8 0.12, q5_0 0.27, q4_0 0.51; with one matrix of its
 decoder or encoder transposed 0.8 to 1.1.
 """
 
-# Rounding changes words that were wrong before into other wrong ones, so more words differ than the WER moves: in int8,
-# tiny.en writes 6 % of a foreign trade's words otherwise, at the same WER; of whisper.cpp's flash attention alone, 2 %
-# in float16. Beyond this many times the limit it is another model, even if it is right as often.
+# Rounding changes wrong words into other wrong ones, so more words differ than the WER changes: in int8, tiny.en writes
+# 6 % of the words of an unknown domain differently, at the same WER; with whisper.cpp's flash attention alone, 2 % in
+# float16. Beyond this many times the limit it is a different model, even if its WER is the same.
 BETWEEN_FACTOR = 25
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What an export took: seconds to load and to decode, of how much speech; bytes of memory and on disk.
+    """Cost of an export: seconds to load and to decode, and of the speech decoded; bytes of memory and on disk.
 
-    `peak_memory_bytes` is what loading and decoding added to the process, or None where it was not measured.
+    `peak_memory_bytes` is what loading and decoding added to the process, or None if it was not measured.
     """
 
     load_s: float
@@ -62,7 +62,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Difference:
-    """An utterance whose words differ between model and export, by its number."""
+    """An utterance whose words differ between model and export, by its index."""
 
     index: int
     reference: str
@@ -93,7 +93,7 @@ class Parity:
     cost: Cost
     limit_points: float
     change_interval: tuple[float, float]
-    """Within which the change lies, in points (95 %, sentences drawn again)."""
+    """95 % interval of the change of the WER, in points, from resampled utterances."""
     model_interval: tuple[float, float]
     export_interval: tuple[float, float]
     """95 % intervals of the two WERs, from resampled utterances."""
@@ -105,17 +105,19 @@ class Parity:
 
     @property
     def failures(self) -> list[str]:
-        """Say what is beyond the limits.
+        """The findings beyond the limits.
 
-        A change of the WER counts if it is not chance: if drawing other sentences would leave it on its side of zero.
+        A change of the WER counts only if it is significant, that is if its interval does not include zero.
         A single word never counts: there is no smaller change.
         """
         found = []
         if self._is_beyond_limit and not self.may_be_chance:
-            found.append(f"its WER moved by {self._change}, the limit is {self.limit_points:g}")
-        most = BETWEEN_FACTOR * self.limit_points
-        if self.between.errors > 1 and _exceeds(100 * self.between.rate, most):
-            found.append(f"{100 * self.between.rate:.2f} % of the words are not the model's, the limit is {most:g} %")
+            found.append(f"its WER changed by {self._change}, the limit is {self.limit_points:g}")
+        limit = BETWEEN_FACTOR * self.limit_points
+        if self.between.errors > 1 and _exceeds(100 * self.between.rate, limit):
+            found.append(
+                f"{100 * self.between.rate:.2f} % of the words differ from the model's, the limit is {limit:g} %"
+            )
         return found
 
     @property
@@ -137,7 +139,7 @@ class Parity:
         if self.failures:
             return f"fails: {'; '.join(self.failures)} ({summary})"
         if self._is_beyond_limit:
-            summary += f"; it moved by {self._change}, which so few sentences cannot tell from chance"
+            summary += f"; it changed by {self._change}, which is not significant with so few sentences"
         return f"passes: {summary}"
 
     @property
@@ -184,9 +186,9 @@ def compare(
 ) -> Parity:
     """Compare the words of two hypotheses of the same utterances, normalised as in scoring.
 
-    `limit_points` is how far the WER may move; by default what is usual for the quantisation.
+    `limit_points` is the largest change of the WER; by default that of the quantisation.
 
-    Raises InputError where they differ in number, are none, or nothing is known of the quantisation.
+    Raises InputError if they differ in number or are empty, or if the quantisation is unknown.
     """
     if quantization not in LIMITS_POINTS:
         known = list(LIMITS_POINTS)
@@ -221,7 +223,7 @@ def compare(
 
 
 def logit_distance(expected_V: npt.NDArray[np.float32], found_V: npt.NDArray[np.float32]) -> float:
-    """Return how far logits lie from others, in standard deviations of the others; what all share does not count."""
+    """Return the distance of logits from expected ones, in standard deviations of these; a common offset is ignored."""
     difference_V = found_V[: len(expected_V)] - expected_V
     return float(difference_V.std() / expected_V.std())
 

@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Usage:
-    """A program that runs an export, and what to type in a language (python, bash, rust)."""
+    """A program that runs an export, and its code in a language (python, bash, rust)."""
 
     program: str
     syntax: str
@@ -22,7 +22,7 @@ class Usage:
 
 
 def usages(family: str, format: str, *, exported: Path, file: str, language: str | None) -> list[Usage]:
-    """Return how an export is run; `file` is what its card calls it."""
+    """Return the snippets that run an export; `file` is its name in the card."""
     known = _USAGES.get(format, [])
     if format == "onnx":
         known = _onnx(json.loads((exported / "config.json").read_text(encoding="utf-8")))
@@ -30,7 +30,7 @@ def usages(family: str, format: str, *, exported: Path, file: str, language: str
         known = _HF_NEMO[family]
     elif format == "hf":
         settings = json.loads((exported / "generation_config.json").read_text(encoding="utf-8"))
-        # English-only models refuse to be told
+        # English-only models refuse a language
         language_argument = ', generate_kwargs={"language": "{language}"}' if settings.get("is_multilingual") else ""
         known = [_with(each, language_argument=language_argument) for each in known]
     return [_with(each, file=file, language=language or "en") for each in known]
@@ -90,8 +90,8 @@ print(model.transcribe("recording.wav", language="{language}")["text"])
             """
 from transformers import pipeline
 
-listen = pipeline("automatic-speech-recognition", model="{file}")
-print(listen("recording.wav", return_timestamps=True{language_argument})["text"])
+transcribe = pipeline("automatic-speech-recognition", model="{file}")
+print(transcribe("recording.wav", return_timestamps=True{language_argument})["text"])
 """,
         )
     ],
@@ -116,8 +116,8 @@ _HF_NEMO = {
             """
 from transformers import pipeline
 
-listen = pipeline("automatic-speech-recognition", model="{file}")
-print(listen("recording.wav")["text"])
+transcribe = pipeline("automatic-speech-recognition", model="{file}")
+print(transcribe("recording.wav")["text"])
 """,
         )
     ],
@@ -176,7 +176,7 @@ _SHERPA_OPENERS = {
 
 
 def _onnx(settings: Mapping[str, Any]) -> list[Usage]:
-    """Return how a folder of ONNX is run; `settings` is its config.json."""
+    """Return the snippets that run an ONNX folder; `settings` is its config.json."""
     kind = settings.get("model_type", "whisper")
     if not str(kind).startswith("nemo-"):
         language_argument = ', language="{language}"'

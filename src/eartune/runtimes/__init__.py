@@ -1,1 +1,1 @@
-"""Programs that run exported models, each behind the same few functions."""
+"""Runtimes: programs that run exported models, behind one protocol."""

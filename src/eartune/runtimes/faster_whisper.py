@@ -15,7 +15,7 @@ from eartune.manifest import Segment
 from eartune.model import Waveform
 from eartune.runtimes.runtime import (
     LongTranscript,
-    Opened,
+    RuntimeBase,
     Task,
     count_fallbacks,
     opening,
@@ -26,18 +26,18 @@ from eartune.runtimes.runtime import (
 
 FILES = ("model.bin", "config.json", "vocabulary.json", "tokenizer.json", "preprocessor_config.json")
 
-# people do not speak in shorter ones; a file with broken times has no end
-MOST_SEGMENTS_PER_S, MOST_SEGMENTS_MORE = 4, 40
+# speech has fewer segments; decoding with a file whose times are broken would not end
+MAX_SEGMENTS_PER_S, EXTRA_SEGMENTS = 4, 40
 
 
-class FasterWhisper(Opened):
+class FasterWhisper(RuntimeBase):
     """A folder opened in faster-whisper, on a CPU with `num_threads`, or on a CUDA device."""
 
     def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
         self._folder = folder
         if folder.is_file():
             raise InputError(f"{folder}: is not a folder; faster-whisper runs folders of CTranslate2")
-        # faster-whisper asks the hub for a tokenizer that is missing, and takes 80 mel bins where nothing is said
+        # faster-whisper gets a missing tokenizer from the hub, and assumes 80 mel bins without a feature configuration
         missing = [name for name in FILES if folder.is_dir() and not (folder / name).is_file()]
         if missing:
             raise InputError(f"{folder}: has no {missing[0]}, which faster-whisper needs; export the model again")
@@ -51,19 +51,19 @@ class FasterWhisper(Opened):
         needed, made = self._model.model.n_mels, len(self._model.feature_extractor.mel_filters)
         if needed != made:
             raise InputError(
-                f"{folder}: preprocessor_config.json asks for {made} mel bins, its network for {needed}; export again"
+                f"{folder}: preprocessor_config.json has {made} mel bins, its network {needed}; export the model again"
             )
         self._task = supported_task(task, multilingual=self._model.model.is_multilingual)
 
     @property
     def arithmetic(self) -> str:
-        """What it is computed in: a CPU computes float16 weights in float32."""
+        """The compute type: a CPU computes float16 weights in float32."""
         return str(self._model.model.compute_type)
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
-        # faster-whisper fills a window with zeros in the features, which is not silence but a noise: tiny models then
-        # write other words. Silence in the samples gives the features of all other programs. No max_new_tokens:
-        # CTranslate2 writes half as many; without, it writes half of the model's 448 positions.
+        # faster-whisper pads a window with zeros in the features, which is not silence but noise: tiny models then
+        # write other words. Silence in the samples gives the features of all other runtimes. No max_new_tokens:
+        # CTranslate2 writes half as many; without it, half of the model's 448 positions.
         segments, _ = self._model.transcribe(
             padded(waveform_S),
             language=self._supported(language),
@@ -81,7 +81,7 @@ class FasterWhisper(Opened):
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
         import ctranslate2  # noqa: PLC0415  an optional extra
 
-        # windows that are decoded again draw their words: the same ones each time
+        # windows decoded again are sampled at random: with a seed, reproducibly
         ctranslate2.set_random_seed(0)
         found, _ = self._model.transcribe(
             waveform_S,
@@ -91,11 +91,12 @@ class FasterWhisper(Opened):
             best_of=1,
             condition_on_previous_text=False,
         )
-        most = MOST_SEGMENTS_PER_S * len(waveform_S) / SAMPLE_RATE_HZ + MOST_SEGMENTS_MORE
-        segments = list(islice(found, round(most)))
-        if len(segments) == round(most):
+        limit = round(MAX_SEGMENTS_PER_S * len(waveform_S) / SAMPLE_RATE_HZ + EXTRA_SEGMENTS)
+        segments = list(islice(found, limit))
+        if len(segments) == limit:
             raise EartuneError(
-                f"{self._folder}: moves ahead by {1 / MOST_SEGMENTS_PER_S:g} s or less with each segment"
+                f"{self._folder}: writes a segment for each {1 / MAX_SEGMENTS_PER_S:g} s or less, so its times are "
+                "broken; export the model again"
             )
         return LongTranscript(
             tuple(Segment(round(each.start, 2), round(each.end, 2), each.text.strip()) for each in segments),
@@ -121,7 +122,7 @@ class FasterWhisper(Opened):
         )
         import ctranslate2  # noqa: PLC0415  an optional extra
 
-        # on a CUDA device they are there, and in float16
+        # on a CUDA device the logits are there, and in float16
         first_V = found.logits[0][0].to_device(ctranslate2.Device.cpu).to(ctranslate2.DataType.float32)
         return np.array(first_V)
 

@@ -1,4 +1,4 @@
-"""A folder of a Parakeet or a Canary as ONNX: what its config.json says, and which files must be there."""
+"""ONNX folders of Parakeet and Canary: their config.json and required files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ KINDS = ("nemo-conformer-ctc", "nemo-conformer-rnnt", "nemo-conformer-tdt", "nem
 CANARY = KINDS[-1]
 # frames of 10 ms
 _FRAME_SAMPLES = 160
-# of a single frame there is no deviation to divide by
-_FEWEST_FRAMES = 2
+# normalisation divides by the standard deviation, which a single frame does not have
+_MIN_FRAMES = 2
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class NemoFolder:
 
     @property
     def position_s(self) -> float:
-        """How long a position of the encoder is."""
+        """Duration of an encoder position."""
         return 0.01 * self.subsampling_factor
 
     def languages(self, language: str | None, *, task: str) -> tuple[str, str] | None:
-        """Return the language that is spoken and the one to write, which a Canary is told and a Parakeet is not.
+        """Return the spoken language and the one to write for a Canary, None for a Parakeet.
 
         Raises InputError for languages that a Canary has no token for.
         """
@@ -42,30 +42,30 @@ class NemoFolder:
         text = (self.path / "tokens.txt").read_text(encoding="utf-8", errors="replace")
         known = re.findall(r"^<\|([a-z]{2})\|> ", text, flags=re.MULTILINE)
         if language is None:
-            raise InputError(f"{self.path}: a Canary must be told the language: {', '.join(sorted(known))}")
-        written = language if task == "transcribe" else "en"
-        for each in (language, written):
-            # programs would take another one for it
+            raise InputError(f"{self.path}: a Canary needs a language, one of {', '.join(sorted(known))}")
+        target = language if task == "transcribe" else "en"
+        for each in (language, target):
+            # runtimes would use another language instead
             if each not in known:
                 raise InputError(f"{self.path}: has no token for language {each!r}; it has {', '.join(sorted(known))}")
-        return language, written
+        return language, target
 
     def require(self, names: tuple[str, ...], *, program: str) -> None:
-        """Raise InputError where a file is missing."""
+        """Raise InputError if a file is missing."""
         missing = [name for name in names if not (self.path / name).is_file()]
         if missing:
             raise InputError(f"{self.path}: has no {missing[0]}, which {program} needs; export the model again")
 
     def require_long_enough(self, waveform_S: Waveform) -> None:
         """Raise InputError for clips that have no features: less than two frames of 10 ms."""
-        if len(waveform_S) < _FEWEST_FRAMES * _FRAME_SAMPLES:
+        if len(waveform_S) < _MIN_FRAMES * _FRAME_SAMPLES:
             raise InputError(f"a clip of {len(waveform_S)} samples is too short: give at least 0.02 s")
 
 
 def open_folder(path: Path, *, task: str) -> NemoFolder:
     """Read config.json. Raises InputError for folders that eartune did not write, and for tasks a model does not do."""
     if not path.is_dir():
-        raise InputError(f"{path}: is not a folder of ONNX; name what `eartune export` wrote")
+        raise InputError(f"{path}: is not a folder with ONNX files; give the path of an export")
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         kind, sizes = config["model_type"], (config["features_size"], config["subsampling_factor"])
@@ -74,7 +74,7 @@ def open_folder(path: Path, *, task: str) -> NemoFolder:
             f"{path}: has no config.json with model_type, features_size and subsampling_factor; export the model again"
         ) from None
     if kind not in KINDS or not all(isinstance(size, int) and 0 < size < 1000 for size in sizes):
-        raise InputError(f"{path / 'config.json'}: describes no Parakeet or Canary ({kind}, {sizes}); export again")
+        raise InputError(f"{path / 'config.json'}: is not of a Parakeet or Canary ({kind}, {sizes}); export again")
     if task != "transcribe" and kind != CANARY:
         raise InputError(f"task: {path} is a Parakeet, which only transcribes, and cannot {task}")
     return NemoFolder(path, kind, *sizes)

@@ -12,19 +12,19 @@ from eartune.errors import InputError
 from eartune.languages import LANGUAGE_TAG, prompt_name
 from eartune.manifest import Segment
 from eartune.model import Waveform
-from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, Opened, Task, opening
+from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, RuntimeBase, Task, opening
 from eartune.runtimes.torch_threads import torch_threads
 
 ReadConfig: TypeAlias = Callable[[Path], Mapping[str, Any]]
 
-# NeMo makes an object of each class that a configuration names, whatever it is
+# NeMo instantiates any class that a configuration names
 TRUSTED = "nemo.collections."
 
 
-class NemoParakeet(Opened):
-    """A Parakeet's .nemo file, decoded as its configuration says; it writes what it hears, whatever the language.
+class NemoParakeet(RuntimeBase):
+    """A Parakeet's .nemo file, decoded as configured in it; the language is ignored.
 
-    One with prompts of languages is told the clip's, or to find it out, and its tags are left out.
+    A model with language prompts gets the language of the clip, or detects it, and its tags are removed.
     """
 
     max_duration_s = NEMO_WINDOW_S
@@ -47,10 +47,10 @@ class NemoParakeet(Opened):
         return self._text(_first(self._transcribe_clip(waveform_S, language, timestamps=False)).text)
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
-        """Decode a recording in one piece, as NeMo does: its attention takes memory by the square of the length."""
+        """Decode a recording in one piece, as NeMo does: attention memory grows with the square of the length."""
         found = _first(self._transcribe_clip(waveform_S, language, timestamps=True)).timestamp["segment"]
         segments = (Segment(round(e["start"], 2), round(e["end"], 2), self._text(e["segment"])) for e in found)
-        # NeMo decodes nothing twice
+        # NeMo has no fallback temperatures
         return LongTranscript(tuple(segments), 0)
 
     def _has_prompts(self) -> bool:
@@ -67,8 +67,8 @@ class NemoParakeet(Opened):
             )
 
 
-class NemoCanary(Opened):
-    """A Canary's .nemo file, decoded as its configuration says; it has to be told the language."""
+class NemoCanary(RuntimeBase):
+    """A Canary's .nemo file, decoded as configured in it; it requires the language."""
 
     max_duration_s = NEMO_WINDOW_S
 
@@ -104,9 +104,9 @@ class NemoCanary(Opened):
 def open_nemo(
     path: Path, *, read_config: ReadConfig, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe"
 ) -> NemoParakeet | NemoCanary:
-    """Open a .nemo file in NeMo. `read_config` reads its configuration without NeMo, and refuses other files.
+    """Open a .nemo file in NeMo. `read_config` reads its configuration without NeMo, and raises for other files.
 
-    Raises InputError for what is refused, and for configurations that name classes of others than NeMo's collections.
+    Raises InputError for configurations that name classes from outside NeMo's collections.
     """
     config = read_config(path) if path.exists() else {}
     foreign = sorted({name for name in _classes(config) if not name.startswith(TRUSTED)})
@@ -142,6 +142,6 @@ def _restore(path: Path, device: str) -> Any:
 
 
 def _first(found: Any) -> Any:
-    """Return the hypothesis of the only clip; hybrid models of older versions give a pair of lists."""
+    """Return the hypothesis of the only clip; hybrid models of older versions return a pair of lists."""
     found = found[0] if isinstance(found, tuple) else found
     return found[0]

@@ -8,16 +8,16 @@ from typing import Any
 from eartune.errors import InputError
 from eartune.model import Waveform
 from eartune.runtimes.nemo_onnx import open_folder
-from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, Opened, decoding, opening
+from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, RuntimeBase, decoding, opening
 from eartune.runtimes.segments import TimedTokens, long_transcript
 
 PROGRAM = "onnx-asr"
 
 
-class OnnxAsr(Opened):
+class OnnxAsr(RuntimeBase):
     """A folder opened in onnx-asr, on a CPU with `num_threads`, or on a CUDA device.
 
-    `task` is transcribe, or translate: a Canary then writes English.
+    `task` is transcribe, or translate: a Canary then translates into English.
     """
 
     max_duration_s = NEMO_WINDOW_S
@@ -30,7 +30,7 @@ class OnnxAsr(Opened):
 
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = num_threads
-            # what it warns of is for those who write graphs
+            # its warnings are for authors of graphs
             options.log_severity_level = 3
             model: Any = onnx_asr.load_model(
                 self._folder.kind, folder, sess_options=options, providers=_providers(device)
@@ -38,7 +38,7 @@ class OnnxAsr(Opened):
             self._model = model.with_timestamps()
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
-        """Decode a clip of any length greedily. A Parakeet hears the language; a Canary must be told it."""
+        """Decode a clip of any length greedily. Canary requires the language; Parakeet ignores it."""
         return self._transcribe_clip(waveform_S, language).text
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
@@ -60,7 +60,7 @@ def _providers(device: str) -> list[str]:
 
     if device == "cpu":
         return ["CPUExecutionProvider"]
-    # without it onnxruntime goes on with the CPU
+    # onnxruntime would silently use the CPU
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise InputError(f"device {device!r}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or take cpu")
+        raise InputError(f"device {device!r}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or use cpu")
     return ["CUDAExecutionProvider", "CPUExecutionProvider"]

@@ -1,7 +1,7 @@
 """Folders of Whisper in ONNX, laid out as Optimum writes them, in onnxruntime.
 
-onnx-asr runs them too, but always with a prompt of language and task, which English-only models do not know, and
-without the tokens that Whisper suppresses. The rules here are those of the folder's generation_config.json.
+onnx-asr runs them too, but always with a prompt of language and task, which English-only models do not have, and
+without suppressing Whisper's suppressed tokens. The rules here are those of the folder's generation_config.json.
 S samples, B batch, U tokens, V vocabulary.
 """
 
@@ -24,7 +24,7 @@ from eartune.runtimes.runtime import (
     MAX_TOKENS,
     WINDOW_S,
     LongTranscript,
-    Opened,
+    RuntimeBase,
     Task,
     opening,
     padded,
@@ -39,7 +39,7 @@ FILES = (
 )  # fmt: skip
 
 
-class OnnxWhisper(Opened):
+class OnnxWhisper(RuntimeBase):
     """A folder opened in onnxruntime, on a CPU with `num_threads`, or on a CUDA device."""
 
     def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
@@ -56,10 +56,10 @@ class OnnxWhisper(Opened):
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         states = self._encode(waveform_S)
-        return self._text(self._write(states, self._language(states, language), timestamps=False))
+        return self._text(self._decode(states, self._language(states, language), timestamps=False))
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
-        """Decode window by window, each once, at temperature 0, and none of them is skipped as silence."""
+        """Decode window by window, each once, at temperature 0, without skipping any as silence."""
         found: list[Segment] = []
         duration_s, begin_s = len(waveform_S) / SAMPLE_RATE_HZ, 0.0
         while begin_s < duration_s:
@@ -67,12 +67,12 @@ class OnnxWhisper(Opened):
             window_S = waveform_S[begin : begin + WINDOW_S * SAMPLE_RATE_HZ]
             states = self._encode(window_S)
             language = self._language(states, language)
-            written = self._write(states, language, timestamps=True)
-            parts, heard_s = self._rules.times.segments(written, len(window_S) / SAMPLE_RATE_HZ)
+            decoded = self._decode(states, language, timestamps=True)
+            parts, advance_s = self._rules.times.segments(decoded, len(window_S) / SAMPLE_RATE_HZ)
             for start_s, end_s, tokens in parts:
                 start_s, end_s = (round(min(begin_s + each, duration_s), 2) for each in (start_s, end_s))
                 found.append(Segment(start_s, end_s, self._text(tokens)))
-            begin_s += heard_s
+            begin_s += advance_s
         return LongTranscript(tuple(each for each in found if each.text), num_fallbacks=0)
 
     def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
@@ -82,18 +82,18 @@ class OnnxWhisper(Opened):
         logits_V: Floats = logits_BUV[0, -1]
         return logits_V
 
-    def _write(self, states: OnDevice, language: str | None, *, timestamps: bool) -> list[int]:
-        """Return the likeliest tokens one after another, without <|endoftext|>."""
+    def _decode(self, states: OnDevice, language: str | None, *, timestamps: bool) -> list[int]:
+        """Decode greedily; return the tokens without <|endoftext|>."""
         tokens, past = self._rules.prompt(language, timestamps=timestamps), None
-        written: list[int] = []
+        decoded: list[int] = []
         for _ in range(self._rules.num_steps):
             logits_BUV, past = self._graphs.decode(np.array([tokens]), states, past)
-            best = self._rules.choose(logits_BUV[0, -1], written, timestamps=timestamps)
+            best = self._rules.choose(logits_BUV[0, -1], decoded, timestamps=timestamps)
             if best == self._rules.end:
                 break
-            written.append(best)
+            decoded.append(best)
             tokens = [best]
-        return written
+        return decoded
 
     def _text(self, tokens: list[int]) -> str:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=True)).strip()
@@ -105,7 +105,7 @@ class OnnxWhisper(Opened):
         return self._graphs.encode(features)
 
     def _language(self, states: OnDevice, language: str | None) -> str | None:
-        """Return the language, detected where none is given and the model knows several."""
+        """Return the language, detected if none is given and the model has several."""
         languages = self._rules.languages
         code = supported_language(language, known=languages, multilingual=bool(languages), stand_ins=self.stand_ins)
         if code is not None:
@@ -119,14 +119,14 @@ class OnnxWhisper(Opened):
         if made != needed:
             raise InputError(
                 f"{folder}: preprocessor_config.json makes {made[0]} mel bins and {made[1]} frames,"
-                f" its network hears {needed[0]} and {needed[1]}; export again"
+                f" its network takes {needed[0]} and {needed[1]}; export the model again"
             )
 
 
 class Rules:
-    """What may be written after what, by a model's own settings."""
+    """Rules for the next token, from a model's own settings."""
 
-    # Any: what lies in the file
+    # Any: parsed JSON
     def __init__(self, settings: dict[str, Any], config: dict[str, Any], task: Task) -> None:
         self.languages: dict[str, int] = {}
         self._task: list[int] = []
@@ -138,10 +138,10 @@ class Rules:
         self.times = Timestamps(
             first=self._no_timestamps + 1,
             end_of_text=self.end,
-            most_steps_at_first=int(settings["max_initial_timestamp_index"]),
+            max_initial_index=int(settings["max_initial_timestamp_index"]),
         )
-        self._never = list(settings.get("suppress_tokens") or [])
-        self._never_first = [*self._never, *(settings.get("begin_suppress_tokens") or [])]
+        self._suppressed = list(settings.get("suppress_tokens") or [])
+        self._suppressed_at_begin = [*self._suppressed, *(settings.get("begin_suppress_tokens") or [])]
         prompt = 2 + 2 * bool(self.languages)
         self.num_steps = min(MAX_TOKENS, int(config["max_target_positions"]) - prompt)
 
@@ -149,13 +149,13 @@ class Rules:
         code = [self.languages[language]] if language in self.languages else []
         return [self.start, *code, *self._task, *([] if timestamps else [self._no_timestamps])]
 
-    def choose(self, logits_V: Floats, written: list[int], *, timestamps: bool) -> int:
-        """Return the likeliest token that may follow what is written."""
+    def choose(self, logits_V: Floats, decoded: list[int], *, timestamps: bool) -> int:
+        """Return the likeliest token that may follow the tokens `decoded` so far."""
         allowed_V = logits_V.copy()
-        allowed_V[self._never if written else self._never_first] = -np.inf
+        allowed_V[self._suppressed if decoded else self._suppressed_at_begin] = -np.inf
         if timestamps:
             allowed_V[self._no_timestamps] = -np.inf
-            self.times.forbid(allowed_V, written)
+            self.times.forbid(allowed_V, decoded)
         return int(allowed_V.argmax())
 
 

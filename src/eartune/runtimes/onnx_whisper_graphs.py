@@ -23,7 +23,7 @@ Past: TypeAlias = dict[str, OnDevice]
 
 
 class WhisperGraphs:
-    """The graphs of a folder; `num_mels` and `num_frames` are what the encoder hears."""
+    """The graphs of a folder; `num_mels` and `num_frames` are the size of the encoder's input."""
 
     def __init__(self, folder: Path, *, device: str, num_threads: int) -> None:
         self._device = device
@@ -41,7 +41,7 @@ class WhisperGraphs:
         return binding.get_outputs()[0]
 
     def decode(self, tokens_BU: npt.NDArray[np.int64], states_BPD: OnDevice, past: Past | None) -> tuple[Floats, Past]:
-        """Return the logits [B, U, V] after each token, and the past of all; without a past these are the first."""
+        """Return the logits [B, U, V] after each token, and the new past; `past` is None for the first tokens."""
         binding = self._decoder.io_binding()
         binding.bind_cpu_input("input_ids", np.ascontiguousarray(tokens_BU))
         binding.bind_ortvalue_input("encoder_hidden_states", states_BPD)
@@ -55,7 +55,7 @@ class WhisperGraphs:
         logits, *present = binding.get_outputs()
         found = dict(zip(self._past, present, strict=True))
         if past is not None:
-            # the encoder's part never changes, and is not given again
+            # the part of cross-attention never changes, and is not returned again
             found |= {name: value for name, value in past.items() if ".encoder." in name}
         return logits.numpy(), found
 
@@ -73,7 +73,7 @@ def _session(path: Path, device: str, num_threads: int) -> Any:
 
     provider = PROVIDERS.get(device)
     if provider not in onnxruntime.get_available_providers():
-        raise InputError(f"this onnxruntime cannot run on {device}; pip install onnxruntime-gpu, or take the cpu")
+        raise InputError(f"this onnxruntime cannot run on {device}; pip install onnxruntime-gpu, or use cpu")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.log_severity_level = 3

@@ -13,7 +13,7 @@ from eartune.model import Waveform
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
     LongTranscript,
-    Opened,
+    RuntimeBase,
     Task,
     count_fallbacks,
     opening,
@@ -24,7 +24,7 @@ from eartune.runtimes.runtime import (
 from eartune.runtimes.torch_threads import torch_threads
 
 
-class OpenAIWhisper(Opened):
+class OpenAIWhisper(RuntimeBase):
     """A .pt file opened in openai-whisper: float32 on a CPU with `num_threads`, float16 on a CUDA device."""
 
     def __init__(self, path: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe") -> None:
@@ -50,7 +50,7 @@ class OpenAIWhisper(Opened):
             return str(self._whisper.decode(self._model, self._mel(waveform_S), options).text).strip()
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
-        # windows that are decoded again draw their words: the same ones each time
+        # windows decoded again are sampled at random: with a seed, reproducibly
         with torch_threads(self._num_threads), torch.random.fork_rng():
             torch.manual_seed(0)
             found = self._model.transcribe(
@@ -71,8 +71,8 @@ class OpenAIWhisper(Opened):
         mel_MT, code = self._mel(waveform_S), self._supported(language)
         with torch_threads(self._num_threads):
             if code is None:
-                _, chances = self._model.detect_language(mel_MT)
-                code = max(chances, key=chances.__getitem__)
+                _, probabilities = self._model.detect_language(mel_MT)
+                code = max(probabilities, key=probabilities.__getitem__)
             tokenizer = self._whisper.tokenizer.get_tokenizer(
                 self._model.is_multilingual,
                 num_languages=self._model.num_languages,

@@ -17,28 +17,28 @@ from eartune.errors import InputError
 from eartune.language_tokens import parse_stand_ins
 
 if TYPE_CHECKING:
-    # it imports torch, which recognising a file does not take
+    # it imports torch, which recognising a file does not need
     from eartune.runtimes.runtime import Runtime, Task
 
 Format: TypeAlias = Literal["ggml", "ctranslate2", "onnx", "openai", "nemo", "hf"]
 
 GGML = struct.pack("<i", 0x67676D6C)
 COMPRESSED_TAR = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
-# a folder that holds one such file is the file
+# a folder with exactly one such file is read as that file
 SINGLE_FILES = ("*.bin", "*.pt", "*.nemo")
 # names and shapes of a large model's tensors take a tenth of it
-MOST_PICKLED_BYTES = 4 * 2**20
+MAX_PICKLED_BYTES = 4 * 2**20
 ONNX_WHISPER = "encoder_model.onnx"
 ONNX_OTHERS = ("model.onnx", "encoder-model.onnx")
 
 
 def recognise(path: Path) -> Format | None:
-    """Return the format of a file or folder, by its content; None for what is not one of them.
+    """Return the format of a file or folder, by its content; None if it is not one of them.
 
-    Raises InputError where nothing is there.
+    Raises InputError if the path does not exist.
     """
     if not path.exists():
-        raise InputError(f"{path}: does not exist; name what `eartune export` wrote")
+        raise InputError(f"{path}: does not exist; give the path of an export")
     found = _file_format(path) if path.is_file() else _folder_format(path)
     if found is None and path.is_dir() and (single := _single_file(path)):
         return _file_format(single)
@@ -55,23 +55,23 @@ def open_runtime(
     language_token: str | None = None,
     read_nemo_config: Callable[[Path], Mapping[str, Any]] | None = None,
 ) -> Runtime:
-    """Open what an export wrote in the program it is for.
+    """Open an export in its runtime.
 
-    A `family` that is named must be that of the model; `language_token` names the languages whose tokens stand in for
-    those that a Whisper has none for. A .nemo file takes `read_nemo_config`, which reads its
-    configuration without NeMo. Raises InputError for what is not an export or cannot be opened.
+    `family`, if given, must be that of the model; `language_token` sets the languages whose tokens stand in for those
+    without a token in a Whisper. A .nemo file needs `read_nemo_config`, which reads its configuration without NeMo.
+    Raises InputError for a path that is not an export or cannot be opened.
     """
     found = recognise(path)
     if found is None:
         raise InputError(
-            f"{path}: is not an export that is known (ggml, CTranslate2, ONNX, OpenAI's .pt, .nemo, Hugging Face); "
-            "name what `eartune export` wrote"
+            f"{path}: is not an export in a known format (ggml, CTranslate2, ONNX, OpenAI's .pt, .nemo, Hugging Face); "
+            "give the path of an export"
         )
     if path.is_dir() and found in ("ggml", "openai", "nemo"):
         path = cast(Path, _single_file(path))
     families = _families(found, path)
     if family is not None and family not in families:
-        raise InputError(f"{path}: is a {' or '.join(families)} ({found}), and no {family}; name that model's export")
+        raise InputError(f"{path}: is a {' or '.join(families)} ({found}), not a {family}; give the {family}'s export")
     settings: dict[str, Any] = {"device": device, "num_threads": num_threads, "task": task}
     if found == "nemo":
         assert read_nemo_config is not None, "a .nemo file is read before NeMo opens it"
@@ -84,7 +84,7 @@ def open_runtime(
 
 
 def _opener(found: Format, path: Path) -> tuple[str, str]:
-    """Return the module and the name of what opens a format."""
+    """Return the module and the name of the opener of a format."""
     if found == "onnx":
         is_whisper = (path / ONNX_WHISPER).is_file()
         return ("onnx_whisper", "OnnxWhisper") if is_whisper else ("onnx_asr", "OnnxAsr")
@@ -138,27 +138,27 @@ def _file_format(path: Path) -> Format | None:
         if start.startswith(b"PK"):
             return "openai" if _is_checkpoint(file) else None
         if start.startswith(COMPRESSED_TAR):
-            # what it holds is known only when it is unpacked, and that is for the reader
+            # its content is known only after unpacking, which the reader does
             return "nemo" if path.suffix == ".nemo" else None
         return "nemo" if _begins_as_nemo(file) else None
 
 
 def _is_checkpoint(file: IO[bytes]) -> bool:
-    """Tell whether a zip holds torch's pickle, and in it the names of OpenAI's dimensions; nothing is unpickled."""
+    """Return whether a zip has torch's pickle with the names of OpenAI's dimensions; nothing is unpickled."""
     try:
         with zipfile.ZipFile(file) as archive:
             pickles = [name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"]
             if len(pickles) != 1:
                 return False
             with archive.open(pickles[0]) as pickled:
-                return b"n_audio_state" in pickled.read(MOST_PICKLED_BYTES)
+                return b"n_audio_state" in pickled.read(MAX_PICKLED_BYTES)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, OSError):
-        # what zipfile says of damaged and of encrypted files
+        # zipfile's exceptions for damaged and encrypted files
         return False
 
 
 def _begins_as_nemo(file: IO[bytes]) -> bool:
-    """Tell whether a tar has a model's configuration or weights among its first members."""
+    """Return whether a tar has a model's configuration or weights among its first members."""
     file.seek(0)
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:

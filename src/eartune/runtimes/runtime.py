@@ -25,21 +25,21 @@ from eartune.model import Waveform
 Task: TypeAlias = Literal["transcribe", "translate"]
 
 WINDOW_S = 30
-# what Parakeet and Canary were trained on at once
+# the longest clips that Parakeet and Canary were trained on
 NEMO_WINDOW_S = 40.0
 # the most tokens of a clip's text: half of Whisper's text positions, as in openai-whisper
 MAX_TOKENS = 224
 
 
-class CannotRun(InputError):  # noqa: N818  what is wrong is the machine
-    """An export cannot be run here, whole or not: its program is not installed, or does not do that."""
+class CannotRun(InputError):  # noqa: N818  the fault is not the input's
+    """No export of this kind can be run here: its runtime is not installed, or does not support it."""
 
 
 @dataclass(frozen=True)
 class LongTranscript:
-    """The segments of a recording, and how many windows were decoded again at a higher temperature.
+    """The segments of a recording, and the number of windows decoded again at a higher temperature.
 
-    `num_fallbacks` is None where the runtime does not tell.
+    `num_fallbacks` is None if the runtime does not report it.
     """
 
     segments: tuple[Segment, ...]
@@ -61,11 +61,11 @@ class Runtime(Protocol):
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         """Decode a clip that fits into one window greedily, without timestamps, at temperature 0 only.
 
-        The language None has it detected. Raises InputError for longer clips and languages the model does not have.
+        If `language` is None it is detected. Raises InputError for longer clips and languages the model does not have.
         """
 
     def close(self) -> None:
-        """Give back what was opened."""
+        """Release the model."""
 
     def __enter__(self) -> Self: ...
 
@@ -82,19 +82,19 @@ class SupportsLongForm(Protocol):
 
 @runtime_checkable
 class ExposesLogits(Protocol):
-    """A runtime whose numbers can be reached."""
+    """A runtime that gives access to its logits."""
 
     def first_token_logits(self, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
         """Return the logits [V] of a clip's first token of text, no token suppressed, after the usual prompt."""
 
 
-class Opened:
-    """What every runtime can do: be used in a `with` block. The longest clip is Whisper's."""
+class RuntimeBase:
+    """Base of the runtimes: a context manager, with the longest clip of Whisper."""
 
     max_duration_s: float = WINDOW_S
-    # whether it is told a language with its region (en-GB)
+    # whether languages are passed with their region (en-GB)
     knows_regions: bool = False
-    # the languages whose tokens stand in for those that a Whisper has none for
+    # languages whose tokens stand in for those without a token in a Whisper
     stand_ins: StandIns = NO_STAND_INS
 
     def close(self) -> None:
@@ -109,27 +109,27 @@ class Opened:
 
 @contextmanager
 def opening(path: Path, *, package: str, extra: str, program: str) -> Iterator[None]:
-    """Turn what a runtime says while it opens a file into one line. Raises InputError."""
+    """Turn the exceptions of a runtime that opens a file into one line. Raises InputError."""
     if find_spec(package) is None:
         raise CannotRun(f"{program} is not installed; pip install '{extra}'")
     if not path.exists():
-        raise InputError(f"{path}: does not exist; name what `eartune export` wrote")
+        raise InputError(f"{path}: does not exist; give the path of an export")
     try:
         yield
     except EartuneError:
         raise
-    except Exception as error:  # runtimes raise anything over files that are not theirs
+    except Exception as error:  # runtimes raise any type for files that they cannot read
         raise InputError(f"{path}: {program} cannot open it: {_reason(error)}") from None
 
 
 @contextmanager
 def decoding(path: Path, *, program: str) -> Iterator[None]:
-    """Turn what a runtime raises over a file that it could open into one line. Raises EartuneError."""
+    """Turn the exceptions of a runtime that decodes with an opened file into one line. Raises EartuneError."""
     try:
         yield
     except EartuneError:
         raise
-    except Exception as error:  # of files that do not belong together
+    except Exception as error:  # files that do not match each other raise any type
         raise EartuneError(
             f"{path}: {program} cannot decode with it: {_reason(error)}; export the model again"
         ) from None
@@ -152,7 +152,7 @@ def padded(waveform_S: Waveform) -> Waveform:
 def supported_language(
     language: str | None, *, known: Iterable[str], multilingual: bool, stand_ins: StandIns = NO_STAND_INS
 ) -> str | None:
-    """Return the language to decode a Whisper in, as it calls it. Raises InputError for one that it does not have."""
+    """Return a language as a Whisper's own code for it. Raises InputError for one that the model does not have."""
     code = None if language is None else language_code(language) or language
     names = set(known)
     if multilingual and code is not None and not stand_ins.has_token(code, names):
@@ -167,12 +167,12 @@ def supported_language(
 
 
 def supported_task(task: Task, *, multilingual: bool) -> Task:
-    """Return the task. Raises InputError for a translation by a model that cannot."""
+    """Return the task. Raises InputError for translation with a model that cannot translate."""
     if task == "translate" and not multilingual:
         raise InputError("task 'translate': the model is English-only; leave it at transcribe")
     return task
 
 
 def count_fallbacks(segments: Iterable[tuple[Any, float]]) -> int:
-    """Count the windows, named by their place in the recording, that were not decoded at temperature 0."""
+    """Count the windows, given by their position in the recording, that were not decoded at temperature 0."""
     return len({window for window, temperature in segments if temperature > 0})

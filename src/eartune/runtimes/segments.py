@@ -14,9 +14,9 @@ from eartune.runtimes.runtime import LongTranscript
 
 @dataclass(frozen=True)
 class TimedTokens:
-    """The text of a clip, its tokens, and when each begins and how long it lasts.
+    """The text of a clip, its tokens, and the start and duration of each.
 
-    `starts_s` is None where the program tells no times, `durations_s` where it tells no durations.
+    `starts_s` is None if the runtime reports no times, `durations_s` if it reports no durations.
     """
 
     text: str
@@ -28,9 +28,9 @@ class TimedTokens:
 def long_transcript(
     transcribe_clip: Callable[[Waveform], TimedTokens], waveform_S: Waveform, *, position_s: float
 ) -> LongTranscript:
-    """Decode the clips of a recording, cut where it is quiet; segments end at pauses and at ends of sentences.
+    """Decode a recording in clips, cut at quiet places; segments end at pauses and at ends of sentences.
 
-    A clip without times is one segment. `position_s` is how long a position of the encoder is.
+    A clip without times is one segment. `position_s` is the duration of an encoder position.
     """
     found: list[Segment] = []
     for first, last in cut_at_silences(waveform_S):

@@ -1,4 +1,4 @@
-"""Folders of Parakeet and Canary as ONNX in sherpa-onnx, in a process of its own: its C++ ends it on broken files."""
+"""ONNX folders of Parakeet and Canary in sherpa-onnx, in a process of its own, since its C++ aborts on broken files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from eartune.errors import InputError
 from eartune.model import Waveform
 from eartune.runtimes.nemo_onnx import open_folder
-from eartune.runtimes.runtime import NEMO_WINDOW_S, CannotRun, LongTranscript, Opened
+from eartune.runtimes.runtime import NEMO_WINDOW_S, CannotRun, LongTranscript, RuntimeBase
 from eartune.runtimes.segments import TimedTokens, long_transcript
 from eartune.runtimes.worker import Worker
 
-# run, never imported: that would load the C++ here
+# run, never imported: an import would load the C++ here
 WORKER = Path(__file__).with_name("sherpa_onnx_worker.py")
 PROGRAM = "sherpa-onnx"
 FILES = {
@@ -27,11 +27,11 @@ FILES = {
 }
 
 
-class SherpaOnnx(Opened):
+class SherpaOnnx(RuntimeBase):
     """A folder opened in sherpa-onnx, on a CPU with `num_threads`, or on a CUDA device.
 
-    `task` is transcribe, or translate: a Canary then writes English. Of a CTC model it does not hear the encoder's last
-    position (80 ms) where a clip ends within it.
+    `task` is transcribe, or translate: a Canary then translates into English. With a CTC model sherpa-onnx drops the
+    last encoder position (80 ms) if a clip ends within it.
     """
 
     max_duration_s = NEMO_WINDOW_S
@@ -41,9 +41,9 @@ class SherpaOnnx(Opened):
         self._folder.require(FILES[self._folder.kind], program=PROGRAM)
         if find_spec("sherpa_onnx") is None:
             raise CannotRun(f"{PROGRAM} is not installed; pip install 'eartune[onnx]'")
-        # without it sherpa-onnx goes on with the CPU
+        # sherpa-onnx would silently use the CPU
         if device != "cpu" and "cuda" not in version("sherpa-onnx"):
-            raise InputError(f"device {device!r}: this sherpa-onnx has no CUDA; install its CUDA wheel, or take cpu")
+            raise InputError(f"device {device!r}: this sherpa-onnx has no CUDA; install its CUDA wheel, or use cpu")
         settings = {
             "kind": self._folder.kind,
             "files": [str(folder / name) for name in FILES[self._folder.kind]],
@@ -51,10 +51,10 @@ class SherpaOnnx(Opened):
             "num_threads": num_threads,
             "provider": "cpu" if device == "cpu" else "cuda",
         }
-        self._worker = Worker(WORKER, [json.dumps(settings)], path=folder, program=PROGRAM, complaint=_complaint)
+        self._worker = Worker(WORKER, [json.dumps(settings)], path=folder, program=PROGRAM, find_error=_find_error)
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
-        """Decode a clip of any length greedily. A Parakeet hears the language; a Canary must be told it."""
+        """Decode a clip of any length greedily. Canary requires the language; Parakeet ignores it."""
         return self._transcribe_clip(waveform_S, language).text
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
@@ -69,13 +69,13 @@ class SherpaOnnx(Opened):
     def _transcribe_clip(self, waveform_S: Waveform, language: str | None) -> TimedTokens:
         self._folder.require_long_enough(waveform_S)
         languages = self._folder.languages(language, task=self._task)
-        found = self._worker.ask(waveform_S, {"languages": languages})
+        found = self._worker.decode(waveform_S, {"languages": languages})
         starts_s = None if languages else found["timestamps"]
         return TimedTokens(found["text"].strip(), found["tokens"], starts_s, found["durations"] or None)
 
 
-def _complaint(lines: Sequence[str]) -> str:
-    """Return the last message: a line of C++ without its place in the source, or Python's error."""
+def _find_error(lines: Sequence[str]) -> str:
+    """Return the last message of the log: a line of C++ without its position in the source, or Python's error."""
     messages = [line for line in (re.sub(r"^\S+\.(cc|h):\S+:\d+ *", "", line) for line in lines) if line]
     errors = [number for number, line in enumerate(messages) if re.match(r"[\w.]+(Error|Exception): ", line)]
     return " ".join(messages[errors[-1] if errors else -1 :])

@@ -16,7 +16,7 @@ from eartune.runtimes.worker_loop import Decode, serve_requests
 
 
 def load(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Decode]:
-    """Open a recognizer; requests name the `languages` that a Canary hears and writes."""
+    """Open a recognizer; requests have the `languages` of a Canary, source and target."""
     recognizer = _recognizer(settings)
 
     def decode(samples: Any, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _recognizer(settings: Mapping[str, Any]) -> Any:
     common = {"num_threads": settings["num_threads"], "provider": settings["provider"]}
     recognizer, files = sherpa_onnx.OfflineRecognizer, settings["files"]
     if settings["kind"] == "nemo-conformer-ctc":
-        # of this kind alone it does not read the number of mel bins from the graph
+        # only for this kind it does not read the number of mel bins from the graph
         return recognizer.from_nemo_ctc(*files, feature_dim=settings["features_size"], **common)
     if settings["kind"] == "nemo-conformer-aed":
         return recognizer.from_nemo_canary(*files, **common)

@@ -1,4 +1,4 @@
-"""Threads of torch, which are the process's, for as long as a runtime computes in it."""
+"""Number of torch's CPU threads, a setting of the whole process, changed while a runtime computes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def torch_threads(num_threads: int) -> Iterator[None]:
-    """Have torch compute with so many threads of the CPU within the block."""
+    """Let torch compute with `num_threads` CPU threads within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:

@@ -1,4 +1,4 @@
-"""Hugging Face folders in transformers, each family by the way its documentation shows, with transformers' decoding.
+"""Hugging Face folders in transformers, each family as in its documentation, with transformers' own decoding.
 
 S samples of 16 kHz mono, B batch (1 here), U tokens, V vocabulary.
 """
@@ -24,7 +24,7 @@ from eartune.runtimes.runtime import (
     NEMO_WINDOW_S,
     WINDOW_S,
     LongTranscript,
-    Opened,
+    RuntimeBase,
     Task,
     opening,
     padded,
@@ -42,11 +42,11 @@ FALLBACK: dict[str, Any] = {
     "no_speech_threshold": 0.6,
     "condition_on_prev_tokens": False,
 }
-# what NeMo's prompts take for a yes
+# values that NeMo's prompts take as true
 YES = ("yes", "1", "True", "true", "pnc", "<|pnc|>")
 
 
-class _Folder(Opened):
+class _Folder(RuntimeBase):
     """A folder opened with transformers in its own precision, on a CPU with `num_threads` or on a CUDA device."""
 
     # the class of transformers that loads the weights
@@ -79,17 +79,17 @@ class TransformersWhisper(_Folder):
         return str(self._processor.batch_decode(tokens_BU, skip_special_tokens=True)[0]).strip()
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:
-        whole = len(waveform_S) > WINDOW_S * SAMPLE_RATE_HZ
+        is_long = len(waveform_S) > WINDOW_S * SAMPLE_RATE_HZ
         inputs = (
             self._features(waveform_S, truncation=False, padding="longest", return_attention_mask=True)
-            if whole
+            if is_long
             else self._features(waveform_S)
         )
-        # windows that are decoded again draw their words: the same ones each time
+        # windows decoded again are sampled at random: with a seed, reproducibly
         with torch.random.fork_rng():
             torch.manual_seed(0)
             found = self._generate(
-                inputs, language, return_timestamps=True, return_segments=True, **(FALLBACK if whole else {})
+                inputs, language, return_timestamps=True, return_segments=True, **(FALLBACK if is_long else {})
             )
         segments = [
             Segment(
@@ -99,7 +99,7 @@ class TransformersWhisper(_Folder):
             )
             for each in found["segments"][0]
         ]
-        # transformers does not say at which temperature it decoded a window
+        # transformers does not return the temperature at which it decoded a window
         return LongTranscript(tuple(segments), None)
 
     @torch.no_grad()
@@ -125,9 +125,9 @@ class TransformersWhisper(_Folder):
 
     def _generate(self, inputs: Any, language: str | None, **settings: Any) -> Any:
         code = self._supported(language)
-        asked = {"language": code, "task": self._task} if self._multilingual else {}
+        prompt = {"language": code, "task": self._task} if self._multilingual else {}
         with torch_threads(self._num_threads):
-            return self._model.generate(**inputs, **asked, **settings)
+            return self._model.generate(**inputs, **prompt, **settings)
 
     def _supported(self, language: str | None) -> str | None:
         names = self._model.generation_config.lang_to_id if self._multilingual else {}
@@ -140,7 +140,7 @@ class TransformersWhisper(_Folder):
 
 
 class TransformersCanary(_Folder):
-    """A Canary's folder; it has to be told the language, and translates into English."""
+    """A Canary's folder; it requires the language, and translates into English."""
 
     max_duration_s = NEMO_WINDOW_S
 
@@ -155,7 +155,7 @@ class TransformersCanary(_Folder):
                 waveform_S,
                 source_language=language,
                 target_language="en" if self._task == "translate" else language,
-                # what the model was made for, where it says so
+                # the model's own default, if it has one
                 punctuation=defaults.get("pnc", "yes") in YES,
             )
         except ValueError as error:
@@ -167,7 +167,7 @@ class TransformersCanary(_Folder):
 
 
 class TransformersCTC(_Folder):
-    """A Parakeet CTC's folder; it writes what it hears, whatever the language."""
+    """A Parakeet CTC's folder; the language is ignored."""
 
     max_duration_s = NEMO_WINDOW_S
 
@@ -181,8 +181,8 @@ class TransformersCTC(_Folder):
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         return str(self._decoded(self._generate(waveform_S, language))[0]).strip()
 
-    def _language_inputs(self, language: str | None) -> dict[str, str]:  # noqa: ARG002  most are told nothing
-        """Return what the processor is told of a clip beside its samples."""
+    def _language_inputs(self, language: str | None) -> dict[str, str]:  # noqa: ARG002  most have none
+        """Return the processor's inputs for the language of a clip."""
         return {}
 
     def _generate(self, waveform_S: Waveform, language: str | None) -> Any:
@@ -215,12 +215,12 @@ class TransformersRNNT(TransformersCTC):
         return LongTranscript(tuple(words), None)
 
     def _is_tag(self, text: str) -> bool:  # noqa: ARG002  most write none
-        """Tell the tag of a language from a word."""
+        """Return whether a text is a language tag and not a word."""
         return False
 
 
 class TransformersNemotron(TransformersRNNT):
-    """The folder of a Nemotron that is told the language, or finds it out, and writes its tag behind the text."""
+    """The folder of a Nemotron with a language prompt, or detection, that writes the language tag after the text."""
 
     knows_regions = True
 
@@ -254,8 +254,8 @@ BY_MODEL_TYPE: dict[str, type[TransformersWhisper | TransformersCanary | Transfo
 def open_folder(
     folder: Path, *, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe"
 ) -> TransformersWhisper | TransformersCanary | TransformersCTC:
-    """Open a folder as the kind of model its config.json names. Raises InputError for other kinds."""
+    """Open a folder as the model type in its config.json. Raises InputError for other types."""
     found = model_type(folder)
     if found not in BY_MODEL_TYPE:
-        raise InputError(f"{folder}: is a {found!r} model; transformers is asked for {', '.join(BY_MODEL_TYPE)} only")
+        raise InputError(f"{folder}: is a {found!r} model; supported are only {', '.join(BY_MODEL_TYPE)}")
     return BY_MODEL_TYPE[found](folder, device=device, num_threads=num_threads, task=task)

@@ -12,13 +12,13 @@ import numpy as np
 
 from eartune.runtimes.worker_loop import Decode, serve_requests
 
-# whisper.cpp takes for languages what a multilingual vocabulary has beyond so many tokens
+# whisper.cpp counts each token of a multilingual vocabulary beyond this number as a language
 FIRST_LANGUAGES = 51766
 FALLBACKS = re.compile(r"fallbacks = *(\d+) p / *(\d+) h")
 
 
 def load(path: str, num_threads: int, task: str) -> tuple[dict[str, Any], Decode]:
-    """Load a model; requests say what is `wanted` (text, segments or logits) and the `language`."""
+    """Load a model; requests have the output `wanted` (text, segments or logits) and the `language`."""
     model = Model(path, num_threads, task)
     responses = {"text": model.text, "segments": model.segments, "logits": model.logits}
     facts = {"multilingual": model.multilingual, "languages": model.languages}
@@ -34,7 +34,7 @@ class Model:
         self._context = whisper_cpp.whisper_init_from_file_with_params(
             path, whisper_cpp.whisper_context_default_params()
         )
-        # where loading failed, this is a null pointer in a wrapper: reading from it ends the process here, with the
+        # if loading failed, this is a null pointer in a wrapper: reading from it ends the process here, with the
         # reason in the log, instead of in the middle of a recording
         num_vocabulary = whisper_cpp.whisper_n_vocab(self._context)
         self.multilingual = bool(whisper_cpp.whisper_is_multilingual(self._context))
@@ -43,14 +43,14 @@ class Model:
         self._for_logits: ForLogits | None = None
 
     def text(self, samples: Any, language: str) -> dict[str, Any]:
-        """Decode a clip as Whisper does: no second attempt, nothing skipped."""
+        """Decode a clip at temperature 0 only, without skipping windows."""
         settings = {
             "no_timestamps": True,
             "temperature_inc": 0.0,
             "suppress_nst": True,
-            # a probability above 1: no window is taken for silence
+            # a probability above 1: no window counts as silence
             "no_speech_thold": 2.0,
-            # its own limit, at which it takes a text for a loop and gives none
+            # whisper.cpp's own limit, at which it treats a text as a loop and returns none
             "max_tokens": whisper_cpp.whisper_n_text_ctx(self._context) // 2 - 5,
         }
         return self._decode(samples, self._params(language, settings)) or {
@@ -58,7 +58,7 @@ class Model:
         }
 
     def segments(self, samples: Any, language: str) -> dict[str, Any]:
-        """Decode a recording as whisper.cpp does by itself."""
+        """Decode a recording with whisper.cpp's default settings."""
         params = self._params(language, {})
         failures: list[int | None] = []
 
@@ -84,8 +84,8 @@ class Model:
         prompt = [whisper_cpp.whisper_token_sot(self._context)]
         if self.multilingual:
             number = context.language() if language == "auto" else whisper_cpp.whisper_lang_id(language)
-            ask = getattr(whisper_cpp, f"whisper_token_{self._task}")
-            prompt += [whisper_cpp.whisper_token_lang(self._context, number), ask(self._context)]
+            task_token = getattr(whisper_cpp, f"whisper_token_{self._task}")
+            prompt += [whisper_cpp.whisper_token_lang(self._context, number), task_token(self._context)]
         prompt.append(whisper_cpp.whisper_token_not(self._context))
         return {"logits": context.logits(prompt).tolist()}
 
@@ -120,7 +120,7 @@ class Model:
         ]
 
     def _failures(self) -> int | None:
-        """Return how many attempts at windows have failed so far, as its report on times says; it has no other word."""
+        """Return the number of failed attempts at windows so far, from the timing report, which alone has it."""
         lines: list[str] = []
         whisper_cpp.whisper_log_set(lambda _level, line, *_: lines.append(line))
         whisper_cpp.whisper_print_timings(self._context)
@@ -146,9 +146,9 @@ class ContextParams(ctypes.Structure):
 
 
 class ForLogits:
-    """A ggml file opened by whisper.cpp's C functions: the extension module shows one logit only.
+    """A ggml file opened by whisper.cpp's C functions: the extension module returns one logit only.
 
-    Without flash attention, which whisper.cpp computes by default, and so coarsely that it hides a slightly wrong file.
+    Without flash attention, whisper.cpp's default, which is so coarse that it hides a slightly wrong file.
     """
 
     def __init__(self, path: str, num_threads: int) -> None:
@@ -157,10 +157,10 @@ class ForLogits:
         self._c.whisper_init_from_file_with_params.argtypes = [ctypes.c_char_p, ContextParams]
         self._c.whisper_init_from_file_with_params.restype = ctypes.c_void_p
         self._c.whisper_get_logits.restype = ctypes.POINTER(ctypes.c_float)
-        params, same = self._c.whisper_context_default_params(), whisper_cpp.whisper_context_default_params()
+        params, expected = self._c.whisper_context_default_params(), whisper_cpp.whisper_context_default_params()
         for name in ("use_gpu", "flash_attn", "gpu_device", "dtw_n_top", "dtw_mem_size"):
-            if getattr(params, name) != getattr(same, name):
-                raise RuntimeError(f"Error: this whisper.cpp has other settings of a context ({name})")
+            if getattr(params, name) != getattr(expected, name):
+                raise RuntimeError(f"Error: this whisper.cpp has a different layout of context settings ({name})")
         params.flash_attn = False
         self._context = ctypes.c_void_p(self._c.whisper_init_from_file_with_params(path.encode(), params))
 
@@ -174,7 +174,7 @@ class ForLogits:
         return found
 
     def logits(self, prompt: list[int]) -> Any:
-        """Return the logits [V] of what follows a prompt."""
+        """Return the logits [V] of the token after a prompt."""
         tokens = (ctypes.c_int32 * len(prompt))(*prompt)
         _require(self._c.whisper_encode(self._context, 0, self._num_threads) == 0)
         _require(self._c.whisper_decode(self._context, tokens, len(prompt), 0, self._num_threads) == 0)

@@ -1,4 +1,4 @@
-"""A program in a process of its own: C++ that ends the whole process on some broken files ends only that one."""
+"""A program in a process of its own, so that C++ code that aborts on broken files ends only that process."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ import numpy as np
 from eartune.errors import EartuneError
 from eartune.model import Waveform
 
-# where ggml gives up, it would otherwise look for a debugger, and several threads that do so wait for each other
+# when ggml aborts, it would otherwise start a debugger, and several threads that do so wait for each other
 NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}
 
-# lines of a log -> what the program complained of, or ""
-Complaint = Callable[[Sequence[str]], str]
+# lines of a log -> the program's error message, or ""
+FindError = Callable[[Sequence[str]], str]
 
 
 class Worker:
-    """A script of this folder that serves requests, as worker_loop.py does; close it when it is done.
+    """A script that serves requests through worker_loop.py; close it after use.
 
-    `path` is the file or folder it runs and `program` the name of what runs it, for errors; `facts` is what it said of
-    the model when it had loaded it.
+    `path` is the exported file or folder and `program` the name of its runtime, for errors; `facts` are the properties
+    of the model, which the script sends after loading it.
     """
 
     def __init__(
-        self, script: Path, arguments: Sequence[str], *, path: Path, program: str, complaint: Complaint
+        self, script: Path, arguments: Sequence[str], *, path: Path, program: str, find_error: FindError
     ) -> None:
-        self._path, self._program, self._complaint = path, program, complaint
-        # a file, not a pipe: nobody reads while a clip is decoded
+        self._path, self._program, self._find_error = path, program, find_error
+        # a file, not a pipe: nothing reads it while a clip is decoded
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         # -P: modules beside the script are not to be found by their bare names
         self._process = subprocess.Popen(
@@ -44,7 +44,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
             bufsize=-1,
-            # it finds eartune where this process did
+            # it imports eartune from the same place as this process
             env=os.environ | NO_DEBUGGER | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         try:
@@ -53,8 +53,8 @@ class Worker:
             self.close()
             raise
 
-    def ask(self, waveform: Waveform, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Have a 16 kHz recording decoded. Raises EartuneError where the program fails or dies."""
+    def decode(self, waveform: Waveform, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a 16 kHz recording and return the response. Raises EartuneError if the program fails or dies."""
         samples = np.ascontiguousarray(waveform, dtype="<f4")
         pipe = self._process.stdin
         assert pipe is not None
@@ -75,7 +75,7 @@ class Worker:
             try:
                 pipe.close()
             except BrokenPipeError:
-                # what was not yet sent to a process that has died
+                # data not yet sent to a process that has died
                 continue
         self._log.close()
 
@@ -86,17 +86,17 @@ class Worker:
             raise self._death()
         response: dict[str, Any] = json.loads(line)
         if "error" in response:
-            raise EartuneError(f"{self._path}: {self._program} {response['error']}{self._last_words()}")
+            raise EartuneError(f"{self._path}: {self._program} {response['error']}{self._logged_error()}")
         return response
 
     def _death(self) -> EartuneError:
         code = self._process.wait()
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-        return EartuneError(f"{self._path}: {self._program} ended {how}; the file is broken{self._last_words()}")
+        return EartuneError(f"{self._path}: {self._program} ended {how}; the file is broken{self._logged_error()}")
 
-    def _last_words(self) -> str:
-        """Return what the program complained of, where it did."""
+    def _logged_error(self) -> str:
+        """Return the program's error message in brackets, or ''."""
         self._log.seek(0)
         lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
-        complaint = self._complaint(lines)
-        return f" ({complaint[:200]})" if complaint else ""
+        error = self._find_error(lines)
+        return f" ({error[:200]})" if error else ""

@@ -1,4 +1,4 @@
-"""The request loop of a worker's process: lines of JSON, one when it is ready and one for each request.
+"""Request loop of a worker process, which sends a line of JSON when it is ready and one for each request.
 
 A request is a line of JSON and the samples of a recording as float32 (`samples` of them).
 """
@@ -19,8 +19,8 @@ Decode = Callable[[npt.NDArray[np.float32], Mapping[str, Any]], dict[str, Any]]
 
 
 def serve_requests(load: Callable[[], tuple[Mapping[str, Any], Decode]]) -> None:
-    """Load what decodes, say what is known of it, and decode until there are no more requests."""
-    # whatever C++ prints must not come between the responses
+    """Load a model, send its properties, and decode until there are no more requests."""
+    # output of C++ code must not get between the responses
     responses = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 

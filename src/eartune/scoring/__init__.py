@@ -3,7 +3,7 @@
 counts      one utterance: substitutions, deletions, insertions, hits; the alignment word by word
 bootstrap   confidence intervals, and the comparison of two models
 scores      a corpus and its languages: WER, CER, sentence error rate, clips without speech, the worst utterances
-remarks     what these rates do not show
+remarks     remarks that error rates hide
 """
 
 from eartune.scoring.bootstrap import PairedDifference, bootstrap_interval, paired_bootstrap

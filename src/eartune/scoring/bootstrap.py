@@ -40,9 +40,9 @@ def bootstrap_interval(counts: Sequence[ErrorCounts], *, seed: int = SEED) -> tu
 def paired_bootstrap(
     base: Sequence[ErrorCounts], tuned: Sequence[ErrorCounts], *, seed: int = SEED
 ) -> PairedDifference:
-    """Compare two models on the same utterances, each resample taking the same utterances of both.
+    """Compare two models on the same utterances; each resample takes the same utterances of both.
 
-    Raises InputError where they were not scored on the same references.
+    Raises InputError if they were not scored on the same references.
     """
     if len(base) != len(tuned):
         raise InputError(
@@ -65,7 +65,7 @@ def paired_bootstrap(
 
 
 def _resample(counts_NK: Sequence[tuple[int, ...]], *, seed: int) -> NDArray[np.int64]:
-    """Draw N of N utterances with replacement, RESAMPLES times, and return the sums of each of the K columns (K, R)."""
+    """Sample N of N utterances with replacement, RESAMPLES times; return the sums of each of the K columns (K, R)."""
     assert counts_NK, "no utterances"
     table_NK = np.array(counts_NK, dtype=np.int64)
     num_utterances = len(table_NK)
@@ -81,7 +81,7 @@ def _resample(counts_NK: Sequence[tuple[int, ...]], *, seed: int) -> NDArray[np.
 
 
 def _rates(errors_R: NDArray[np.int64], length_R: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return errors over lengths of the resamples that have reference words, where any has."""
+    """Return errors over lengths of the resamples with reference words; of all if none has any."""
     has_words_R = length_R > 0 if length_R.any() else np.full(len(length_R), True)
     rates_R: NDArray[np.float64] = errors_R[has_words_R] / np.maximum(length_R[has_words_R], 1)
     return rates_R

@@ -1,4 +1,4 @@
-"""Reference and hypothesis aligned: how many substitutions, deletions, insertions and hits, and where.
+"""Alignment of reference and hypothesis: numbers and places of substitutions, deletions, insertions and hits.
 
 The alignment is jiwer's. An empty text has no words: all words of the other one are deletions or insertions.
 """
@@ -31,7 +31,7 @@ class ErrorCounts:
 
     @property
     def rate(self) -> float:
-        """Errors over reference length; where the reference is empty, the number of insertions, as in jiwer."""
+        """Errors over reference length; for an empty reference the number of insertions, as in jiwer."""
         return self.errors / max(self.reference_length, 1)
 
     def to_json(self) -> dict[str, int]:
@@ -47,7 +47,7 @@ class ErrorCounts:
 
 
 class AlignedSpan(NamedTuple):
-    """Reference words and the hypothesis words in their place."""
+    """Reference words and the hypothesis words aligned with them."""
 
     operation: str
     """equal, substitute, delete or insert."""
@@ -56,7 +56,7 @@ class AlignedSpan(NamedTuple):
 
 
 def count_word_errors(reference: str, hypothesis: str) -> ErrorCounts:
-    """Count the errors in words, which any Unicode whitespace parts."""
+    """Count the errors in words, separated by any Unicode whitespace."""
     return _counts(jiwer.process_words(_single_spaced(reference), _single_spaced(hypothesis)))
 
 
@@ -66,7 +66,7 @@ def count_char_errors(reference: str, hypothesis: str) -> ErrorCounts:
 
 
 def differences(reference: str, hypothesis: str) -> list[AlignedSpan]:
-    """Align the words of two texts; joined again, the spans give all words of both in order."""
+    """Align the words of two texts; together the spans have all words of both, in order."""
     alignment = jiwer.process_words(_single_spaced(reference), _single_spaced(hypothesis))
     reference_words, hypothesis_words = alignment.references[0], alignment.hypotheses[0]
     return [

@@ -12,12 +12,12 @@ from eartune.text.marks import bracketed, special_symbols
 
 NUM_SHOWN = 3
 LONGEST_SHOWN = 30
-# scripts of the languages that have rules of their own
+# scripts of the languages whose normalisers have rules of their own
 ENGLISH_OR_RUSSIAN = regex.compile(r"[\p{Latin}\p{Cyrillic}]")
 
 
 def reference_remarks(scores: Scores) -> list[str]:
-    """Say in a sentence each what is odd about the references, so that the rates are read as what they are."""
+    """Return a sentence for each oddity of the references, which the reader of the rates should know."""
     references = [utterance.reference for utterance in scores.utterances]
     return [
         *_mixed_units(scores),
@@ -29,13 +29,13 @@ def reference_remarks(scores: Scores) -> list[str]:
 
 
 def hypothesis_remarks(scores: Scores) -> list[str]:
-    """Say in a sentence each what is odd about the hypotheses, and whether the normalised rates see it."""
+    """Return a sentence for each oddity of the hypotheses, and whether normalised rates count it."""
     hypotheses = [utterance.hypothesis for utterance in scores.utterances]
-    unseen = "dropped by the normaliser, so WER and CER do not count this"
+    not_counted = "dropped by the normaliser, so WER and CER do not count this"
     return [
-        *_dropped("hypotheses", hypotheses, special_symbols, "special symbols", unseen),
-        *_dropped("hypotheses", hypotheses, bracketed, "text in brackets", unseen),
-        *_silent(scores),
+        *_dropped("hypotheses", hypotheses, special_symbols, "special symbols", not_counted),
+        *_dropped("hypotheses", hypotheses, bracketed, "text in brackets", not_counted),
+        *_empty(scores),
         *_no_speech(scores),
     ]
 
@@ -57,20 +57,20 @@ def _marks_alone(scores: Scores) -> list[str]:
     ]
 
 
-def _silent(scores: Scores) -> list[str]:
+def _empty(scores: Scores) -> list[str]:
     with_words = [utterance for utterance in scores.utterances if utterance.normalized_reference]
-    silent = sum(not utterance.hypothesis.strip() for utterance in with_words)
-    return [f"nothing was written on {silent} of {len(with_words)} clips with speech"] if silent else []
+    num_empty = sum(not utterance.hypothesis.strip() for utterance in with_words)
+    return [f"{num_empty} of {len(with_words)} clips with speech have an empty hypothesis"] if num_empty else []
 
 
 def _no_speech(scores: Scores) -> list[str]:
     found = scores.no_speech
     if not found.num_utterances:
         return []
-    text = f"words were written on {found.num_with_words} of {found.num_utterances} clips without speech"
+    text = f"{found.num_with_words} of {found.num_utterances} clips without speech have words in the hypothesis"
     if not scores.has_words:
         return [f"the references hold no words, so there is no error rate; {text}"]
-    return [f"{text} ({found.num_words} words, which count as insertions)"]
+    return [f"{text} ({found.num_words} words, counted as insertions)"]
 
 
 def _mixed_units(scores: Scores) -> list[str]:
@@ -79,7 +79,7 @@ def _mixed_units(scores: Scores) -> list[str]:
         return []
     rates = ", ".join(f"{name} {100 * part.words.rate:.1f} % per {part.unit}" for name, part in parts.items())
     return [
-        "the error rate of all adds up words and, in scripts without spaces, characters (a mixed error rate, MER); "
+        "the total error rate counts words and, in scripts without spaces, characters (a mixed error rate, MER); "
         f"by language: {rates}"
     ]
 
@@ -89,8 +89,8 @@ def _unknown_languages(scores: Scores) -> list[str]:
     if not unknown:
         return []
     return [
-        f"{len(unknown)} of {len(scores.utterances)} utterances name no language, so the rules of English and Russian "
-        "(numbers, contractions, spelling) were not used in scoring; name it with --language or in the rows (lang)"
+        f"{len(unknown)} of {len(scores.utterances)} utterances have no language, so the rules of English and Russian "
+        "(numbers, contractions, spelling) were not used in scoring; set it with --language or in the rows (lang)"
     ]
 
 

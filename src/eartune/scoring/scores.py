@@ -1,8 +1,8 @@
-"""A corpus scored: each utterance by itself, then all together.
+"""Scores of a corpus: of each utterance, of all together, and of each language.
 
 All rates are fractions: 0.12 is 12 %. They are micro averages: all errors over all reference words of the corpus.
-A word is one character in text of a script without spaces (text/units.py). Where a corpus has both kinds of words, the
-rate of all is a mixed error rate (MER), as in code-switched corpora; the rate of each language stands beside it.
+A word is one character in text of a script without spaces (text/units.py). If a corpus has both kinds of words, its
+total rate is a mixed error rate (MER), as in code-switched corpora; the rate of each language is given too.
 "Raw" compares the texts as they are, case and punctuation included; everything else compares normalised texts.
 """
 
@@ -19,7 +19,7 @@ from eartune.text import normalize
 from eartune.text.units import characters, is_spaceless, part_units
 
 Unit = Literal["word", "character", "word and character"]
-"""What the words of a text are."""
+"""The unit of the words of a text."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class UtteranceScore:
 
 @dataclass(frozen=True)
 class NoSpeech:
-    """Utterances whose references hold no words, and on how many of them words were written all the same."""
+    """Utterances without words in the reference, and how many of them have words in the hypothesis."""
 
     num_utterances: int
     num_with_words: int
@@ -71,7 +71,7 @@ class LanguageScores:
 class Scores:
     """Error counts of a corpus, and 95 % bootstrap intervals (low, high) of its WER and CER.
 
-    Words written where the reference has none are insertions. A corpus without any reference words has no rates.
+    Words in the hypothesis of an empty reference are insertions. A corpus without any reference words has no rates.
     """
 
     words: ErrorCounts
@@ -93,7 +93,7 @@ class Scores:
 
     @property
     def unit(self) -> Unit:
-        """What the words of the references are."""
+        """The unit of the words of the references."""
         return _unit(self.utterances)
 
     @property
@@ -127,9 +127,9 @@ class Scores:
 
 
 def score(references: Sequence[str], hypotheses: Sequence[str], *, languages: Sequence[str | None]) -> Scores:
-    """Score hypotheses, each against the reference and in the language at the same place.
+    """Score hypotheses, each against the reference and in the language at the same index.
 
-    Raises InputError where the three differ in number, or are empty: no utterance has no error rate.
+    Raises InputError if the three differ in length, or are empty.
     """
     if not len(references) == len(hypotheses) == len(languages):
         raise InputError(
@@ -165,9 +165,9 @@ def summarize(utterances: Sequence[UtteranceScore]) -> Scores:
 
 
 def by_language(scores: Scores) -> dict[str, LanguageScores]:
-    """Return the errors of each language that has reference words, by its code, in the order of their names.
+    """Return the errors of each language that has reference words, by its code, sorted.
 
-    Utterances without a language are "unknown", those of scripts without spaces apart from the others.
+    Utterances without a language are "unknown", or "unknown, without spaces" in scripts without spaces.
     """
     parts: dict[str, list[UtteranceScore]] = {}
     for utterance in scores.utterances:
@@ -188,7 +188,7 @@ def by_language(scores: Scores) -> dict[str, LanguageScores]:
 
 
 def rate_or_none(counts: ErrorCounts) -> float | None:
-    """Return the rate, or None where there is nothing that could be wrong or missing."""
+    """Return the rate, or None without reference words."""
     return counts.rate if counts.reference_length else None
 
 
@@ -198,7 +198,7 @@ def worst(utterances: Sequence[UtteranceScore], *, count: int) -> list[Utterance
 
 
 def _unit(utterances: Sequence[UtteranceScore]) -> Unit:
-    """Say what the words of references are; numbers in digits, which all scripts share, do not decide."""
+    """Return the unit of the references; numbers in digits, which all scripts share, are ignored."""
     words = {word for each in utterances for word in each.normalized_reference.split() if not word.isdigit()}
     kinds = {is_spaceless(word) for word in words}
     return "word and character" if len(kinds) == 2 else "character" if True in kinds else "word"
@@ -222,6 +222,6 @@ def _score_utterance(index: int, reference: str, hypothesis: str, *, language: s
 
 
 def _normalized(text: str, *, language: str | None) -> str:
-    """Return the text normalised; empty where it holds no letter and no digit (Whisper's English leaves a dot)."""
+    """Return the text normalised; empty if it has no letter and no digit (Whisper's English leaves a dot)."""
     normalized = normalize(text, language=language)
     return normalized if any(map(str.isalnum, normalized)) else ""

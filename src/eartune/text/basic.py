@@ -1,4 +1,4 @@
-"""Whisper's basic normaliser, with the marks that words are written with, in the spelling of the language."""
+"""Whisper's basic normaliser, but with combining marks kept, and the rules of the language for i and ı."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from whisper_normalizer.basic import BasicTextNormalizer
 from eartune.text.spellings import unify_spellings
 from eartune.text.units import part_units
 
-# in these I is the capital of ı
+# languages in which I is the capital of ı
 DOTTED_I_LANGUAGES = frozenset({"tr", "az", "crh", "gag"})
 
 # NFKC turns ¨ into a space with a mark on it, which would be a word.

@@ -15,11 +15,11 @@ SPECIAL_SYMBOL = re.compile(
 
 
 def special_symbols(text: str) -> list[str]:
-    """Return the special symbols of tokenizers that stand in a text, in order."""
+    """Return the special symbols of tokenizers in a text, in order."""
     return SPECIAL_SYMBOL.findall(text)
 
 
 def bracketed(text: str) -> list[str]:
-    """Return what stands in brackets, with them, in order; special symbols aside."""
+    """Return the text in brackets, brackets included, in order; without special symbols."""
     rest = SPECIAL_SYMBOL.sub(" ", text)
     return BRACKETS.findall(rest) + PARENTHESES.findall(BRACKETS.sub("", rest))

@@ -1,6 +1,6 @@
-"""Transcript normalisers: what must not count as an error is made equal before scoring.
+"""Transcript normalisers: differences that must not count as errors are removed before scoring.
 
-A normaliser sees one text only, never reference and hypothesis together, so both are treated alike.
+A normaliser gets one text only, never reference and hypothesis together, so both are treated equally.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ def normalizer_for(language: str | None) -> Callable[[str], str]:
     - A character (grapheme cluster) of a script that marks no words with spaces is a word (Chinese, Japanese, Thai,
       Lao, Khmer, Burmese, Tibetan, ...); words of other scripts among them stay words, as in the mixed error rate of
       code-switched corpora. See units.py.
-    - Spellings that mean the same are one: composed and decomposed letters, full and half width, digits of any script,
-      typographic dashes and apostrophes, tatweel, invisible characters. See spellings.py and apostrophes.py.
-    - Text in brackets <>, [] and () is dropped, as Whisper does; see marks.py for what that hides.
+    - Equivalent spellings become one: composed and decomposed letters, full and half width, digits of any script,
+      typographic dashes and apostrophes, tatweel, invisible characters. See spellings.py.
+    - Text in brackets <>, [] and () is dropped, as Whisper does; marks.py finds what is dropped.
 
-    Differing from Whisper, the basic one keeps combining marks: Whisper puts a space in place of each,
+    Unlike Whisper, the basic one keeps combining marks: Whisper puts a space in place of each,
     which breaks Hindi, Tamil or Thai words at their vowels. Where an apostrophe is a letter (Ukrainian, Uzbek,
-    Hawaiian, ...) it stays part of its word, and Whisper parts the word.
+    Hawaiian, ...) it stays part of its word; Whisper splits the word.
 
-    Not merged, as they are other spellings of a word and not other ways to type it: traditional and simplified
+    Not merged, as they are different spellings of a word and not different ways to type it: traditional and simplified
     Chinese, ß and ss, é and e, й and и, Arabic or Hebrew with and without vowel points, numbers in words and in digits
-    (but in English and Russian), Serbian in Cyrillic and in Latin, one word and its parts (e-mail, email).
+    (except in English and Russian), Serbian in Cyrillic and in Latin, one word and its parts (e-mail, email).
 
     Raises InputError for something other than a code, such as "russian".
     """
@@ -70,9 +70,9 @@ def normalizer_for(language: str | None) -> Callable[[str], str]:
 
 
 def english_normalizer() -> Callable[[str], str]:
-    """Return Whisper's normaliser, which is given typographic apostrophes and dashes as ASCII ones.
+    """Return Whisper's normaliser, with typographic apostrophes and dashes replaced by ASCII ones first.
 
-    By itself it knows don't and not don’t, of which it makes two words.
+    By itself it handles don't but splits don’t into two words.
     """
     whisper_english = EnglishTextNormalizer()
     for pattern in NOT_IN_WHISPER:

@@ -11,7 +11,7 @@ from eartune.text.spellings import unify_spellings
 # ё, and letters that Unicode composes with a stress mark
 LETTERS = str.maketrans("ёѐѝ", "ееи")
 STRESS_MARKS = re.compile("[\u0300\u0301]")
-# A plain space may also part two numbers; only a last group of 000 tells.
+# A plain space may also separate two numbers; only a last group of 000 is unambiguous.
 GROUPED_DIGITS = re.compile(
     r"(?<![\d.,])[1-9]\d{0,2}(?:(?:[\u00a0\u2009\u202f]\d{3}(?!\d))+|(?: \d{3}(?!\d))* 000(?!\d))"
 )
@@ -24,15 +24,15 @@ PERCENT_WORD = re.compile(r"(?<=\d) процент(?:а|у|ом|е|ы|ам|ам�
 def normalize_russian(text: str) -> str:
     """Return Russian text in one spelling.
 
-    - Cardinals become digits in any case and gender, so пять, пяти and 5 agree. один and одна become 1 wherever
-      they stand, and so do homographs: свою семью gives свою 7. These stay words: раз, одни, двое, полтора,
+    - Cardinals become digits in any case and gender, so пять, пяти and 5 agree. один and одна always become 1,
+      and homographs become digits too: свою семью gives свою 7. These stay words: раз, одни, двое, полтора,
       and a plural scale with no number before it (тысяч людей).
     - Ordinals in words stay words: сорок пятый gives 40 пятый. In digits they are one word with its ending:
-      5-го and 5-ого give 5го. An ending of a cardinal goes: 5-ти gives 5, 2-х gives 2, but 90-х gives 90х.
+      5-го and 5-ого give 5го. The ending of a cardinal is dropped: 5-ти gives 5, 2-х gives 2, but 90-х gives 90х.
     - 1 000 gives 1000 where the spaces are narrow or do not break, or where the last group is 000.
     - 2,5 тысячи gives 2500; any other decimal comma is punctuation.
     - 5 % and 5 процента give 5 процентов; № gives номер.
-    - Punctuation and hyphens part words, never numbers: какой-то gives какой то; сто, пять gives 105.
+    - Punctuation and hyphens separate words, never numbers: какой-то gives какой то; сто, пять gives 105.
     """
     text = unify_spellings(text, language="ru").lower()
     text = STRESS_MARKS.sub("", text).translate(LETTERS).replace("№", " номер ")

@@ -1,6 +1,6 @@
 """Russian number words: spelled-out cardinals become digits, whatever their case and gender.
 
-The word forms come from num2words. Only what it does not know is named here: four variants of forms
+The word forms come from num2words. Only forms that it lacks are listed here: four variants
 (нуля, восьмью, тысячью) and four abbreviations (тыс, млн, млрд, трлн).
 All words are expected in lower case, with е for ё.
 """
@@ -25,7 +25,7 @@ DIGITS_BELOW_1000 = re.compile(r"[1-9][0-9]{0,2}")
 
 
 class Scale(NamedTuple):
-    """A word that multiplies what stands before it."""
+    """A word that multiplies the number before it."""
 
     value: int
     means_one: bool
@@ -35,20 +35,20 @@ class Scale(NamedTuple):
 def write_digits(words: Sequence[str]) -> list[str]:
     """Return `words` with each spelled-out cardinal replaced by one word of digits.
 
-    Parts join only as they do in one number: двадцать три сорок пять gives 23 45.
+    Parts are joined only if they form one number: двадцать три сорок пять gives 23 45.
     A number in digits below 1000 counts as a part before or after a scale: 5 тысяч gives 5000.
     """
-    written = []
+    output = []
     position = 0
     while position < len(words):
         value, end = _read_number(words, position)
         if end == position:
-            written.append(words[position])
+            output.append(words[position])
             end += 1
         else:
-            written.append(str(value))
+            output.append(str(value))
         position = end
-    return written
+    return output
 
 
 def multiply_decimals(text: str) -> str:
@@ -57,7 +57,7 @@ def multiply_decimals(text: str) -> str:
 
 
 def _read_number(words: Sequence[str], start: int) -> tuple[int, int]:
-    """Return the number that begins at `start` and the position behind it; the same position where none begins."""
+    """Return the number that begins at `start` and the position after it; `start` if none begins there."""
     if _parts().get(words[start]) == 0:
         return 0, start + 1
     total, position, bound = 0, start, 10**15
@@ -74,7 +74,7 @@ def _read_number(words: Sequence[str], start: int) -> tuple[int, int]:
 
 
 def _read_group(words: Sequence[str], start: int) -> tuple[int, int]:
-    """Return the number from 1 to 999 that begins at `start` and the position behind it; 0 where none begins."""
+    """Return the number from 1 to 999 that begins at `start` and the position after it; 0 if none begins there."""
     if start < len(words) and DIGITS_BELOW_1000.fullmatch(words[start]):
         return int(words[start]), start + 1
     value, position, bound = 0, start, 1000

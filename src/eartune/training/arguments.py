@@ -1,4 +1,4 @@
-"""TrainConfig -> transformers' TrainingArguments, and a floor under the learning rate."""
+"""TrainConfig -> transformers' TrainingArguments, and a lower bound of the learning rate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eartune.errors import InputError, raise_findings
 from eartune.training.device import Precision
 
 MAX_DEFAULT_WORKERS = 4
-# schedules that end at min_lr, by the schedules without; inverse_sqrt has no end, its floor is the trainer's
+# schedule -> its variant that ends at min_lr; inverse_sqrt has no end, so the trainer applies set_floor to it
 LOWEST: dict[str, tuple[str, dict[str, Any]]] = {
     "cosine": ("cosine_with_min_lr", {}),
     "linear": ("polynomial", {"power": 1.0}),
@@ -26,17 +26,17 @@ LOWEST: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-# (step) -> its share of the peak learning rate
-Shares = Callable[[int], float]
+# (step) -> factor of the peak learning rate
+LrLambda = Callable[[int], float]
 
 
 def training_arguments(
     config: TrainConfig, *, output_dir: Path, epoch_steps: int, device: torch.device, precision: Precision
 ) -> TrainingArguments:
-    """Translate the configuration. What eartune does itself (files, logs, progress) is switched off here.
+    """Translate the configuration. Files, logs and progress, which eartune writes itself, are switched off here.
 
-    Epochs become steps: transformers measures and saves at the end of an epoch after the checkpoint of its last step,
-    so that a run killed in between would go on without that measurement.
+    Epochs become steps: transformers evaluates and saves at the end of an epoch, after the checkpoint of its last step;
+    a run killed in between would resume without that evaluation.
     """
     _require_packages(config)
     try:
@@ -46,7 +46,7 @@ def training_arguments(
 
 
 def _require_packages(config: TrainConfig) -> None:
-    """Say before training what has to be installed for it."""
+    """Raise InputError for packages that this configuration needs and that are not installed."""
     needed = {name: name for name in config.run.report_to if name in ("wandb", "mlflow")}
     if "bnb" in config.optimizer.optim or config.optimizer.optim.endswith("_8bit"):
         needed[f"optim {config.optimizer.optim}"] = "bitsandbytes"
@@ -66,7 +66,7 @@ def _arguments(
     warmup = optimizer.warmup_steps if optimizer.warmup_steps is not None else optimizer.warmup_ratio
     return dict(
         output_dir=str(output_dir),
-        # a planned step is one batch to the Trainer, which then has nothing to accumulate
+        # the Trainer gets each planned step as one batch, so it has nothing to accumulate
         per_device_train_batch_size=1,
         gradient_accumulation_steps=1,
         per_device_eval_batch_size=validation.per_device_eval_batch_size,
@@ -111,14 +111,14 @@ def _arguments(
 
 
 def num_workers(wanted: int | None) -> int:
-    """Return the number of decoding processes: as asked, else one per core and none on Windows."""
+    """Return the number of data loading processes: `wanted`, else one per core up to a limit, none on Windows."""
     if wanted is not None:
         return wanted
     return 0 if sys.platform == "win32" else min(MAX_DEFAULT_WORKERS, os.cpu_count() or 1)
 
 
 def learning_rate_floor(config: TrainConfig) -> float | None:
-    """Return what the learning rate must not fall below, where its schedule has no end."""
+    """Return the lower bound of the learning rate if its schedule has no end."""
     return config.optimizer.min_lr if config.optimizer.lr_scheduler_type == "inverse_sqrt" else None
 
 
@@ -135,12 +135,12 @@ def _scheduler(config: TrainConfig) -> dict[str, Any]:
 
 
 def set_floor(schedule: LambdaLR, lowest_lr: float, *, after_steps: int) -> None:
-    """Keep a schedule's learning rates from falling below `lowest_lr`; before `after_steps` they still rise."""
+    """Keep a schedule's learning rates at `lowest_lr` or above, except during warmup, before `after_steps`."""
     schedule.lr_lambdas = [
-        _with_floor(shares, lowest_lr / float(peak), after_steps)
-        for shares, peak in zip(schedule.lr_lambdas, schedule.base_lrs, strict=True)
+        _with_floor(lr_lambda, lowest_lr / float(peak), after_steps)
+        for lr_lambda, peak in zip(schedule.lr_lambdas, schedule.base_lrs, strict=True)
     ]
 
 
-def _with_floor(shares: Shares, lowest: float, after_steps: int) -> Shares:
-    return lambda step: max(shares(step), lowest) if step >= after_steps else shares(step)
+def _with_floor(lr_lambda: LrLambda, lowest: float, after_steps: int) -> LrLambda:
+    return lambda step: max(lr_lambda(step), lowest) if step >= after_steps else lr_lambda(step)

@@ -23,7 +23,7 @@ MEMORY_COLUMNS = ("gpu_allocated_gib", "gpu_reserved_gib", "gpu_peak_gib", "proc
 
 
 class MetricsFile(TrainerCallback):  # type: ignore[misc]
-    """Writes metrics.csv. A continued run first takes back the rows that came after its checkpoint."""
+    """Writes metrics.csv. A resumed run first removes the rows after its checkpoint."""
 
     def __init__(self, path: Path, *, with_memory: bool = False) -> None:
         self.path = path
@@ -43,14 +43,14 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
 
 
 def _row(logs: dict[str, Any], columns: Sequence[str]) -> list[str]:
-    """Return the values of one log entry in the order of `columns`; empty for entries that are not about a step."""
+    """Return the values of one log entry in the order of `columns`; empty for entries without a loss."""
     if not {"loss", "eval_loss"} & logs.keys():
         return []
     return [f"{logs[name]:.6g}" if isinstance(logs.get(name), (int, float)) else "" for name in columns]
 
 
 class TensorBoardFiles(TrainerCallback):  # type: ignore[misc]
-    """Writes TensorBoard's event files. A continued run makes TensorBoard forget what came after its checkpoint."""
+    """Writes TensorBoard's event files. A resumed run purges the events after its checkpoint."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -73,7 +73,7 @@ class TensorBoardFiles(TrainerCallback):  # type: ignore[misc]
 
 
 class ProgressLine(TrainerCallback):  # type: ignore[misc]
-    """Shows epoch, step, loss, WER and audio seconds per second while training lasts."""
+    """Shows epoch, step, loss, WER and audio seconds per second during training."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
@@ -120,30 +120,30 @@ class Interruption(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
-        self.asked = False
+        self.requested = False
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Take over the signals while the context lasts."""
+        """Handle the signals inside the context."""
         # Python lets only the main thread handle signals
         in_main = threading.current_thread() is threading.main_thread()
         signals = [signal.SIGINT, signal.SIGTERM] if in_main else []
-        before = {number: signal.signal(number, self._ask) for number in signals}
+        before = {number: signal.signal(number, self._request) for number in signals}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _ask(self, number: int, _: FrameType | None) -> None:
-        if self.asked:
+    def _request(self, number: int, _: FrameType | None) -> None:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
-        name = "Ctrl+C" if number == signal.SIGINT else "the signal to end"
+        self.requested = True
+        name = "Ctrl+C" if number == signal.SIGINT else "SIGTERM"
         self.reporter.line(f"{name}: saving after this step (once more to stop at once) ...")
 
     def on_step_end(self, _: TrainingArguments, __: TrainerState, control: TrainerControl, **___: Any) -> None:
-        if self.asked:
+        if self.requested:
             control.should_save = True
             control.should_training_stop = True
 
@@ -152,7 +152,7 @@ class Interruption(TrainerCallback):  # type: ignore[misc]
 
 
 class LastStep(TrainerCallback):  # type: ignore[misc]
-    """Measures and saves after the last step too, wherever it falls, so that the final weights can be the best."""
+    """Evaluates and saves after the last step too, so that the final weights can become the best."""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.global_step >= state.max_steps:

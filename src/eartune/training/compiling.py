@@ -12,7 +12,7 @@ from eartune.model import Blocks, block_of
 
 
 def compile_layers(network: nn.Module, blocks: Blocks, *, backend: str = "inductor") -> int:
-    """Let each layer of encoder and decoder be compiled when it is first used; return how many there are.
+    """Compile each layer of encoder and decoder on first use; return the number of layers.
 
     Layers of one kind share a graph, which takes any number of rows, positions and tokens: batches differ in all three.
     """
@@ -25,6 +25,6 @@ def compile_layers(network: nn.Module, blocks: Blocks, *, backend: str = "induct
 
 @contextmanager
 def uncompiled() -> Iterator[None]:
-    """Run what is in here as it is written: decoding has other shapes at each token."""
+    """Run without compiled graphs inside the context: decoding has new shapes at each token."""
     with torch.compiler.set_stance("force_eager"):
         yield

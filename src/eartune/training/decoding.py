@@ -1,4 +1,4 @@
-"""Utterances -> hypotheses: batches of like length, audio read ahead, results in the order given."""
+"""Utterances -> hypotheses: batches of similar length, audio read ahead, results in the order of the input."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from eartune.training.batching.windows import Window
 from eartune.training.compiling import uncompiled
 from eartune.training.device import Precision, autocast, casting_weights_once
 
-# What one batch more costs, in seconds of window that the encoder could see meanwhile: its tokens come one after the
-# other. Measured with whisper-tiny on a CPU; elsewhere a step of decoding is launches, and batches are few.
+# Cost of one more batch, as the seconds of encoder input computed in the same time: its tokens are decoded one after
+# the other. Measured with whisper-tiny on a CPU; elsewhere kernel launches dominate, so few batches are best.
 OVERHEAD_S = {"cpu": 128.0}
-MOST_OVERHEAD_S = 10_000.0
+OTHER_OVERHEAD_S = 10_000.0
 
 
 class Stopped(Exception):  # noqa: N818  a request, not an error
-    """Decoding was asked to stop before its end."""
+    """Decoding was stopped on request."""
 
 
 def decode_utterances(
@@ -34,16 +34,16 @@ def decode_utterances(
     task: Task,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[str]:
-    """Decode utterances with the network in evaluation mode, and leave its mode as it was.
+    """Decode utterances with the network in evaluation mode, and restore its mode afterwards.
 
-    A batch takes at most the memory of `batch_size` whole windows: of short ones it holds more.
-    Raises InputError before any decoding for utterances that cannot be decoded, and Stopped as soon as `should_stop`
-    answers true between two batches.
+    A batch takes at most the memory of `batch_size` full windows, so it can hold more short ones.
+    Raises InputError before any decoding for utterances that cannot be decoded, and Stopped when `should_stop` returns
+    true between two batches.
     """
     reasons = zip(utterances, model.decoding_findings(utterances), strict=True)
     raise_findings([f"{utterance.source}: {reason}" for utterance, reason in reasons if reason is not None])
     device = next(model.network.parameters()).device
-    batches = like_lengths(model, utterances, batch_size=batch_size, options=options)
+    batches = group_by_length(model, utterances, batch_size=batch_size, options=options)
     hypotheses = [""] * len(utterances)
     was_training = model.network.training
     model.network.eval()
@@ -71,15 +71,15 @@ def decode_utterances(
     return hypotheses
 
 
-def like_lengths(
+def group_by_length(
     model: SpeechModel, utterances: Sequence[Utterance], *, batch_size: int, options: DecodeOptions
 ) -> list[list[int]]:
-    """Divide utterances into batches at the least cost, none larger in memory than `batch_size` whole windows.
+    """Divide utterances into batches at the lowest cost, each within the memory of `batch_size` full windows.
 
     Longest first: a batch too large for the memory fails at once and not at the end.
     """
     device = next(model.network.parameters()).device
-    # a token of the text is kept as a position of the encoder is
+    # a decoded token counts as one encoder position in the cache
     decoder_s = options.max_length * model.timestamp_step_s
     rows = []
     for index in sorted(range(len(utterances)), key=lambda index: -utterances[index].duration_s):
@@ -88,7 +88,7 @@ def like_lengths(
         rows.append(Window((PlacedUtterance(index, 0.0, duration_s),), speech_s=duration_s, input_s=input_s))
     limits = Limits(
         input_s_total=batch_size * (model.max_duration_s + decoder_s),
-        overhead_s=OVERHEAD_S.get(device.type, MOST_OVERHEAD_S),
+        overhead_s=OVERHEAD_S.get(device.type, OTHER_OVERHEAD_S),
     )
     return [[row.clips[0].index for row in batch.windows] for batch in micro_batches(rows, limits)]
 

@@ -18,7 +18,7 @@ Precision = Literal["bf16", "fp16", "fp32"]
 def choose_gpu(index: int | None) -> None:
     """Make one GPU the only visible one, by default the first. Must run before CUDA is first used.
 
-    With several in sight transformers would spread each batch over them, which decoding does not survive.
+    With several visible GPUs transformers would split each batch over them, which breaks decoding.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("this version trains on one GPU: start it as one process, without torchrun or accelerate")
@@ -45,7 +45,7 @@ def describe_device(device: torch.device) -> str:
 
 
 def resolve_precision(wanted: Literal["auto", "bf16", "fp16", "fp32"], device: torch.device) -> Precision:
-    """Choose the arithmetic: auto is bf16 where the device computes it natively, else fp32."""
+    """Choose the precision: auto is bf16 where the device computes it natively, else fp32."""
     if wanted == "auto":
         return "bf16" if computes_bf16(device) else "fp32"
     if wanted == "fp16" and device.type != "cuda":
@@ -56,43 +56,43 @@ def resolve_precision(wanted: Literal["auto", "bf16", "fp16", "fp32"], device: t
 
 
 def describe_precision(precision: Precision, device: torch.device) -> str:
-    """Name the arithmetic, and say where it is chosen against what the processor is good at."""
+    """Name the precision, with a warning where the processor only emulates it."""
     if precision == "bf16" and device.type == "cpu" and not computes_bf16(device):
-        return "bf16, which this processor has no instructions for and imitates: precision fp32 is faster here"
+        return "bf16, which this processor emulates, as it has no instructions for it: precision fp32 is faster here"
     return precision
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Tell whether the device has instructions for bf16, and does not only imitate it."""
+    """Return whether the device has instructions for bf16, rather than emulating it."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         capabilities = torch.backends.cpu.get_cpu_capability()
         has_instructions = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        # oneDNN multiplies the matrices, and may be told to leave instructions out
+        # oneDNN multiplies the matrices, and can be configured to leave instructions out
         is_used = torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return bool(has_instructions and is_used) and "512" in capabilities
     return False
 
 
 def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
-    """Return the context in which a forward computes in `precision`."""
+    """Return the context in which a forward pass computes in `precision`."""
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=compute_dtype(precision))
 
 
 def compute_dtype(precision: Precision) -> torch.dtype:
-    """Return the type in which a forward in `precision` multiplies matrices."""
+    """Return the type in which a forward pass in `precision` multiplies matrices."""
     return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
 
 
 @contextlib.contextmanager
 def casting_weights_once(network: nn.Module) -> Iterator[None]:
-    """Let autocast cast each weight once instead of in each forward, for which it keeps copies until it is left.
+    """Let autocast cast each weight once instead of in each forward pass, and cache the copies until it exits.
 
-    It keeps them of weights that require gradients only, and not in inference mode (torch, aten/autocast_mode.cpp);
-    so nothing in here keeps a graph, and every weight says that it requires gradients.
+    It caches only weights that require gradients, and none in inference mode (torch, aten/autocast_mode.cpp): inside
+    the context all weights require gradients, and no_grad keeps torch from recording a graph.
     """
     frozen = [weight for weight in network.parameters() if weight.is_floating_point() and not weight.requires_grad]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Runs that diverge: they end at the step whose loss or weights are not finite, before anything good is replaced."""
+"""Guard against divergence: a run ends at the step whose loss or weights are not finite, before it replaces files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _NO_STEP = torch.iinfo(torch.int64).max
 
 
 class DivergenceGuard(TrainerCallback):  # type: ignore[misc]
-    """Watches the loss and the trained weights of each step.
+    """Checks the loss and the trained weights of each step.
 
-    On an accelerator each look waits for all that is queued. So it is only noted there which step was the first to
-    diverge, and looked at when something is logged, measured or saved.
+    Reading a value from an accelerator waits for all queued kernels. So the first step that diverged is recorded on
+    the device, and read only when something is logged, evaluated or saved.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -35,14 +35,14 @@ class DivergenceGuard(TrainerCallback):  # type: ignore[misc]
         self._first_loss = torch.zeros(())
 
     def note_loss(self, loss: torch.Tensor) -> None:
-        """Take the loss of the step that is being computed."""
+        """Record the loss of the current step."""
         self._loss = loss.detach().float()
 
     def on_train_begin(
         self, _: TrainingArguments, state: TrainerState, __: TrainerControl, optimizer: Any = None, **___: Any
     ) -> None:
         self._trained = [weight for weight in self.network.parameters() if weight.requires_grad and weight.numel()]
-        advice = f"delete checkpoint-{state.global_step} to go on from the one before" if state.global_step else ADVICE
+        advice = f"delete checkpoint-{state.global_step} to resume from the one before" if state.global_step else ADVICE
         where = f"the weights after step {state.global_step}"
         require_finite(network_weights(self.network), where=where, advice=advice, error=EartuneError)
         states = {} if optimizer is None else optimizer.state
@@ -61,20 +61,20 @@ class DivergenceGuard(TrainerCallback):  # type: ignore[misc]
         is_first = (self._first == _NO_STEP) & ~torch.isfinite(norms.sum() + self._loss)
         self._first = torch.where(is_first, state.global_step, self._first)
         self._first_loss = torch.where(is_first, self._loss, self._first_loss)
-        looks = control.should_log or control.should_evaluate or control.should_save
-        if looks or self._loss.device.type == "cpu" or state.global_step >= state.max_steps:
-            self._look()
+        is_due = control.should_log or control.should_evaluate or control.should_save
+        if is_due or self._loss.device.type == "cpu" or state.global_step >= state.max_steps:
+            self._raise_if_diverged()
 
-    def _look(self) -> None:
+    def _raise_if_diverged(self) -> None:
         step, loss = int(self._first), float(self._first_loss)
         if step == _NO_STEP:
             return
         if not math.isfinite(loss):
             raise EartuneError(f"the loss is {loss} at step {step}: {ADVICE}")
         self.require_finite_weights(step)
-        # the squares of finite weights may add up to more than float32 holds
+        # the weights are finite, but the sum of their squares overflowed float32
         self._first.fill_(_NO_STEP)
 
     def require_finite_weights(self, step: int) -> None:
-        """Raise EartuneError where a weight or a statistic of the network is not finite, before it is written."""
+        """Raise EartuneError if a weight or statistic of the network is not finite; call it before writing them."""
         require_finite(network_weights(self.network), where=f"after step {step}", advice=ADVICE, error=EartuneError)

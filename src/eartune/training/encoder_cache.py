@@ -1,7 +1,7 @@
 """Cached outputs of a frozen encoder, each computed once.
 
-A state is found by the content of its clip, the encoder's weights and the width of its window, so that nothing stale is
-ever read. P positions of 20 ms, D model width.
+States are keyed by the content of the clip, the encoder's weights and the width of the window, so that no stale state
+is read. P positions of 20 ms, D model width.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from eartune.training.batching.plan import MicroBatch, Step
 from eartune.training.device import Precision, autocast
 from eartune.training.encoder_states import EncoderStates, gigabytes, open_store
 
-# change it with anything that changes features or states for the same clip and weights
+# change it whenever features or states change for the same clip and weights
 FORMAT = "1"
 
 
 class Keys:
-    """Makes the keys of a run: from the encoder's weights once, and from the content of each file once."""
+    """Computes the keys of a run; the encoder's weights and each file are hashed once."""
 
     def __init__(self, encoder: nn.Module, *, arithmetic: str) -> None:
         digest = hashlib.blake2b(f"{FORMAT} {arithmetic}".encode(), digest_size=32)
@@ -50,24 +50,24 @@ class Keys:
 
 
 class EncoderCache:
-    """Gives the states of a batch: kept ones, or computed and then kept."""
+    """Returns the states of a batch: from the store, or computed and then stored."""
 
     def __init__(self, store: EncoderStates, keys: Keys, utterances: Sequence[Utterance]) -> None:
         self.store = store
         self.keys = keys
         self.utterances = utterances
 
-    def marked(self, steps: Iterable[Step]) -> Iterator[Step]:
-        """Name the states of each batch of single clips, and tell which are all known at that moment."""
+    def with_keys(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Add keys to each batch of single clips, and mark the batches whose states are all stored by then."""
         for step in steps:
-            yield [self._marked(batch) for batch in step]
+            yield [self._with_keys(batch) for batch in step]
 
-    def _marked(self, batch: MicroBatch) -> MicroBatch:
+    def _with_keys(self, batch: MicroBatch) -> MicroBatch:
         if any(len(window.clips) != 1 or window.input_s != batch.width_s for window in batch.windows):
             return batch
         clips = [self.utterances[window.clips[0].index] for window in batch.windows]
         keys = tuple(self.keys.key(utterance, batch.width_s) for utterance in clips)
-        return replace(batch, keys=keys, known=all(key in self.store for key in keys))
+        return replace(batch, keys=keys, all_cached=all(key in self.store for key in keys))
 
     def states(self, batch: Batch, compute: Callable[[Batch], torch.Tensor]) -> torch.Tensor:
         """Return the states [B, P, D] of a batch with keys, in bf16."""
@@ -75,7 +75,7 @@ class EncoderCache:
         if len(found) == len(batch.keys):
             return torch.stack(found)
         if batch.waveforms is None:
-            raise EartuneError(f"states of the encoder are gone from {self.store.where}; give the command again")
+            raise EartuneError(f"encoder states were removed from {self.store.where}; run the command again")
         states_BPD = compute(batch).to(torch.bfloat16)
         for key, state_PD in zip(batch.keys, states_BPD.cpu(), strict=True):
             self.store.put(key, state_PD.clone())
@@ -91,15 +91,15 @@ def open_cache(
     precision: Precision,
     report: Reporter,
 ) -> EncoderCache:
-    """Open the cache of a run and tell its size, from the plan of an epoch.
+    """Open the cache of a run and report its size, computed from the plan of an epoch.
 
-    Raises InputError where the encoder is trained, and EartuneError where there is no room.
+    Raises InputError if the encoder is trained, and EartuneError if memory or disk is too small.
     """
     encoder = block_of(model.network, model.blocks.encoder)
     trained = [name for name, parameter in encoder.named_parameters() if parameter.requires_grad]
     if trained:
         raise InputError(
-            f"cache_encoder: {trained[0]} is trained, and {len(trained)} weights of the encoder in all; "
+            f"cache_encoder: {len(trained)} parameters of the encoder are trained, such as {trained[0]}; "
             "set freeze_encoder true, or cache_encoder false"
         )
     input_s_total = sum(
@@ -111,5 +111,5 @@ def open_cache(
         second_1PD = model.encode(model.features(second_1S, torch.tensor([16_000], device=device), 1.0))
     num_bytes = round(input_s_total * 2 * second_1PD.numel())
     store = open_store(wanted, num_bytes=num_bytes)
-    report.line(f"cache_encoder: {gigabytes(num_bytes)} of states in {store.where}")
+    report.line(f"cache_encoder: {gigabytes(num_bytes)} of encoder states in {store.where}")
     return EncoderCache(store, Keys(encoder, arithmetic=precision), utterances)

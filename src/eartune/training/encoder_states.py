@@ -15,7 +15,7 @@ from eartune.errors import EartuneError
 from eartune.files import new_file
 from eartune.packages import cache_dir
 
-# of the memory that is free, what states may take before they go to the disk
+# share of free memory that states may take before they go to disk, and of free disk space
 MEMORY_SHARE = 0.5
 DISK_SHARE = 0.9
 
@@ -34,7 +34,7 @@ class EncoderStates(Protocol):
 
 
 class InMemory:
-    """States that live as long as the run."""
+    """States kept until the end of the run."""
 
     where = "memory"
 
@@ -52,7 +52,7 @@ class InMemory:
 
 
 class OnDisk:
-    """States in a folder, one file each; other runs on the same speech and encoder find them there."""
+    """States in a folder, one file each, which other runs on the same speech and encoder reuse."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class OnDisk:
         try:
             state: torch.Tensor = load_file(self._path(key))["state"]
         except (OSError, SafetensorError, KeyError):
-            # so that it counts as missing from now on
+            # so that it counts as missing from then on
             self._path(key).unlink(missing_ok=True)
             return None
         return state
@@ -76,31 +76,31 @@ class OnDisk:
     def put(self, key: str, state_PD: torch.Tensor) -> None:
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(path) as aside:
-            save_file({"state": state_PD.contiguous()}, aside)
+        with new_file(path) as staging:
+            save_file({"state": state_PD.contiguous()}, staging)
 
 
 def open_store(wanted: bool | Literal["memory", "disk"], *, num_bytes: int) -> EncoderStates:
-    """Choose where states of this size are kept: in memory where they fit well, else on the disk.
+    """Choose the store for states of this size: memory where they fit, else disk.
 
-    Raises EartuneError where there is no room for them.
+    Raises EartuneError if they do not fit.
     """
-    room = int(MEMORY_SHARE * psutil.virtual_memory().available)
-    if wanted == "memory" or (wanted is True and num_bytes <= room):
-        if num_bytes > room:
-            raise EartuneError(_no_room("memory", num_bytes, room, "set cache_encoder disk"))
+    free = int(MEMORY_SHARE * psutil.virtual_memory().available)
+    if wanted == "memory" or (wanted is True and num_bytes <= free):
+        if num_bytes > free:
+            raise EartuneError(_too_large("memory", num_bytes, free, "set cache_encoder disk"))
         return InMemory()
     folder = cache_dir() / "encoder_states"
     folder.mkdir(parents=True, exist_ok=True)
     free = int(DISK_SHARE * shutil.disk_usage(folder).free)
     if num_bytes > free:
         advice = "set EARTUNE_CACHE to a folder on a larger disk, or cache_encoder false"
-        raise EartuneError(_no_room(str(folder), num_bytes, free, advice))
+        raise EartuneError(_too_large(str(folder), num_bytes, free, advice))
     return OnDisk(folder)
 
 
-def _no_room(place: str, needed: int, room: int, advice: str) -> str:
-    return f"cache_encoder: the states take {gigabytes(needed)}, and {place} has {gigabytes(room)} for them; {advice}"
+def _too_large(place: str, needed: int, free: int, advice: str) -> str:
+    return f"cache_encoder: the states take {gigabytes(needed)}, and {place} has {gigabytes(free)} for them; {advice}"
 
 
 def gigabytes(num_bytes: int) -> str:

@@ -1,4 +1,4 @@
-"""A batch through the network to its loss, on the device, in the precision of the run."""
+"""Forward pass of a batch to its loss, on the device, in the precision of the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eartune.training.spec_augment import SpecAugment
 
 @dataclass(frozen=True)
 class Forward:
-    """How this run computes losses. The encoder's states come from `cache` where that has them."""
+    """Computes the losses of a run. Encoder states come from `cache` for batches with keys."""
 
     model: SpeechModel
     device: torch.device
@@ -25,17 +25,17 @@ class Forward:
     label_smoothing: float = 0.0
     augment: SpecAugment | None = None
     cache: EncoderCache | None = None
-    # BatchNorms whose statistics must not move
+    # BatchNorms whose statistics must not change
     fixed_norms: Sequence[nn.Module] = ()
 
     def begin_training(self) -> None:
-        """Put the network into training mode, but for what has to stay as it is."""
+        """Put the network into training mode, except for `fixed_norms`."""
         self.model.network.train()
         for norm in self.fixed_norms:
             norm.eval()
 
     def training_loss(self, batches: Sequence[Batch]) -> torch.Tensor:
-        """Sum the loss over the targets of batches, as it is trained, in one graph."""
+        """Sum the training loss over the targets of batches, with augmentation and label smoothing, in one graph."""
         # one context for all: autocast casts each weight once in it
         with autocast(self.device, self.precision):
             inputs = [self._encoder_inputs(batch) | target_inputs(batch, self.device) for batch in batches]
@@ -43,7 +43,7 @@ class Forward:
 
     @torch.no_grad()
     def plain_loss(self, batch: Batch) -> torch.Tensor:
-        """Sum the loss over the targets of a batch, as it is measured."""
+        """Sum the validation loss over the targets of a batch, without augmentation and label smoothing."""
         with autocast(self.device, self.precision):
             return self.model.summed_loss([self._features(batch) | target_inputs(batch, self.device)])
 
@@ -78,7 +78,7 @@ def _on_device(tensor: torch.Tensor | None, device: torch.device) -> torch.Tenso
 
 
 def target_inputs(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
-    """Return the decoder's side of SpeechModel.summed_loss, counted on the CPU: nothing waits for a GPU."""
+    """Return decoder inputs and targets for SpeechModel.summed_loss, built on the CPU so as not to wait for a GPU."""
     labels = batch.labels.flatten()
     rows_N = (labels != IGNORED).nonzero().flatten()
     found = {

@@ -1,6 +1,6 @@
-"""Greedy decoding of a batch by a decoder that attends to an encoder, in which rows that have ended leave.
+"""Greedy decoding of a batch with an encoder-decoder, from which finished rows are removed.
 
-The tokens are those of transformers' generate, which keeps every row until the last one has ended.
+The tokens are those of transformers' generate, which keeps every row until the last one is finished.
 B batch, P positions of the encoder, D model width, U tokens, V vocabulary.
 """
 
@@ -11,13 +11,13 @@ from typing import Protocol
 import torch
 from transformers import DynamicCache, EncoderDecoderCache
 
-# Copying a row's memory out of the batch takes about as long as so many tokens of it. Ended rows leave once they have
-# idled for longer than the copy of the others takes.
+# Copying a row's cache takes about as long as decoding this many of its tokens. Finished rows are removed once they
+# have idled for longer than copying the other rows takes.
 COPY_IN_TOKENS = 3
 
 
 class Scores(Protocol):
-    """A decoder's scores [B, V] of the token after the last of `tokens_BU`, in float32; it adds to the cache."""
+    """Returns the scores [B, V] of the token after `tokens_BU`, in float32, and appends to the cache."""
 
     def __call__(
         self,
@@ -41,26 +41,26 @@ def decode_greedily(
 ) -> list[list[int]]:
     """Return the tokens that follow each prompt, at most `max_length` and without the token `end`.
 
-    `mask_BP` is true where a row has positions; None: everywhere.
+    `mask_BP` is true at the valid encoder positions of a row; None: at all of them.
     """
     device = states_BPD.device
-    looks = tokens_between_looks(device)
-    written_BU = torch.full((len(prompts_BU), max_length), end, device=device)
+    interval = tokens_between_checks(device)
+    decoded_BU = torch.full((len(prompts_BU), max_length), end, device=device)
     idled = 0
-    # of the rows that are still in the batch: which they are, and whether they have ended
+    # the rows still in the batch: their indices, and whether they have ended
     rows_B = torch.arange(len(prompts_BU), device=device)
     ended_B = torch.zeros_like(rows_B, dtype=torch.bool)
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     inputs_BU = prompts_BU
     for step in range(max_length):
         tokens_B = scores(inputs_BU, states_BPD, mask_BP, cache).argmax(dim=-1).masked_fill(ended_B, end)
-        written_BU[rows_B, step] = tokens_B
+        decoded_BU[rows_B, step] = tokens_B
         ended_B = tokens_B == end
-        if (step + 1) % looks == 0:
+        if (step + 1) % interval == 0:
             num_ended = int(ended_B.sum())
             if num_ended == len(ended_B):
                 break
-            idled += looks * num_ended
+            idled += interval * num_ended
             if idled >= COPY_IN_TOKENS * (len(ended_B) - num_ended):
                 idled = 0
                 staying = (~ended_B).nonzero()[:, 0]
@@ -69,9 +69,9 @@ def decode_greedily(
                 mask_BP = None if mask_BP is None else mask_BP[staying]
                 tokens_B, ended_B = tokens_B[staying], ended_B[staying]
         inputs_BU = tokens_B[:, None]
-    return [row[: row.index(end)] if end in row else row for row in written_BU.tolist()]
+    return [row[: row.index(end)] if end in row else row for row in decoded_BU.tolist()]
 
 
-def tokens_between_looks(device: torch.device) -> int:
-    """Return how often to look for rows that have ended: on an accelerator each look waits for all that is queued."""
+def tokens_between_checks(device: torch.device) -> int:
+    """Return the number of tokens between checks for ended rows: on an accelerator each waits for queued kernels."""
     return 1 if device.type == "cpu" else 4

@@ -1,6 +1,6 @@
-"""Learning rates that fall from layer to layer, from the head down to the first layer of the encoder.
+"""Layer-wise learning rate decay, from the head down to the first layer of the encoder.
 
-Lower layers hold what is general and need to change less (discriminative fine-tuning, arXiv 1801.06146; the factor per
+Lower layers hold general features and need to change less (discriminative fine-tuning, arXiv 1801.06146; the factor per
 layer of ELECTRA, arXiv 2003.10555).
 """
 
@@ -16,34 +16,34 @@ from eartune.model import Blocks, block_of
 
 
 def depths(network: nn.Module, blocks: Blocks) -> dict[str, int]:
-    """Say for each parameter how many layers lie above its own.
+    """Return for each parameter the number of layers above its own.
 
-    The head and the last decoder layer have 0, and the encoder goes on counting where the decoder ends; without decoder
-    layers the encoder's last has 0. What a block has before its layers (embeddings, convolutions) lies one below the
-    first of them, and what it has after them (a last norm) belongs to the last. Weights that the head shares with the
-    embedding are the head's; what is in no layer and no encoder (a joint, a prediction network) has 0.
+    The head and the last decoder layer have 0, and the encoder continues the count below the decoder; without decoder
+    layers the last encoder layer has 0. Modules before the layers of a block (embeddings, convolutions) are one below
+    its first layer, modules after them (a final norm) count with its last. Weights that the head shares with the
+    embedding count with the head; modules outside of layers and encoder (a joint, a prediction network) have 0.
     """
     num_decoder = 0 if blocks.decoder_layers is None else _num_layers(network, blocks.decoder_layers)
     head = {id(parameter) for name in blocks.head for parameter in block_of(network, name).parameters()}
     found: dict[str, int] = {}
-    begun: set[str] = set()
+    seen_layers: set[str] = set()
     for name, parameter in network.named_parameters():
         if id(parameter) in head:
             found[name] = 0
         elif _index(name, blocks.encoder) is not None:
             num_encoder = _num_layers(network, blocks.encoder_layers)
-            found[name] = num_decoder + _depth(name, blocks.encoder_layers, num_encoder, begun)
+            found[name] = num_decoder + _depth(name, blocks.encoder_layers, num_encoder, seen_layers)
         elif blocks.decoder_layers is not None and blocks.decoder and _index(name, blocks.decoder) is not None:
-            found[name] = _depth(name, blocks.decoder_layers, num_decoder, begun)
+            found[name] = _depth(name, blocks.decoder_layers, num_decoder, seen_layers)
         else:
             found[name] = 0
     return found
 
 
 def slow_down_lower_layers(optimizer: torch.optim.Optimizer, network: nn.Module, blocks: Blocks, decay: float) -> str:
-    """Split the optimiser's groups by depth, each with its learning rate; return a line that says which.
+    """Split the optimiser's groups by depth, each with its learning rate; return a line that reports the rates.
 
-    The highest layer that is trained has the optimiser's own rate. Other settings of a group (weight decay) stay.
+    The highest trained layer keeps the optimiser's rate. Other settings of a group (weight decay) stay.
     """
     by_id = {id(parameter): name for name, parameter in network.named_parameters()}
     depth_of = depths(network, blocks)
@@ -65,12 +65,12 @@ def slow_down_lower_layers(optimizer: torch.optim.Optimizer, network: nn.Module,
     )
 
 
-def _depth(name: str, layers: str, num_layers: int, begun: set[str]) -> int:
-    """Count from the top of one block; parameters come in the order in which their modules were made."""
+def _depth(name: str, layers: str, num_layers: int, seen_layers: set[str]) -> int:
+    """Count from the top of one block. Call it in the order of the parameters, which is that of their modules."""
     index = _index(name, layers)
     if index is None:
-        return 0 if layers in begun else num_layers
-    begun.add(layers)
+        return 0 if layers in seen_layers else num_layers
+    seen_layers.add(layers)
     return num_layers - 1 - index
 
 

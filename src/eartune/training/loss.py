@@ -19,7 +19,7 @@ def summed_cross_entropy(
 ) -> torch.Tensor:
     """Sum cross-entropy(hidden @ weight.T, targets) over the targets, in float32, a few rows of logits at a time.
 
-    Gradients are computed with the values, while the logits are there (as Liger-Kernel does, arXiv 2410.10989).
+    Gradients are computed along with the loss, while the logits exist (as in Liger-Kernel, arXiv 2410.10989).
     Under autocast the products are computed in its type.
     """
     device = hidden_ND.device.type
@@ -85,7 +85,7 @@ def _grad_logits(
 def module_cross_entropy(
     head: nn.Module, hidden_ND: torch.Tensor, targets_N: torch.Tensor, *, label_smoothing: float = 0.0
 ) -> torch.Tensor:
-    """Do the same for a head of any kind, such as one that carries an adapter: with all its logits."""
+    """Sum the cross-entropy of any head; one that is not plainly linear, such as with an adapter, takes all logits."""
     if type(head) is nn.Linear and getattr(head, "bias", None) is None:
         return summed_cross_entropy(hidden_ND, head.weight, targets_N, label_smoothing=label_smoothing)
     logits_NV = head(hidden_ND).float()

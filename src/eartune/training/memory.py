@@ -15,27 +15,27 @@ from eartune.training.batching.epochs import Epochs
 from eartune.training.batching.plan import Limits, MicroBatch
 from eartune.training.forward import Forward
 
-# of the memory that is free, what a run may plan with; the rest is for fragments and for what others take
+# share of free memory that a run may plan with; the rest is for fragmentation and other processes
 USABLE = {"cuda": 0.85, "cpu": 0.5}
-# on a CPU only what autograd keeps can be counted; what comes and goes in a pass is about as much again
+# on a CPU only tensors saved by autograd can be counted; temporary ones take about as much again
 TRANSIENT = 2.0
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception of torch means that memory ran out, on a GPU or on the CPU."""
+    """Return whether an exception of torch means that memory ran out, on a GPU or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
     )
 
 
 def release_memory(device: torch.device) -> None:
-    """Give memory that torch keeps for later back to the device."""
+    """Release memory that torch has cached on the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, report: Reporter) -> Epochs:
-    """Measure what a pass can hold, on the widest windows of the first epoch, and keep the plans within it."""
+    """Measure the capacity of a pass on the widest windows of the first epoch, and limit the plans to it."""
     steps = epochs.plan(0)
     batches = [batch for step in steps for batch in step]
     widest = max(batch.width_s for batch in batches)
@@ -59,43 +59,43 @@ def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, re
     largest_s = max(sum(batch.input_s_total for batch in step) for step in steps)
     num_passes = math.ceil(largest_s / input_s_total)
     report.line(
-        f"batch_seconds: {input_s_total:.0f} s of window fit into memory at once, and a step sees "
-        f"{largest_s:.0f} s at most: {num_passes} pass{'es' if num_passes > 1 else ''} per step"
+        f"batch_seconds: {input_s_total:.0f} s of encoder input fit into memory at once, and a step has "
+        f"at most {largest_s:.0f} s: {num_passes} pass{'es' if num_passes > 1 else ''} per step"
     )
     return fitting
 
 
 def max_input_s_total(trial: Callable[[int], float], *, device: torch.device, optimizer_bytes: int) -> float:
-    """Measure how many seconds of window one forward and backward pass can hold.
+    """Measure how many seconds of encoder input one forward and backward pass can hold.
 
-    `trial(n)` runs the two on n windows and returns the seconds seen; `optimizer_bytes` is what the optimiser will need
-    besides. Raises EartuneError where not even one window fits.
+    `trial(n)` runs both on n windows and returns the seconds of encoder input; `optimizer_bytes` is what the optimiser
+    will need besides. Raises EartuneError if not even one window fits.
     """
     try:
-        # the first pass also takes what every pass needs once
+        # the first pass also makes one-time allocations
         trial(1)
         (small_s, small), (large_s, large) = (_measured(trial, count, device) for count in (1, 3))
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise EartuneError(not_even_one(device)) from None
+        raise EartuneError(no_window_fits(device)) from None
     bytes_per_s = max((large - small) / (large_s - small_s), 1.0)
     free = free_bytes(device) * USABLE.get(device.type, 0.5) - optimizer_bytes
     if free < bytes_per_s * small_s:
-        raise EartuneError(not_even_one(device))
+        raise EartuneError(no_window_fits(device))
     return free / bytes_per_s
 
 
-def not_even_one(device: torch.device) -> str:
+def no_window_fits(device: torch.device) -> str:
     place = "GPU" if device.type == "cuda" else "memory"
     return (
         f"the {place} is too small for one window: set window short or packed, gradient_checkpointing true, "
-        "method lora, or take a smaller model"
+        "method lora, or use a smaller model"
     )
 
 
 def _measured(trial: Callable[[int], float], count: int, device: torch.device) -> tuple[float, float]:
-    """Return the seconds seen, and the bytes that the pass held at most."""
+    """Return the seconds of encoder input, and the peak memory of the pass in bytes."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -114,7 +114,7 @@ def _measured(trial: Callable[[int], float], count: int, device: torch.device) -
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the bytes that can still be taken on a device."""
+    """Return the bytes that can still be allocated on a device."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))

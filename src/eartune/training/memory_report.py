@@ -1,4 +1,4 @@
-"""Memory reports during a run: lines to read, and figures beside the loss."""
+"""Memory reports during a run: progress lines, and figures logged with the loss."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class MemoryReport(TrainerCallback):  # type: ignore[misc]
-    """Shows `[MEM:fit_start] ...`, `[MEM:step50] ...` every so many steps, `[MEM:val_end] ...`, `[MEM:fit_end] ...`.
+    """Shows `[MEM:fit_start] ...`, `[MEM:step50] ...` every `every_steps`, `[MEM:val_end] ...`, `[MEM:fit_end] ...`.
 
-    The peak of a GPU counts from fit_start, that of the process from its beginning.
+    GPU peaks count from fit_start, those of the process from its start.
     """
 
     def __init__(self, reporter: Reporter, *, every_steps: int) -> None:
@@ -61,8 +61,8 @@ class MemoryReport(TrainerCallback):  # type: ignore[misc]
 
 
 def memory_gib(device: torch.device) -> dict[str, float]:
-    """Measure memory in GiB: what torch's tensors take of a CUDA GPU, what torch has reserved for them there, the peak
-    of the former; and what of the process is resident, and the peak of that."""
+    """Measure memory in GiB: on a CUDA GPU allocated by torch's tensors, reserved by torch, and peak allocated; of the
+    process resident, and peak resident."""
     figures = {}
     if device.type == "cuda":
         figures = {
@@ -71,7 +71,7 @@ def memory_gib(device: torch.device) -> dict[str, float]:
             "gpu_peak_gib": torch.cuda.max_memory_allocated(device) / GIB,
         }
     resident = psutil.Process().memory_info().rss
-    # Linux keeps the peak less exactly than the present
+    # Linux records the peak less exactly than the current value
     peak = max(resident, _peak_resident_bytes())
     return figures | {"process_resident_gib": resident / GIB, "process_peak_gib": peak / GIB}
 

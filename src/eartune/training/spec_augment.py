@@ -1,4 +1,4 @@
-"""SpecAugment (arXiv 1904.08779): stretches of time and frequency are masked, on the device of the features.
+"""SpecAugment (arXiv 1904.08779): masks over time and frequency, on the device of the features.
 
 B batch, M mel bins, T frames, K masks.
 """
@@ -15,7 +15,7 @@ from eartune.config.window import WindowSection
 
 @dataclass(frozen=True)
 class SpecAugment:
-    """`*_prob` is the share of frames or bins that masks would cover if none met another (as in transformers)."""
+    """`*_prob` is the share of frames or bins that masks would cover without overlap (as in transformers)."""
 
     time_prob: float
     time_length: int
@@ -23,8 +23,8 @@ class SpecAugment:
     feature_length: int
 
     def __call__(self, features: torch.Tensor, *, share: float, time_axis: int) -> torch.Tensor:
-        """Return features [B, M, T] or [B, T, M] with masks over the first `share` of the frames, where the speech is;
-        masked is 0, the middle of Whisper's range and the mean of normalised features."""
+        """Return features [B, M, T] or [B, T, M] with masks over the first `share` of the frames, where the speech is.
+        Masked values are 0, the middle of Whisper's range and the mean of normalised features."""
         num_rows, total, num_bins = len(features), features.shape[time_axis], features.shape[3 - time_axis]
         num_frames, device = math.ceil(total * share), features.device
         time_BT = _masks(num_rows, min(num_frames, total), total, self.time_prob, self.time_length, device)
@@ -33,7 +33,7 @@ class SpecAugment:
 
 
 def spec_augment(window: WindowSection) -> SpecAugment | None:
-    """Return what the configuration asks for."""
+    """Return the configured SpecAugment, or None if it is off."""
     if not window.spec_augment:
         return None
     return SpecAugment(
@@ -42,9 +42,9 @@ def spec_augment(window: WindowSection) -> SpecAugment | None:
 
 
 def _masks(num_rows: int, reach: int, size: int, prob: float, length: int, device: torch.device) -> torch.Tensor:
-    """Return [B, size]: true under K masks that begin anywhere in the first `reach` places."""
+    """Return [B, size]: true under K masks that begin at random within the first `reach` places."""
     expected = prob * reach / length
-    # what is left of a whole number is drawn for all rows at once
+    # the fraction is rounded at random, once for all rows
     num_masks = int(expected + float(torch.rand(())))
     starts_BK1 = torch.rand(num_rows, num_masks, 1, device=device) * max(1, reach - length + 1)
     places_S = torch.arange(size, device=device)

@@ -1,4 +1,4 @@
-"""transformers' Trainer with features on the device, validation by real decoding, and checkpoints that are whole."""
+"""transformers' Trainer with features on the device, validation by decoding, and atomic checkpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from eartune.training.decoding import Stopped
 from eartune.training.divergence import DivergenceGuard
 from eartune.training.forward import Forward
 from eartune.training.layer_rates import slow_down_lower_layers
-from eartune.training.memory import divide_into_passes, is_out_of_memory, not_even_one, release_memory
+from eartune.training.memory import divide_into_passes, is_out_of_memory, no_window_fits, release_memory
 from eartune.training.validation import Validation
 
 # writes what later verbs need beside the weights: (folder, step, metrics of its validation)
@@ -67,7 +67,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         self.reporter = reporter
         self.lowest_lr = lowest_lr
         self.also_logged = also_logged
-        # the last of all callbacks, so that it knows what the others ask for
+        # the last callback, so that it sees what the others request
         self.divergence = DivergenceGuard(forward.model.network)
         self.audio_seconds = 0.0
         self.waited_seconds = 0.0
@@ -86,7 +86,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
     # steps
 
     def get_train_dataloader(self) -> StepLoader:
-        """Return the loader of planned steps. Each is one batch to the base class, which accumulates nothing."""
+        """Return the loader of planned steps. To the base class each is one batch, with nothing to accumulate."""
         return StepLoader(
             self.train_dataset,
             self._plan,
@@ -97,12 +97,12 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
 
     def _plan(self, epoch: int) -> Iterable[Step]:
         plan = self.epochs.plan(epoch)
-        return plan if self.forward.cache is None else self.forward.cache.marked(plan)
+        return plan if self.forward.cache is None else self.forward.cache.with_keys(plan)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[list[Batch]], num_batches: int, device: torch.device
     ) -> tuple[list[list[Batch]], None]:
-        """Take steps from the loader, and measure how long that lasts."""
+        """Take steps from the loader, and add up the time spent waiting for it."""
         began = time.monotonic()
         taken, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.waited_seconds += time.monotonic() - began
@@ -110,9 +110,9 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         return taken, None
 
     def training_step(self, model: Any, inputs: list[Batch], num_items_in_batch: Any = None) -> torch.Tensor:  # noqa: ARG002
-        """Add up the gradients of a step, batch by batch; its loss is the average over all its tokens.
+        """Accumulate the gradients of a step, batch by batch; its loss is the average over all its tokens.
 
-        Where memory runs out, the step begins again in smaller batches, and so does every later one.
+        If memory runs out, the step is repeated in smaller batches, which later steps use as well.
         """
         self.forward.begin_training()
         self.audio_seconds += sum(batch.speech_s for batch in inputs)
@@ -128,7 +128,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
             self._halve(divided)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Make the base class's optimiser, with lower learning rates in lower layers where that is asked for."""
+        """Create the base class's optimiser, with lower learning rates in lower layers if layerwise_lr_decay is set."""
         fresh = self.optimizer is None
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)
         if fresh and self.layerwise_lr_decay is not None:
@@ -148,14 +148,14 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         return averaged
 
     def _halve(self, divided: Sequence[list[Batch]]) -> None:
-        """Let later passes see half of what the largest of these saw."""
+        """Limit later passes to half the encoder input of the largest of these."""
         if max(len(batch.labels) for batches in divided for batch in batches) == max(map(len, divided)) == 1:
-            raise EartuneError(not_even_one(self.args.device))
+            raise EartuneError(no_window_fits(self.args.device))
         input_s_total = max(sum(batch.input_s_total for batch in batches) for batches in divided)
         self.epochs = self.epochs.with_most_input(input_s_total / 2)
         self.reporter.line(
-            f"out of memory with {input_s_total:.0f} s of window at once: going on with {input_s_total / 2:.0f} s, "
-            "in more passes per step"
+            f"out of memory with {input_s_total:.0f} s of encoder input at once: continuing with "
+            f"{input_s_total / 2:.0f} s, in more passes per step"
         )
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
@@ -169,7 +169,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         super().log({**logs, **self.also_logged()}, start_time)
 
     def floating_point_ops(self, inputs: Batch) -> int:  # noqa: ARG002
-        """Count nothing: the base class counts tokens of text models."""
+        """Return 0: the base class would count tokens of text models."""
         return 0
 
     # validation
@@ -201,7 +201,7 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         return self.run.checkpoints / ".writing"
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint aside and rename it, so that a checkpoint that is there is whole."""
+        """Write a checkpoint to a staging folder and rename it, so that every checkpoint is complete."""
         self.divergence.require_finite_weights(self.state.global_step)
         name = f"checkpoint-{self.state.global_step}"
         final = self.run.checkpoints / name
@@ -219,28 +219,28 @@ class SpeechTrainer(Trainer):  # type: ignore[misc]
         self._write_model(self.run.last, {})
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
-        # the base class adds its arguments as a pickle, which nobody reads
+        # the base class adds its arguments as a pickle, which nothing reads
         assert output_dir is not None
         Path(output_dir).mkdir(parents=True, exist_ok=True)
         if isinstance(self.model, PeftModel):
-            # read again by PEFT's load_adapter, which gives weights outside of adapters to the modules they name
+            # a resumed run reads it by PEFT's load_adapter, which also loads named weights outside of adapters
             save_as_trained(self.model, Path(output_dir), unfrozen=self.adaptation.unfrozen)
         else:
             self.model.save_pretrained(output_dir)
 
     def _write_model(self, folder: Path, metrics: dict[str, float]) -> None:
-        """Write the model as it is now for later verbs, in place of the one before."""
+        """Write the current model for later verbs, in place of the previous one."""
         self.divergence.require_finite_weights(self.state.global_step)
-        with new_directory(folder, replace=True) as aside:
+        with new_directory(folder, replace=True) as staging:
             if isinstance(self.model, PeftModel):
-                save_adapter(self.model, aside, initial=self.adaptation.initial, unfrozen=self.adaptation.unfrozen)
+                save_adapter(self.model, staging, initial=self.adaptation.initial, unfrozen=self.adaptation.unfrozen)
             else:
-                self.model.save_pretrained(aside)
-            self.write_processor(aside, self.state.global_step, metrics)
+                self.model.save_pretrained(staging)
+            self.write_processor(staging, self.state.global_step, metrics)
 
 
 def _flush(path: Path) -> None:
-    """Make sure that a file is on the disk, not only in memory, before its name says that it is whole."""
+    """Flush a file from memory to disk, before renaming marks it as complete."""
     if path.is_file():
         with path.open("rb+") as stream:
             os.fsync(stream.fileno())

@@ -22,7 +22,7 @@ from eartune.training.forward import Forward
 
 @dataclass(frozen=True)
 class Validation:
-    """What is measured, and how: each utterance alone, in the window that `options` asks for."""
+    """Evaluates the validation speech: each utterance alone, in the window that `options` sets."""
 
     utterances: Sequence[Utterance]
     options: ValidationSection
@@ -32,9 +32,9 @@ class Validation:
     _reported: set[str] = field(default_factory=set)
 
     def metrics(self, *, step: int) -> dict[str, float]:
-        """Measure eval_loss, and eval_wer and eval_cer where decoding is asked for, after a step of training.
+        """Compute eval_loss, and with `predict_with_generate` eval_wer and eval_cer, after a training step.
 
-        Raises Stopped, and EartuneError where the loss is not finite.
+        Raises Stopped, and EartuneError if the loss is not finite.
         """
         found = {"eval_loss": self._loss(step)}
         if self.options.predict_with_generate:
@@ -43,16 +43,16 @@ class Validation:
             if scores.has_words:
                 found |= {"eval_wer": scores.words.rate, "eval_cer": scores.chars.rate}
             else:
-                # the share of clips on which words were written: an error rate needs words in the reference
+                # share of clips with words in the hypothesis: an error rate needs words in the reference
                 share = scores.no_speech.num_with_words / scores.no_speech.num_utterances
                 found |= {"eval_wer": share, "eval_cer": share}
         return found
 
     def _report_remarks(self, scores: Scores) -> None:
-        """Say what the rates do not show, each sentence once."""
+        """Report what the rates do not show, each remark once."""
         remarks = [*reference_remarks(scores), *hypothesis_remarks(scores)]
         if not scores.has_words:
-            remarks.append("WER and CER are the share of clips without speech on which words were written")
+            remarks.append("WER and CER are the share of clips without speech whose hypothesis has words")
         for remark in remarks:
             if remark not in self._reported:
                 self.reporter.line(f"validation: {remark}")
@@ -80,7 +80,7 @@ class Validation:
 
     @cached_property
     def _dataset(self) -> SpeechDataset:
-        """The utterances with their tokens, those of like length together, for short windows."""
+        """The utterances with their tokens, sorted by length for short windows."""
         return SpeechDataset(sorted(self.utterances, key=lambda u: -u.duration_s), self.forward.model)
 
     def _loss(self, step: int) -> float:

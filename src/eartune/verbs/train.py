@@ -203,7 +203,7 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
 
     forward, validation = prepared.forward, None
     if prepared.validation:
-        validation = Validation(prepared.validation, config.validation, forward, lambda: interruption.asked, report)
+        validation = Validation(prepared.validation, config.validation, forward, lambda: interruption.requested, report)
     trainer = SpeechTrainer(
         forward,
         run,
@@ -236,7 +236,7 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
     began = time.monotonic()
     with interruption.handling_signals(), progress.stack:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if interruption.asked:
+    if interruption.requested:
         raise Interrupted(
             f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}, and saved in {run.root}; "
             f"give the same command again{' without --overwrite' if config.run.overwrite else ''} to go on"

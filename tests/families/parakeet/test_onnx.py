@@ -175,7 +175,7 @@ def test_a_network_in_half_precision_is_written_in_float32(kind: str, tmp_path: 
 
 def test_weights_that_are_too_large_lie_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = lively_model(tmp_path, "rnnt")
-    monkeypatch.setattr(onnx_files, "MOST_BYTES_IN_GRAPH", 60_000)
+    monkeypatch.setattr(onnx_files, "MAX_BYTES_IN_GRAPH", 60_000)
     (tmp_path / "onnx").mkdir()
     write_onnx(model, tmp_path / "onnx", quantization="float32")
     assert (tmp_path / "onnx" / "encoder-model.onnx.data").stat().st_size > 40_000

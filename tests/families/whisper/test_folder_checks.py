@@ -93,7 +93,7 @@ CASES: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "another shape": (
         with_weights(narrow),
-        "model.encoder.layers.0.fc1.weight is [127, 32], and [128, 32] by its configuration",
+        "model.encoder.layers.0.fc1.weight is [127, 32], but [128, 32] in its configuration",
     ),
     "unknown": (
         with_weights(lambda w: w.update({"model.encoder.layers.0.fc1.lora_A.weight": torch.zeros(2, 2)})),

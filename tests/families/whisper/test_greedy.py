@@ -158,13 +158,13 @@ def test_rows_that_never_end_do_not_hold_their_batch(network: Network, steps: St
     assert needed <= sum(steps.rows) < 1.25 * needed < 0.8 * 200 * NUM_ROWS
 
 
-@pytest.mark.parametrize("looks", [1, 4, 7])
-def test_looking_less_often_changes_nothing(
-    network: Network, looks: int, steps: Steps, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("interval", [1, 4, 7])
+def test_checking_less_often_changes_nothing(
+    network: Network, interval: int, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on an accelerator, where each look waits for the device."""
+    """As on an accelerator, where each check waits for the device."""
     expected = ours(network, features(NUM_ROWS), LANGUAGES, max_length=80)
-    monkeypatch.setattr(greedy, "tokens_between_looks", lambda device: looks)  # noqa: ARG005
+    monkeypatch.setattr(greedy, "tokens_between_checks", lambda device: interval)  # noqa: ARG005
     assert ours(network, features(NUM_ROWS), LANGUAGES, max_length=80) == expected
     assert steps.rows[-1] == [len(row) for row in expected].count(80)
 

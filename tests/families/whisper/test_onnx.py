@@ -184,7 +184,7 @@ def test_a_head_of_its_own_is_not_taken_for_the_embedding(model: WhisperModel, t
 def test_what_is_too_large_for_one_file_lies_beside_the_graph(
     model: WhisperModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_files, "MOST_BYTES_IN_GRAPH", 300_000)
+    monkeypatch.setattr(onnx_files, "MAX_BYTES_IN_GRAPH", 300_000)
     assert write_onnx(model, tmp_path, quantization="int8") < 1
     assert (tmp_path / DECODER).stat().st_size < 600_000
     assert (tmp_path / f"{DECODER}.data").stat().st_size > 51865 * 32

@@ -112,7 +112,10 @@ def test_what_is_wrong_with_an_adapter_is_said_in_a_line(wrong: str, lora: Path,
     ("base", "reason"),
     [
         ({"num_layers": 3}, "the adapter lacks base_model.model.model.decoder.layers.2"),
-        ({"num_layers": 1}, "the adapter has, and its base model lacks, base_model.model.model.decoder.layers.1"),
+        (
+            {"num_layers": 1},
+            "does not fit its base model, which lacks base_model.model.model.decoder.layers.1",
+        ),
         ({"d_model": 32}, "does not fit its base model: size mismatch for base_model.model.model"),
     ],
 )
@@ -125,5 +128,5 @@ def test_an_adapter_of_another_base_model_is_refused(base: dict[str, int], reaso
 def test_adapters_that_add_inputs_are_refused_by_their_kind(tmp_path: Path) -> None:
     sizes = {"num_layers": 2, "token_dim": 16, "num_attention_heads": 2, "num_transformer_submodules": 1}
     PrefixTuningConfig(num_virtual_tokens=4, task_type="SEQ_2_SEQ_LM", **sizes).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="is of the kind PREFIX_TUNING, which adds inputs"):
+    with pytest.raises(InputError, match="peft_type PREFIX_TUNING adds inputs"):
         load_adapter(network(), tmp_path)

@@ -80,7 +80,7 @@ def test_sinusoids_are_never_trained(model: SpeechModel) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"unfreeze_encoder_last": 4}, "unfreeze_encoder_last: found 4, and there are 3 layers; give 3 at most"),
+        ({"unfreeze_encoder_last": 4}, "unfreeze_encoder_last: found 4, but the model has 3 layers; set at most 3"),
         ({"unfreeze_decoder_last": 1}, "unfreeze_decoder_last: the decoder of this model has no layers"),
     ],
 )

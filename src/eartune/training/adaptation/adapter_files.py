@@ -1,4 +1,4 @@
-"""Adapters on disk: saved so that they fit the plain base model, loaded, and merged with proof."""
+"""Adapters on disk: saved so that they fit the published base model, loaded, and merged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 # largest difference allowed between any logit of a merged model and the adapted one
 MERGE_TOLERANCE = 1e-4
 Weights = Mapping[str, torch.Tensor]
-# what layers share is kept once, so that it is missing in each
+# weights shared between layers are saved once, so PEFT reports them as missing in each layer
 _SHARED = ("vblora_vector_bank", ".tinylora_v.", ".unilora_theta_d.")
 _WITHOUT_MERGE = (PeftType.ADAPTION_PROMPT, PeftType.XLORA, PeftType.POLY)
 NOTHING_UNFROZEN = Unfrozen()
@@ -41,16 +41,16 @@ def adapter_weights(adapted: PeftModel) -> dict[str, torch.Tensor]:
 def save_adapter(
     adapted: PeftModel, folder: Path, *, initial: Weights | None, unfrozen: Unfrozen = NOTHING_UNFROZEN
 ) -> None:
-    """Write the adapter, and what is trained in full beside it, so that both apply to the base model as published.
+    """Write the adapter, and the weights trained in full beside it, so that both apply to the published base model.
 
-    What is trained in full goes into the same file, under the names PEFT gives its `modules_to_save`, and the modules
-    are named in the adapter's configuration: PEFT's own `PeftModel.from_pretrained` reads both, and refuses a file
-    where a weight of these modules is missing. In training they are the network's own modules, where PEFT would train a
-    copy beside each original. Single biases stand under their own names, as PEFT writes those of `bias: all`.
+    Weights trained in full go into the same file, under the names PEFT gives its `modules_to_save`, and the modules are
+    listed in the adapter's configuration: PEFT's own `PeftModel.from_pretrained` reads both, and refuses a file that
+    lacks a weight of these modules. In training they are the network's own modules, where PEFT would train a copy
+    beside each original. Single biases have their own names, as PEFT writes those of `bias: all`.
 
-    PiSSA, OLoRA and CorDA take the adapter's initial value B0 A0 out of the base weights. `initial` is that value;
-    the adapter is then written as the plain LoRA [B, -B0] [A; A0] of twice the rank (PEFT's own conversion, which
-    drops everything but A and B: magnitudes, biases and saved modules are kept here).
+    PiSSA, OLoRA and CorDA subtract the adapter's initial value B0 A0 from the base weights. `initial` is that value;
+    the adapter is then written as the plain LoRA [B, -B0] [A; A0] of twice the rank. This is PEFT's own conversion,
+    but PEFT drops everything except A and B: magnitudes, biases and saved modules are kept here.
     """
     config = adapted.peft_config["default"]
     if not changes_base(config):
@@ -59,7 +59,7 @@ def save_adapter(
     assert initial is not None, f"{config.init_lora_weights} needs the adapter's initial value"
     plain = _saved_config(config, unfrozen)
     plain.init_lora_weights = True
-    # alpha / r and alpha / sqrt(r) stay what they were
+    # alpha / r and alpha / sqrt(r) stay unchanged
     growth = 2**0.5 if plain.use_rslora else 2
     plain.r *= 2
     plain.lora_alpha *= growth
@@ -69,7 +69,7 @@ def save_adapter(
 
 
 def save_as_trained(adapted: PeftModel, folder: Path, *, unfrozen: Unfrozen) -> None:
-    """Write the same without conversion, as an interrupted run reads it again."""
+    """Write the same without conversion, for resuming an interrupted run."""
     if not unfrozen.parameters:
         adapted.save_pretrained(folder)
         return
@@ -85,7 +85,7 @@ def _saved_config(config: LoraConfig, unfrozen: Unfrozen) -> LoraConfig:
 
 
 def _weights_in_full(adapted: PeftModel, unfrozen: Unfrozen) -> dict[str, torch.Tensor]:
-    """Return what is trained in full. A weight that two modules share stands under both names, as two copies."""
+    """Return the weights trained in full. A weight shared by two modules is copied under both names."""
     state = {
         f"base_model.model.{name}.{key}": value
         for name in unfrozen.modules
@@ -123,10 +123,10 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_adapter(network: nn.Module, folder: Path) -> PeftModel:
-    """Put a saved adapter onto its base model. Raises InputError where they do not belong together.
+    """Attach a saved adapter to its base model. Raises InputError if they do not match.
 
-    The network is called under the adapter as it is alone: PEFT's wrappers for tasks (`task_type`) take `input_ids`,
-    which no speech model does.
+    The network keeps its forward arguments: PEFT's wrappers for tasks (`task_type`) take `input_ids`, which no speech
+    model does.
     """
     config = read_adapter_config(folder)
     files = [path for name in (ADAPTER_WEIGHTS, PICKLED_ADAPTER_WEIGHTS) if (path := folder / name).is_file()]
@@ -140,25 +140,25 @@ def load_adapter(network: nn.Module, folder: Path) -> PeftModel:
         found = adapted.load_adapter(str(folder), "default", is_trainable=False)
     except (RuntimeError, ValueError, KeyError) as error:
         raise InputError(f"{folder}: the adapter does not fit its base model: {_cause(error)}") from None
-    except Exception as error:  # over a damaged file or configuration libraries raise anything
+    except Exception as error:  # libraries raise any type for a damaged file or configuration
         raise InputError(f"{folder}: the adapter cannot be read: {type(error).__name__}: {_cause(error)}") from None
     prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
     missing = [name for name in found.missing_keys if not any(part in name for part in _SHARED)]
-    # under other names PEFT writes some modules twice
+    # keys without the prefix are second copies of some modules, which PEFT writes under other names
     unexpected = [name for name in found.unexpected_keys if prefix and prefix in name]
-    for names, what in ((missing, "lacks"), (unexpected, "has, and its base model lacks,")):
+    for names, what in ((missing, "lacks"), (unexpected, "does not fit its base model, which lacks")):
         if names:
             raise InputError(
-                f"{folder}: the adapter {what} {sorted(names)[0]} ({len(names)} such in all): it was made for another "
+                f"{folder}: the adapter {what} {sorted(names)[0]} ({len(names)} in all): it was made for another "
                 "base model, or its file is incomplete"
             )
     return adapted
 
 
 def read_adapter_config(folder: Path) -> PeftConfig:
-    """Read an adapter's configuration, for a network without PEFT's wrapper for a task.
+    """Read an adapter's configuration, for a network without PEFT's task wrapper.
 
-    Raises InputError for one that is damaged, of a newer PEFT, or of a kind that adds no weights to the network's own.
+    Raises InputError for one that is damaged, from a newer PEFT, or of a type that cannot be merged into the weights.
     """
     path = folder / ADAPTER_CONFIG
     try:
@@ -169,12 +169,12 @@ def read_adapter_config(folder: Path) -> PeftConfig:
         raise InputError(f"{path}: peft_type is {kind!r}, which PEFT {peft.__version__} does not know; update peft")
     try:
         config: PeftConfig = PeftConfig.from_pretrained(folder)
-    except Exception as error:  # of values that are not what PEFT expects
+    except Exception as error:  # PEFT raises any type for unexpected values
         raise InputError(f"{path}: PEFT cannot read it: {type(error).__name__}: {_cause(error)}") from None
     if config.is_prompt_learning or config.peft_type in _WITHOUT_MERGE:
         raise InputError(
-            f"{path}: is of the kind {kind}, which adds inputs or networks and no weights to those of the model; "
-            "only adapters that can be merged are used (LORA, ADALORA, IA3, LOHA, LOKR, OFT, ...)"
+            f"{path}: peft_type {kind} adds inputs or networks, not weights that can be merged; "
+            "use an adapter that can be merged (LORA, ADALORA, IA3, LOHA, LOKR, OFT, ...)"
         )
     config.task_type = None
     config.inference_mode = True
@@ -182,23 +182,23 @@ def read_adapter_config(folder: Path) -> PeftConfig:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the line that tells most: of many sizes that differ the first, else the first line."""
+    """Return the most informative line: the first size mismatch, else the first line."""
     lines = [line.strip() for line in str(error).splitlines() if "size mismatch" in line]
     return (lines[0] if lines else first_line(error))[:200]
 
 
 def merge(adapted: PeftModel) -> nn.Module:
-    """Merge the adapter into its base model, in float32; the result is the plain network. `adapted` is used up.
+    """Merge the adapter into its base model, in float32, and return the plain network. `adapted` is consumed.
 
-    Weights that the base model shares between modules, and that the adapter's file holds for both, are shared again.
-    Raises InputError for a kind of adapter that PEFT cannot merge, and for weights that are not numbers.
+    Weights tied in the base model, which the adapter's file holds for both modules, are tied again.
+    Raises InputError for an adapter type that PEFT cannot merge, and for weights that are not finite.
     """
     shares = getattr(adapted.config, "tie_word_embeddings", False)
     kind = adapted.peft_config["default"].peft_type.value
     try:
         plain: Any = adapted.float().merge_and_unload(safe_merge=True)
     except (NotImplementedError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"an adapter of the kind {kind} cannot be merged: {_cause(error)}") from None
+        raise InputError(f"an adapter of type {kind} cannot be merged: {_cause(error)}") from None
     pairs = plain.all_tied_weights_keys.items() if shares else ()
     if pairs and all(torch.equal(plain.get_parameter(one), plain.get_parameter(other)) for one, other in pairs):
         plain.config.tie_word_embeddings = True

@@ -1,4 +1,4 @@
-"""LoRA and its relatives: built from the configuration, attached to a network, initialised from data where asked."""
+"""LoRA and its variants: built from the configuration, attached to a network, initialised from data if configured."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from eartune.model import Blocks, block_of
 from eartune.training.adaptation.fast_lora import speed_up
 from eartune.training.adaptation.targets import Targets
 
-# what SpeechModel.summed_loss takes
+# a batch as SpeechModel.summed_loss takes it
 Batch = Mapping[str, torch.Tensor]
 
 
 class SampleBatches(Protocol):
-    """Gives training batches, anew at each call."""
+    """Returns training batches, from the beginning at each call."""
 
     def __call__(self, *, batch_size: int = ...) -> Iterable[Batch]: ...
 
@@ -49,14 +49,14 @@ _SUBCONFIGS = {
     "use_bdlora": BdLoraConfig,
     "arrow_config": ArrowConfig,
 }
-# initialisations that look at data first, and the sub-configuration that PEFT wants beside them
+# initialisations that need data, and the sub-configuration that PEFT requires for them
 _FROM_DATA = {"eva": "eva_config", "corda": "corda_config", "lora_ga": "lora_ga_config"}
-# initialisations that take the adapter's first value out of the base weights
+# initialisations that subtract the adapter's initial value from the base weights
 _MUTATE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
 def lora_config(adapter: AdapterSection, targets: Targets) -> LoraConfig:
-    """Build PEFT's LoraConfig. Raises InputError with PEFT's own words for what it refuses."""
+    """Build PEFT's LoraConfig. Raises InputError with PEFT's message for options that PEFT refuses."""
     values: dict[str, Any] = {
         name: getattr(adapter, name)
         for name in LoraConfig.__dataclass_fields__
@@ -77,7 +77,7 @@ def lora_config(adapter: AdapterSection, targets: Targets) -> LoraConfig:
 
 
 def changes_base(config: LoraConfig) -> bool:
-    """Tell whether the initialisation changes the base weights, so that a saved adapter needs conversion."""
+    """Return whether the initialisation changes the base weights, so that a saved adapter needs conversion."""
     initialisation = config.init_lora_weights
     return isinstance(initialisation, str) and initialisation.startswith(_MUTATE_BASE)
 
@@ -89,11 +89,11 @@ def attach(
     sample_batches: SampleBatches,
     loss: Callable[[Batch], torch.Tensor],
 ) -> PeftModel:
-    """Put the adapter into the network and initialise it.
+    """Attach the adapter to the network and initialise it.
 
-    `sample_batches` gives training batches to initialisations that look at data (eva, corda, lora_ga), and `loss` runs
+    `sample_batches` returns training batches for initialisations that need data (eva, corda, lora_ga), and `loss` runs
     the network on one.
-    Raises InputError with PEFT's own words where the options do not fit the network.
+    Raises InputError with PEFT's message if the options do not fit the network.
     """
     try:
         _prepare_from_data(network, config, sample_batches, loss)
@@ -102,7 +102,7 @@ def attach(
             initialize_lora_eva_weights(
                 adapted,
                 list(sample_batches()),
-                # the adapters lie in the network's own modules, so that its loss runs through them
+                # adapters are inside the network's own modules, so its loss runs through them
                 forward_fn=lambda _model, batch: loss(batch),
                 prepare_model_inputs_fn=None,
                 prepare_layer_inputs_fn=_rows_of,
@@ -145,5 +145,5 @@ def _prepare_from_data(
 
 
 def freeze_encoder(network: nn.Module, blocks: Blocks) -> None:
-    """Stop training of everything in the encoder; without trained weights it keeps no graph either."""
+    """Freeze the whole encoder; without trained weights autograd records no graph of it either."""
     block_of(network, blocks.encoder).requires_grad_(False)

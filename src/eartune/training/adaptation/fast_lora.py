@@ -1,8 +1,8 @@
-"""LoRA and DoRA as PEFT defines them, in less time and memory; and frozen matrices kept in the type computed in.
+"""Faster LoRA and DoRA layers with PEFT's results and less memory, and frozen matrices stored in the compute dtype.
 
-PEFT computes base layer, dropout, A, B and their sum one after the other; each casts its input for itself and keeps it.
-Here the plain case is computed in one piece (low_rank.py). Everything else is left to PEFT, as are names, files and
-merging.
+PEFT computes base layer, dropout, A, B and their sum one after the other; each casts its own input and saves it for
+backward. Here the plain case is one autograd function (low_rank.py). Everything else is left to PEFT, as are names,
+files and merging.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from eartune.training.adaptation.low_rank import (
 
 
 def speed_up(network: PeftModel) -> int:
-    """Give the plain LoRA and DoRA layers a faster forward with the same results; return how many there are.
+    """Give the plain LoRA and DoRA layers a faster forward with the same results; return their number.
 
-    Call it after initialisations that watch the layers at work: they would no longer see A, B and the base layer run.
+    Call it after initialisations that hook into layers: A, B and the base layer are no longer called as modules.
     """
     plain = [module for module in network.modules() if type(module) is Linear and _is_plain(module)]
     for layer in plain:
@@ -38,14 +38,14 @@ def speed_up(network: PeftModel) -> int:
 
 
 def keep_frozen_weights(network: PeftModel, dtype: torch.dtype) -> int:
-    """Keep the matrices of frozen linear layers in `dtype`, that of autocast; return how many there are.
+    """Store the matrices of frozen linear layers in `dtype`, that of autocast; return their number.
 
-    Autocast casts them so at each forward anyway, so that a LoRA computes the same; a DoRA takes its norms from the
-    rounded matrices. Untouched are: adapters, biases, norms, convolutions, embeddings and what shares their weights,
-    and layers whose adapter is left to PEFT.
+    Autocast casts them to it in each forward pass anyway, so LoRA computes the same; DoRA takes its norms from the
+    rounded matrices. Unchanged are: adapters, biases, norms, convolutions, embeddings and weights shared with them, and
+    layers whose adapter is left to PEFT.
     """
-    theirs = _parts_of_peft(network)
-    matrices = [module for module in network.modules() if type(module) is nn.Linear and id(module) not in theirs]
+    parts_of_peft = _parts_of_peft(network)
+    matrices = [m for m in network.modules() if type(m) is nn.Linear and id(m) not in parts_of_peft]
     others = [module for module in network.modules() if type(module) is not nn.Linear]
     shared = {id(parameter) for module in others for parameter in module.parameters(recurse=False)}
     frozen = [m.weight for m in matrices if not m.weight.requires_grad and id(m.weight) not in shared]
@@ -55,23 +55,23 @@ def keep_frozen_weights(network: PeftModel, dtype: torch.dtype) -> int:
 
 
 def _parts_of_peft(network: PeftModel) -> set[int]:
-    """Return the ids of modules inside LoRA layers, but for the base layers that are computed here."""
+    """Return the ids of modules inside LoRA layers, except for the base layers of FastLinear."""
     parts = {id(part) for layer in network.modules() if isinstance(layer, LoraLayer) for part in layer.modules()}
     return parts - {id(layer.base_layer) for layer in network.modules() if isinstance(layer, FastLinear)}
 
 
 class FastLinear(Linear):  # type: ignore[misc]
-    """PEFT's LoRA layer; x [..., I] -> [..., O]. Anything but one plain adapter, active and not merged, is PEFT's."""
+    """PEFT's LoRA layer; x [..., I] -> [..., O]. All but one plain adapter, active and not merged, is left to PEFT."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         dtype = torch.get_autocast_dtype(x.device.type) if _autocast(x) else x.dtype
-        if args or kwargs or not self._is_ours(x):
+        if args or kwargs or not self._is_supported(x):
             result: torch.Tensor = super().forward(x, *args, **kwargs)
             return result
         return self._dora(x, dtype) if self.lora_variant else self._lora(x, dtype)
 
-    def _is_ours(self, x: torch.Tensor) -> bool:
-        # a compiler fuses PEFT's own forward, and cannot follow ours
+    def _is_supported(self, x: torch.Tensor) -> bool:
+        # a compiler fuses PEFT's own forward, and cannot trace this one
         if torch.compiler.is_compiling() or self.disable_adapters or self.merged or not _is_plain(self):
             return False
         lora_a, _ = self._matrices()
@@ -86,8 +86,8 @@ class FastLinear(Linear):  # type: ignore[misc]
     def _dora(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Compute m (W + s BA) x + b with m = magnitude / norm.
 
-        Dropout, where it drops, takes from what W gets as well, as PEFT and DoRA's authors have it. With d, the dropped
-        x: W x + b + (m - 1) W d + m s BA d = W (x - d) + b + m (W + s BA) d.
+        Dropout also applies to (m - 1) W x, as in PEFT and in the code of DoRA's authors. With d, x after dropout:
+        W x + b + (m - 1) W d + m s BA d = W (x - d) + b + m (W + s BA) d.
         """
         base, p, scale = self.base_layer, self._dropout(), self._scale()
         magnitude, norm = self.lora_magnitude_vector[self.active_adapters[0]].weight, self._norm()
@@ -114,17 +114,17 @@ class FastLinear(Linear):  # type: ignore[misc]
 
     @torch.no_grad()
     def _norm(self) -> torch.Tensor:
-        """Return the norm of each adapted row: computed at each step of training, and kept while decoding."""
+        """Return the norm of each adapted row: computed at each training step, and cached while decoding."""
         (lora_a, lora_b), weight, scale = self._matrices(), self.base_layer.weight, self._scale()
-        kept = self.__dict__.setdefault("_kept", {})
+        cache = self.__dict__.setdefault("_norm_cache", {})
         with torch.autocast(weight.device.type, enabled=False):
-            if kept.get("frozen") != _versions(weight):
-                kept.update(frozen=_versions(weight), squares=squared_rows(weight, lora_b.dtype))
+            if cache.get("frozen") != _versions(weight):
+                cache.update(frozen=_versions(weight), squares=squared_rows(weight, lora_b.dtype))
             state = (*_versions(weight, lora_a, lora_b), scale)
-            # not every optimiser counts its changes in the version of a weight: nothing outlives a step of training
-            if self.training or kept.get("norm", (None,))[0] != state:
-                kept["norm"] = (state, adapted_norm(weight, kept["squares"], lora_a, lora_b, scale))
-            _, norm = kept.pop("norm") if self.training else kept["norm"]
+            # not every optimiser increments the version of a weight, so no norm is cached across training steps
+            if self.training or cache.get("norm", (None,))[0] != state:
+                cache["norm"] = (state, adapted_norm(weight, cache["squares"], lora_a, lora_b, scale))
+            _, norm = cache.pop("norm") if self.training else cache["norm"]
         result: torch.Tensor = norm
         return result
 
@@ -146,7 +146,7 @@ def _is_plain(layer: Linear) -> bool:
 
 
 def _autocast(x: torch.Tensor) -> bool:
-    # autocast leaves float64 alone
+    # autocast does not cast float64
     return torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
 
 

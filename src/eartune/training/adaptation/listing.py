@@ -15,7 +15,7 @@ PEFT_PREFIX = "base_model.model."
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Weights of a block: how many in all, how many of them trained."""
+    """Number of weights of a block, and how many of them are trained."""
 
     block: str
     total: int
@@ -23,7 +23,7 @@ class ParameterCount:
 
 
 def count_parameters(network: nn.Module, blocks: Blocks) -> list[ParameterCount]:
-    """Count weights in encoder, decoder, head and the rest; adapters, and what blocks share, count where they sit."""
+    """Count weights in encoder, decoder, head and the rest; weights that blocks share count in the first of them."""
     decoder = () if blocks.decoder is None else (blocks.decoder,)
     named = {"encoder": (blocks.encoder,), "decoder": decoder, "head": blocks.head}
     totals = {block: [0, 0] for block in (*named, "other")}
@@ -37,7 +37,7 @@ def count_parameters(network: nn.Module, blocks: Blocks) -> list[ParameterCount]
 
 
 def count_norms(network: nn.Module) -> ParameterCount:
-    """Count the weights of all norms; blocks hold them too."""
+    """Count the weights of all norms, which are part of the blocks too."""
     weights = [p for module in network.modules() if isinstance(module, NORMS) for p in module.parameters()]
     return ParameterCount("norms", sum(p.numel() for p in weights), sum(p.numel() for p in weights if p.requires_grad))
 

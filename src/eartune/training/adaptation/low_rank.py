@@ -1,4 +1,4 @@
-"""The arithmetic of LoRA and DoRA on a frozen matrix, keeping less for the backward pass than a chain of modules does.
+"""LoRA and DoRA on a frozen matrix, as autograd functions that save less for backward than a chain of modules.
 
 N rows (utterances x positions), I inputs, O outputs, R rank. W [O, I] is frozen; A [R, I], B [O, R] are trained.
 """
@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-# random bits that decide about one element in dropout
+# random bits per element of a dropout mask
 MASK_BITS = 16
-# largest share of elements that dropout can drop, so counted
+# largest dropout probability with that many bits
 MAX_DROPOUT = 1 - 2**-MASK_BITS
 
 
@@ -26,33 +26,33 @@ def low_rank_linear(
     dtype: torch.dtype,
     mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return x W^T + bias + scale (x * mask) A^T B^T, [..., O], computed in `dtype` whatever the type of the rest."""
+    """Return x W^T + bias + scale (x * mask) A^T B^T, [..., O], computed in `dtype` for inputs of any dtype."""
     y: torch.Tensor = _LowRankLinear.apply(x, _cast(x, dtype), weight, bias, lora_a, lora_b, scale, mask)  # type: ignore[no-untyped-call]
     return y
 
 
 def rescale(y: torch.Tensor, magnitude: torch.Tensor, norm: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """Return bias + (magnitude / norm) (y - bias), written over `y` [..., O]; `norm` counts as a constant."""
+    """Return bias + (magnitude / norm) (y - bias), in place in `y` [..., O]; `norm` gets no gradient."""
     scaled: torch.Tensor = _Rescale.apply(y, magnitude, norm, bias)  # type: ignore[no-untyped-call]
     return scaled
 
 
 def _cast(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return `x` in `dtype`, outside the graph. The copy stays with x: q, k and v read the same x and share it."""
+    """Return `x` in `dtype`, outside the graph. The copy is cached on x: q, k and v read the same x and share it."""
     if x.dtype == dtype or x.is_inference():
         return x.detach().to(dtype)
-    known = getattr(x, "_eartune_cast", None)
-    if known is None or known[0] != x._version or known[1].dtype != dtype:
-        known = (x._version, x.detach().to(dtype))
-        x._eartune_cast = known  # type: ignore[attr-defined]
-    cast: torch.Tensor = known[1]
+    cached = getattr(x, "_eartune_cast", None)
+    if cached is None or cached[0] != x._version or cached[1].dtype != dtype:
+        cached = (x._version, x.detach().to(dtype))
+        x._eartune_cast = cached  # type: ignore[attr-defined]
+    cast: torch.Tensor = cached[1]
     return cast
 
 
 class _LowRankLinear(torch.autograd.Function):
-    """Keeps x, the mask and the R columns of x A^T for backward, and computes the rest again.
+    """Saves x, the mask and the R columns of x A^T for backward, and recomputes the rest.
 
-    `source` is what `x` was cast from, or `x` itself: it gets the gradient.
+    `source` is the tensor that `x` was cast from, or `x` itself; it gets the gradient.
     """
 
     @staticmethod
@@ -69,7 +69,7 @@ class _LowRankLinear(torch.autograd.Function):
     ) -> torch.Tensor:
         x_NI = x.reshape(-1, x.shape[-1])
         low_NR = _masked(x_NI, mask) @ lora_a.to(x.dtype).T
-        # written into a tensor of its own: what comes next may write over it, which autograd forbids for views
+        # a tensor of its own, as the next operation may change it in place, which autograd forbids for views
         y = x.new_empty(*x.shape[:-1], len(weight))
         y_NO = y.view(-1, len(weight))
         if bias is None:
@@ -106,7 +106,7 @@ def _masked(values_NI: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 
 
 class _Rescale(torch.autograd.Function):
-    """Keeps its result for backward, which whatever comes next mostly keeps too, and finds y in it again."""
+    """Saves its result for backward, which the next operation mostly saves too, and recovers y from it."""
 
     @staticmethod
     def forward(
@@ -153,10 +153,10 @@ def adapted_norm(
 
 
 def dropout_mask(shape: torch.Size, p: float, device: torch.device) -> torch.Tensor:
-    """Return bytes: 0 with probability `p`, else 1."""
+    """Return a mask of bytes: 0 with probability `p`, else 1."""
     if device.type != "cpu":
         return torch.empty(shape, dtype=torch.uint8, device=device).bernoulli_(1 - p)
-    # torch draws one random number per element, one after the other, which takes longer than the product they are for
+    # on a CPU torch generates one random number per element in sequence, which takes longer than the masked product
     per_draw = 64 // MASK_BITS
     draws = torch.empty(-(-shape.numel() // per_draw), dtype=torch.int64).random_(-(2**63), None)
     threshold = round(p * 2**MASK_BITS) - 2 ** (MASK_BITS - 1)

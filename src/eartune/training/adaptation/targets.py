@@ -18,7 +18,7 @@ _ADAPTABLE = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d)
 
 @dataclass(frozen=True)
 class Targets:
-    """What PEFT is told, what that matches, and what the user should know about it."""
+    """Target names for PEFT, the modules they match, and notes for the user."""
 
     target_modules: list[str] | str
     exclude_modules: list[str] | str | None
@@ -36,7 +36,7 @@ def resolve_targets(
 ) -> Targets:
     """Resolve target names against the network; modules within those trained `in_full` get no adapter.
 
-    Raises InputError that lists every name that matches nothing.
+    Raises InputError that lists every name without a match.
     """
     adaptable = [name for name, module in network.named_modules() if isinstance(module, _ADAPTABLE)]
     leaves = sorted({name.rpartition(".")[2] for name in adaptable if not name.rpartition(".")[2].isdigit()})
@@ -63,14 +63,14 @@ def resolve_targets(
     ]
     findings += _saved_module_findings(network, adapter.modules_to_save or (), in_full)
     if "all-linear" not in wanted:
-        left = [name for name in sorted(matched) if not any(_matches(name, pattern) for pattern in excluded)]
-        findings += _unsuitable(network, adapter, left)
+        included = [name for name in sorted(matched) if not any(_matches(name, pattern) for pattern in excluded)]
+        findings += _unsuitable(network, adapter, included)
     findings += _pattern_findings("rank_pattern", adapter.rank_pattern, matched)
     findings += _pattern_findings("alpha_pattern", adapter.alpha_pattern, matched)
     if adapter.lora_bias:
         modules = dict(network.named_modules())
         without = sorted({n.rpartition(".")[2] for n in matched if getattr(modules[n], "bias", None) is None})
-        findings += [f"lora_bias: {name} has no bias here, so it could not be merged; adapt others" for name in without]
+        findings += [f"lora_bias: {name} has no bias, so lora_bias cannot be merged; adapt others" for name in without]
     raise_findings(findings, advice=f"Modules that can be adapted: {', '.join(leaves)}.")
     matched = {name for name in matched if not any(_matches(name, pattern) for pattern in excluded)}
     outside = [blocks.encoder] if freeze_encoder else []
@@ -83,7 +83,7 @@ def resolve_targets(
     raise_findings(
         []
         if matched
-        else ["target_modules: nothing is left to adapt after exclude_modules and what is frozen or trained in full"]
+        else ["target_modules: nothing is left to adapt; all targets are excluded, frozen or trained in full"]
     )
     return Targets(
         target_modules=wanted[0] if len(wanted) == 1 and _is_pattern(wanted[0]) else list(wanted),
@@ -115,7 +115,7 @@ def _saved_module_findings(network: nn.Module, saved: Sequence[str], in_full: Se
 
 
 def _unsuitable(network: nn.Module, adapter: AdapterSection, matched: Sequence[str]) -> list[str]:
-    """Name the first module that is not a matrix where the option needs one, which PEFT does not say or says late."""
+    """Report the first module of a type that an option does not support; PEFT reports it late or never."""
     modules = {name: network.get_submodule(name) for name in matched}
     others = [name for name, module in modules.items() if not isinstance(module, nn.Linear)]
     found = []
@@ -129,8 +129,8 @@ def _unsuitable(network: nn.Module, adapter: AdapterSection, matched: Sequence[s
     own = [name for name in others if type(modules[name]).forward not in (c.forward for c in _ADAPTABLE)]
     if adapter.use_dora and own:
         found.append(
-            f"use_dora: {own[0]} ({type(modules[own[0]]).__name__}) is more than a plain layer, which is all that DoRA "
-            "knows; leave it out of target_modules"
+            f"use_dora: {own[0]} ({type(modules[own[0]]).__name__}) is not a plain layer, and DoRA supports only "
+            "plain ones; leave it out of target_modules"
         )
     return found
 

@@ -24,17 +24,17 @@ from eartune.training.batching.plan import in_order
 from eartune.training.device import Precision, compute_dtype
 from eartune.training.forward import encoder_inputs, target_inputs
 
-# how many batches an initialisation that looks at data gets to see
+# number and size of the batches for initialisations that need data
 NUM_SAMPLE_BATCHES = 8
 SAMPLE_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
 class Adaptation:
-    """How a network is trained, as each step and each saved file need to know it.
+    """The trained parts of a network, for training steps and saved files.
 
-    `initial` is the adapter's first value where its initialisation changed the base weights; `unfrozen` is what is
-    trained in full beside an adapter or without one; `fixed_norms` are BatchNorms whose statistics must not move.
+    `initial` is the adapter's initial value if its initialisation changed the base weights; `unfrozen` holds the
+    weights trained in full, with or without an adapter; `fixed_norms` are BatchNorms whose statistics must not change.
     """
 
     initial: Weights | None
@@ -51,9 +51,9 @@ def make_trainable(
     precision: Precision,
     report: Reporter,
 ) -> Adaptation:
-    """Attach adapters, open what is trained in full, freeze what is not trained, and tell the counts.
+    """Attach adapters, unfreeze weights trained in full, freeze all others, and report the counts.
 
-    Raises InputError where names or options do not fit the network.
+    Raises InputError if names or options do not fit the network.
     """
     section, initial, unfrozen = config.model, None, NOTHING_UNFROZEN
     if section.method == "partial":
@@ -87,7 +87,7 @@ def _adapt(
     base_spec: str,
     report: Reporter,
 ) -> Weights | None:
-    """Put adapters into the network; return their first value where it was taken out of the base weights."""
+    """Attach adapters to the network; return their initial value if it was subtracted from the base weights."""
     adapter = config.adapter.model_copy(update={"bias": "all"}) if config.partial.train_bias else config.adapter
     targets = resolve_targets(
         model.network,
@@ -122,7 +122,7 @@ def _report_trained(model: SpeechModel, config: TrainConfig, report: Reporter) -
 def _sample_batches(
     model: SpeechModel, utterances: Sequence[Utterance], batch_size: int = SAMPLE_BATCH_SIZE
 ) -> Iterable[Mapping[str, torch.Tensor]]:
-    """Give the first utterances in batches, as SpeechModel.summed_loss takes them."""
+    """Yield the first utterances in batches, as SpeechModel.summed_loss takes them."""
     chosen = utterances[: NUM_SAMPLE_BATCHES * SAMPLE_BATCH_SIZE]
     dataset = SpeechDataset(chosen, model)
     device = next(model.network.parameters()).device
@@ -137,11 +137,11 @@ def _loss(model: SpeechModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor
 
 
 def fixed_batch_norms(network: nn.Module, *, all_weights_trained: bool) -> tuple[nn.Module, ...]:
-    """List the BatchNorms that stay in evaluation mode through training.
+    """Return the BatchNorms that stay in evaluation mode during training.
 
-    Statistics move only where all of a model is trained, and there not in parts that are frozen. With adapters and in
-    partial training they stay even where weights and biases of the norms are trained: batches of few utterances
-    estimate them worse than the base model's corpus did.
+    Running statistics change only in full fine-tuning, and there not in frozen parts. With adapters and in partial
+    training they stay fixed even if the weights and biases of the norms are trained: batches of few utterances estimate
+    them worse than the base model's corpus did.
     """
     return tuple(
         module

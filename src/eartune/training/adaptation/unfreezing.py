@@ -17,7 +17,7 @@ NORMS = (nn.LayerNorm, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.RMSNorm
 
 @dataclass(frozen=True)
 class Unfrozen:
-    """What is trained in full: whole modules, by their names, and the parameters, of those modules and single ones."""
+    """Weights trained in full: the names of whole modules, and all parameters, of those modules and single ones."""
 
     modules: tuple[str, ...] = ()
     parameters: tuple[nn.Parameter, ...] = ()
@@ -25,17 +25,17 @@ class Unfrozen:
 
 
 def select_unfrozen(network: nn.Module, partial: PartialSection, blocks: Blocks, *, freeze_encoder: bool) -> Unfrozen:
-    """Find what the options name; what the network itself never trains stays out.
+    """Select the weights that the options name, without those that the network itself never trains.
 
-    Raises InputError for more layers than there are, and where nothing is left to train.
+    Raises InputError for more layers than the network has, and if nothing is left to train.
     """
     wanted = {
         "unfreeze_encoder_last": (partial.unfreeze_encoder_last, blocks.encoder_layers),
         "unfreeze_decoder_last": (partial.unfreeze_decoder_last, blocks.decoder_layers),
     }
     stacks = {option: _layers(network, layers) for option, (_, layers) in wanted.items()}
-    there = {option: len(names) for option, names in stacks.items()}
-    raise_findings([_too_many(o, count, there[o]) for o, (count, _) in wanted.items() if count > there[o]])
+    num_layers = {option: len(names) for option, names in stacks.items()}
+    raise_findings([_too_many(o, count, num_layers[o]) for o, (count, _) in wanted.items() if count > num_layers[o]])
     modules = [name for option, (count, _) in wanted.items() if count for name in stacks[option][-count:]]
     notes: list[str] = []
     if partial.unfreeze_head:
@@ -56,12 +56,12 @@ def select_unfrozen(network: nn.Module, partial: PartialSection, blocks: Blocks,
         if partial.train_bias and _is_bias(name) and not frozen:
             chosen.add(id(parameter))
     parameters = [p for p in network.parameters() if id(p) in chosen and p.requires_grad]
-    raise_findings([] if parameters else ["method partial: what is unfrozen has no weights to train; unfreeze more"])
+    raise_findings([] if parameters else ["method partial: the unfrozen parts have no weights to train; unfreeze more"])
     return Unfrozen(tuple(modules), tuple(parameters), tuple(notes))
 
 
 def with_modules(unfrozen: Unfrozen, network: nn.Module, modules: Sequence[str]) -> Unfrozen:
-    """Add whole modules, but those that lie within what is trained in full already."""
+    """Add whole modules, except those inside modules that are trained in full already."""
     more = [name for name in modules if not is_within(name, unfrozen.modules)]
     chosen = {id(parameter) for parameter in unfrozen.parameters}
     chosen |= {id(parameter) for name in more for parameter in network.get_submodule(name).parameters()}
@@ -70,7 +70,7 @@ def with_modules(unfrozen: Unfrozen, network: nn.Module, modules: Sequence[str])
 
 
 def is_within(name: str, modules: Collection[str]) -> bool:
-    """Tell whether a module or parameter is one of these modules or lies within one."""
+    """Return whether a module or parameter is one of these modules or inside one of them."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
@@ -78,14 +78,14 @@ def _layers(network: nn.Module, layers: str | None) -> list[str]:
     return [] if layers is None else [f"{layers}.{name}" for name, _ in network.get_submodule(layers).named_children()]
 
 
-def _too_many(option: str, wanted: int, there: int) -> str:
-    if not there:
+def _too_many(option: str, wanted: int, num_layers: int) -> str:
+    if not num_layers:
         return f"{option}: the decoder of this model has no layers; set unfreeze_head instead"
-    return f"{option}: found {wanted}, and there are {there} layers; give {there} at most"
+    return f"{option}: found {wanted}, but the model has {num_layers} layers; set at most {num_layers}"
 
 
 def _sharing_weights(network: nn.Module, head: Sequence[str]) -> list[str]:
-    """Return the modules outside of the head that hold one of its weights as well."""
+    """Return the modules outside of the head that share one of its weights."""
     holders: dict[int, set[str]] = defaultdict(set)
     for name, parameter in network.named_parameters(remove_duplicate=False):
         holders[id(parameter)].add(name.rpartition(".")[0])

@@ -1,7 +1,7 @@
-"""Utterances -> batches: what each optimiser step sees, planned by seed and read ahead.
+"""Utterances -> batches: the input of each optimiser step, planned from a seed and read ahead.
 
-windows   one clip in a window, or several behind each other
-plan      which windows each step of an epoch sees, in which batches
+windows   encoder input windows, of one clip or several
+plan      windows and batches of each step of an epoch
 epochs    TrainConfig -> the plans of a run
 batches   planned windows -> waveforms and labels
 loader    steps decoded ahead by workers

@@ -1,4 +1,4 @@
-"""Utterances as batches of waveforms and labels. Audio is decoded in the loader's workers, features are not computed.
+"""Batches of waveforms and labels. Audio is decoded in the loader's workers; features are computed on the device.
 
 B batch, S samples, U tokens, N targets.
 """
@@ -21,11 +21,11 @@ from eartune.training.batching.windows import UnplacedUtterance, Window
 
 @dataclass(frozen=True)
 class Batch:
-    """One forward pass, on the CPU. waveforms [B, S] float32, zeros where there is no speech, and the `samples` [B] up
-    to the end of the last; decoder_input_ids [B, U]; labels [B, U], IGNORED where there is no target; the
-    encoder sees `width_s` of each row.
+    """Input of one forward pass, on the CPU: waveforms [B, S] float32, zeros outside speech, and `samples` [B], the
+    end of speech in each row; decoder_input_ids [B, U]; labels [B, U], IGNORED where there is no target; `width_s` is
+    the encoder input of each row.
 
-    Where the encoder's states are kept, `keys` name those of each row; there are no waveforms if all are known."""
+    With cached encoder states, `keys` has the key of each row; there are no waveforms if all states are cached."""
 
     waveforms: torch.Tensor | None
     samples: torch.Tensor | None
@@ -37,13 +37,13 @@ class Batch:
 
     @property
     def filled(self) -> float:
-        """The share of the width that the longest row takes."""
+        """Share of the width that the longest row fills."""
         assert self.waveforms is not None
         return self.waveforms.shape[1] / (self.width_s * SAMPLE_RATE_HZ)
 
     @property
     def input_s_total(self) -> float:
-        """What the encoder sees of all rows together."""
+        """Encoder input of all rows together."""
         return len(self.labels) * self.width_s
 
     @property
@@ -56,7 +56,7 @@ class Batch:
         return self if self.waveforms is None else replace(self, waveforms=self.waveforms.pin_memory())
 
     def halves(self) -> tuple[Batch, Batch]:
-        """Divide the rows; there must be two of them."""
+        """Divide the rows in two; there must be at least two."""
         middle = len(self.labels) // 2
         return self._rows(slice(0, middle)), self._rows(slice(middle, None))
 
@@ -73,7 +73,7 @@ class Batch:
 
 
 class SpeechDataset(Dataset[Batch]):
-    """Makes batches of a plan's windows. Holds texts as tokens and no model, so that workers receive little."""
+    """Makes batches of a plan's windows. Holds tokenised texts and no model, so that workers are sent little."""
 
     def __init__(self, utterances: Sequence[Utterance], model: SpeechModel) -> None:
         self.utterances = tuple(utterances)
@@ -93,12 +93,12 @@ class SpeechDataset(Dataset[Batch]):
             targets_BU[row, : len(label.targets)] = torch.tensor(label.targets)
         speech_s = sum(self.utterances[clip.index].duration_s for window in planned.windows for clip in window.clips)
         waveforms_BS = samples_B = None
-        if not planned.known:
+        if not planned.all_cached:
             waveforms_BS, samples_B = self._waveforms(planned.windows, round(planned.width_s * SAMPLE_RATE_HZ))
         return Batch(waveforms_BS, samples_B, inputs_BU, targets_BU, planned.width_s, speech_s, planned.keys)
 
     def clips(self) -> list[UnplacedUtterance]:
-        """Describe the utterances for a plan."""
+        """Return the utterances as a plan needs them."""
         texts = self.transcripts
         return [
             UnplacedUtterance(
@@ -111,7 +111,7 @@ class SpeechDataset(Dataset[Batch]):
             for index, utterance in enumerate(self.utterances)
         ]
 
-    def _waveforms(self, windows: Sequence[Window], most_samples: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _waveforms(self, windows: Sequence[Window], max_samples: int) -> tuple[torch.Tensor, torch.Tensor]:
         placed = [
             [(round(clip.start_s * SAMPLE_RATE_HZ), load_waveform(self.utterances[clip.index])) for clip in w.clips]
             for w in windows
@@ -121,5 +121,5 @@ class SpeechDataset(Dataset[Batch]):
         for waveform_S, row in zip(waveforms_BS, placed, strict=True):
             for start, waveform in row:
                 waveform_S[start : start + len(waveform)] = waveform
-        # a file may hold a sample more than its duration says
-        return torch.from_numpy(waveforms_BS[:, :most_samples]), samples_B.clamp(max=most_samples)
+        # a file may have one sample more than its duration
+        return torch.from_numpy(waveforms_BS[:, :max_samples]), samples_B.clamp(max=max_samples)

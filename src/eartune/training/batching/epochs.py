@@ -1,4 +1,4 @@
-"""TrainConfig -> how many steps an epoch has, and the plan of each epoch."""
+"""TrainConfig -> the number of steps per epoch, and the plan of each epoch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from eartune.model import SpeechModel
 from eartune.training.batching.plan import Limits, Step, plan_epoch
 from eartune.training.batching.windows import UnplacedUtterance, WindowRules
 
-# What a batch costs beside its content, in seconds of window seen meanwhile: measured with
+# Fixed cost of a batch, as the seconds of encoder input computed in the same time: measured with
 # whisper-tiny on a CPU; on a GPU from launch counts (thousands of kernels of some microseconds).
 OVERHEAD_S = {"cpu": 4.0, "cuda": 128.0, "mps": 64.0}
 
 
 @dataclass(frozen=True)
 class Epochs:
-    """The plans of a run. The same speech is in a step whatever `limits` allow."""
+    """The plans of a run. `limits` change the batches of a step, but not its speech."""
 
     clips: tuple[UnplacedUtterance, ...]
     rules: WindowRules
@@ -42,18 +42,18 @@ class Epochs:
         )
 
     def with_most_input(self, seconds: float) -> Epochs:
-        """Return the same plans in passes that see no more than this."""
+        """Return the same plans with passes of at most this much encoder input."""
         return replace(self, limits=replace(self.limits, input_s_total=min(self.limits.input_s_total, seconds)))
 
 
 def plan_epochs(
     config: TrainConfig, clips: Sequence[UnplacedUtterance], model: SpeechModel, device: torch.device
 ) -> Epochs:
-    """Work out the steps of an epoch from `batch_seconds`, or from utterances per batch and accumulation."""
+    """Compute the steps of an epoch from `batch_seconds`, or from utterances per batch and accumulation."""
     window, optimizer = config.window, config.optimizer
     cached = config.model.cache_encoder is not False
     rules = window_rules(window, model, cached=cached)
-    # states are kept for one width, so that a pass of several would not find them
+    # states are cached for one width; a batch of several widths would not find them
     overhead_s = 0.0 if cached else OVERHEAD_S.get(device.type, 0.0)
     if isinstance(window.batch_seconds, float):
         step_s = window.batch_seconds * optimizer.gradient_accumulation_steps
@@ -81,7 +81,7 @@ def window_rules(options: WindowSection, model: SpeechModel, *, cached: bool) ->
         window_s=model.max_duration_s,
         max_tokens=model.max_window_tokens,
         timestamp_step_s=model.timestamp_step_s,
-        # only a Whisper writes times
+        # only Whisper models are trained with timestamps
         writes_timestamps=model.family not in OWN_LENGTH,
         cached=cached,
     )

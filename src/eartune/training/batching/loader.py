@@ -1,4 +1,4 @@
-"""Steps of an epoch, in the order of its plan, decoded ahead by workers."""
+"""Steps of an epoch, in the order of its plan, loaded ahead by workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PlanOf = Callable[[int], Iterable[Step]]
 
 
 class PlannedSteps(Sampler[Step]):
-    """The plan of the current epoch, as a batch sampler: transformers skips what a continued run has seen."""
+    """The plan of the current epoch, as a batch sampler: transformers skips the steps that a resumed run has done."""
 
     def __init__(self, plan_of: PlanOf, num_steps: int) -> None:
         self.plan_of = plan_of
@@ -35,7 +35,7 @@ class PlannedSteps(Sampler[Step]):
 
 @dataclass(frozen=True)
 class Unreadable:
-    """What a worker found wrong with a recording: as an exception it would arrive as a worker's traceback."""
+    """A worker's finding about a recording; an exception would arrive as the worker's traceback."""
 
     finding: str
 
@@ -44,7 +44,7 @@ class Unreadable:
 
 
 class _Batches(Dataset["Batch | Unreadable"]):
-    """A dataset whose findings are items."""
+    """A dataset that returns findings as items."""
 
     def __init__(self, dataset: SpeechDataset) -> None:
         self.dataset = dataset
@@ -60,23 +60,23 @@ class _Batches(Dataset["Batch | Unreadable"]):
 
 
 def raise_unreadable(steps: Iterable[Sequence[Batch | Unreadable]]) -> None:
-    """Raise InputError where a recording of these steps cannot be used."""
+    """Raise InputError if a recording of these steps cannot be used."""
     for step in steps:
         for batch in step:
             if isinstance(batch, Unreadable):
                 raise InputError(
-                    f"{batch.finding} (training ends here, and the checkpoints before are kept: mend this recording, "
-                    "and give the same command again)"
+                    f"{batch.finding} (training stops here, and earlier checkpoints are kept: repair this recording, "
+                    "and run the same command again)"
                 )
 
 
 class StepLoader(DataLoader["Batch | Unreadable"]):
-    """Gives each step as the list of its batches, Unreadable in the place of one that cannot be decoded."""
+    """Yields each step as a list of its batches, with Unreadable in place of one that cannot be decoded."""
 
     def __init__(
         self, dataset: SpeechDataset, plan_of: PlanOf, *, num_steps: int, num_workers: int, pin_memory: bool
     ) -> None:
-        # a sampler over planned batches in place of indices: SpeechDataset takes those
+        # the sampler yields planned batches instead of indices: SpeechDataset takes those
         steps = PlannedSteps(plan_of, num_steps)
         super().__init__(
             _Batches(dataset),
@@ -84,7 +84,7 @@ class StepLoader(DataLoader["Batch | Unreadable"]):
             collate_fn=list,
             num_workers=num_workers,
             pin_memory=pin_memory,
-            # workers that persist draw random numbers once a run, not once an epoch: a continued run would differ
+            # starting workers advances torch's generator: once per run if they persist, so a resumed run would differ
             persistent_workers=False,
         )
         self.steps = steps

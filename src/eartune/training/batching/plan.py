@@ -1,6 +1,6 @@
-"""The plan of an epoch: which windows each optimiser step sees, in which batches. Pure: a function of its seed.
+"""The plan of an epoch: windows and batches of each optimiser step. Pure: a function of its seed.
 
-A step holds the same speech whatever the memory allows; only how many batches and passes it takes depends on that.
+The speech of a step does not depend on the memory; only its number of batches and passes does.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 from eartune.manifest import Utterance
 from eartune.training.batching.windows import UnplacedUtterance, Window, WindowRules, alone, pack, widened_s
 
-# the share of clips without speech that have a packed window to themselves
+# share of clips without speech that get a window of their own when packing
 SILENT_ALONE = 0.5
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one forward and backward pass may hold, in seconds: of speech, and of all that the encoder sees.
+    """Limits of one forward and backward pass, in seconds of speech and of encoder input.
 
-    `overhead_s` is what a batch costs beside its content, in seconds that the encoder could see meanwhile.
+    `overhead_s` is the fixed cost of a batch, as the seconds of encoder input computed in the same time.
     """
 
     speech_s: float = math.inf
@@ -33,15 +33,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Windows of one width; the encoder sees `width_s` of each.
+    """Windows of one width; `width_s` is the encoder input of each.
 
-    `keys` name what the encoder says about them, where that is kept; `known` if it is kept already.
+    `keys` are those of their cached encoder states, if any; `all_cached` if none is to be computed.
     """
 
     windows: tuple[Window, ...]
     width_s: float
     keys: tuple[str, ...] = ()
-    known: bool = False
+    all_cached: bool = False
 
     @property
     def input_s_total(self) -> float:
@@ -62,13 +62,13 @@ def plan_epoch(
 ) -> list[Step]:
     """Plan an epoch of exactly `num_steps` steps (at most one per clip), each clip once.
 
-    Steps hold like numbers of clips (`by_count`) or like amounts of speech. `seed` is (the run's, the epoch).
+    Steps hold similar numbers of clips (`by_count`) or similar amounts of speech. `seed` is (seed of the run, epoch).
     """
     assert 0 < num_steps <= len(clips)
     random = np.random.default_rng(seed)
     shuffled = [clips[index] for index in random.permutation(len(clips))]
     steps = _shares(shuffled, num_steps, [1.0 if by_count else clip.duration_s for clip in shuffled])
-    # whole steps are full: a few clips of each step would leave their window almost empty
+    # full windows are chosen for whole steps: a few clips of each step would leave their window almost empty
     num_full = int(rules.options.short_full * num_steps + random.random())
     full = set(random.permutation(num_steps)[:num_full].tolist())
     return [micro_batches(_windows(step, rules, number in full, random), limits) for number, step in enumerate(steps)]
@@ -83,7 +83,7 @@ def _windows(
     if kind == "short" and not full:
         return [_single(clip, _input_s(clip, rules, random), rules, random) for clip in clips]
     num_alone = int(rules.options.packed_alone * len(clips) + random.random()) if kind == "packed" else 0
-    # beside speech a clip in which nobody speaks is a pause; that a whole window may be one is learnt from it alone
+    # beside speech a clip without speech is a mere pause; alone it teaches that a whole window can be silent
     apart = [not clip.num_tokens and bool(random.random() < SILENT_ALONE) for clip in clips[num_alone:]]
     silent = list(itertools.compress(clips[num_alone:], apart))
     together = [clip for clip, is_apart in zip(clips[num_alone:], apart, strict=True) if not is_apart]
@@ -92,18 +92,18 @@ def _windows(
 
 
 def _single(clip: UnplacedUtterance, input_s: float, rules: WindowRules, random: np.random.Generator) -> Window:
-    """Give a clip a window of its own; without times of sentences there is nothing that its timestamps could teach."""
+    """Give a clip a window of its own; timestamps are trained only where the times of its sentences are known."""
     return alone(clip, input_s=input_s, timestamps=clip.is_timed and bool(random.random() < rules.timestamps))
 
 
 def _input_s(clip: UnplacedUtterance, rules: WindowRules, random: np.random.Generator) -> float:
-    drawn = np.random.default_rng(clip.index) if rules.cached else random
-    seconds = clip.duration_s + rules.options.short_margin + drawn.uniform(0, rules.options.short_jitter)
+    generator = np.random.default_rng(clip.index) if rules.cached else random
+    seconds = clip.duration_s + rules.options.short_margin + generator.uniform(0, rules.options.short_jitter)
     return widened_s(seconds, step_s=rules.width_step_s, most_s=rules.window_s)
 
 
 def _shares(clips: list[UnplacedUtterance], num_steps: int, weights: list[float]) -> list[list[UnplacedUtterance]]:
-    """Cut the clips into steps of like weight, each with at least one clip."""
+    """Divide the clips into steps of similar weight, each with at least one clip."""
     total, done, first = sum(weights), 0.0, 0
     steps = []
     for number in range(1, num_steps + 1):
@@ -119,10 +119,10 @@ def _shares(clips: list[UnplacedUtterance], num_steps: int, weights: list[float]
 
 
 def micro_batches(windows: Sequence[Window], limits: Limits) -> Step:
-    """Divide the windows of a step into batches of like width, at the least cost in seconds seen and overhead."""
+    """Divide the windows of a step into batches of similar width, at the lowest cost in encoder input and overhead."""
     widths = sorted({window.input_s for window in windows}, reverse=True)
     groups = [[window for window in windows if window.input_s == width] for width in widths]
-    # best[n]: the cheapest way to divide the n widest groups, and where its last division begins
+    # best[n]: the cost of the cheapest division of the n widest groups, and the first group of its last part
     best: list[tuple[float, int]] = [(0.0, 0)]
     for last in range(1, len(groups) + 1):
         num_windows, options = 0, []
@@ -164,7 +164,7 @@ def _fewest(windows: list[Window], width_s: float, limits: Limits) -> int:
 def in_order(
     utterances: Sequence[Utterance], *, batch_size: int, width_s: Callable[[float], float]
 ) -> Iterator[MicroBatch]:
-    """Plan batches of single utterances, in order; `width_s` tells what is seen of the longest of a batch."""
+    """Plan batches of single utterances, in order; `width_s` maps the longest duration of a batch to its width."""
     for start in range(0, len(utterances), batch_size):
         rows = utterances[start : start + batch_size]
         width = width_s(max(utterance.duration_s for utterance in rows))

@@ -1,4 +1,4 @@
-"""Windows: what the encoder sees at once. One clip in each, or several behind each other."""
+"""Encoder input windows, each of one clip or of several packed one after another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from eartune.config.window import WindowSection
 from eartune.model import PlacedUtterance
 
-# windows that are filled at the same time: with more, the last gap is met better
+# windows filled at the same time; more of them leave less space at the end of each
 OPEN_WINDOWS = 64
 
 # decoding with timestamps expects speech to begin within the first second (Whisper's max_initial_timestamp)
@@ -20,9 +20,9 @@ MAX_FIRST_TIME_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class UnplacedUtterance:
-    """An utterance to be laid into a window; `num_tokens` is the most it takes of its tokens, 0 where nobody speaks.
+    """An utterance to be placed in a window; `num_tokens` is the most it takes of its tokens, 0 without speech.
 
-    `is_timed` tells whether the times of the sentences within it are known.
+    `is_timed` is true if the times of its sentences are known.
     """
 
     index: int
@@ -34,7 +34,7 @@ class UnplacedUtterance:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`speech_s` is what its clips have together, `input_s` what the encoder has to see at least."""
+    """`speech_s` is the duration of its clips together, `input_s` the least encoder input."""
 
     clips: tuple[PlacedUtterance, ...]
     speech_s: float
@@ -44,21 +44,21 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowRules:
-    """How clips become windows: the options of a run, and what its model and its encoder cache ask for."""
+    """Rules for windows: the options of a run, and the requirements of its model and its encoder cache."""
 
     options: WindowSection
     window_s: float
     max_tokens: int
-    """Of all clips in a window."""
+    """Limit for all clips of a window together."""
     timestamp_step_s: float
     writes_timestamps: bool = True
-    """Whether the model is trained with times at all."""
+    """Whether the model is trained with timestamps at all."""
     cached: bool = False
     """Whether the encoder's outputs are cached, so that a clip has the same silence after it in every epoch."""
 
     @property
     def timestamps(self) -> float:
-        """Share of windows that are trained with times."""
+        """Share of windows that are trained with timestamps."""
         return self.options.packed_timestamps if self.writes_timestamps else 0.0
 
     @property
@@ -68,7 +68,7 @@ class WindowRules:
 
 
 def widened_s(seconds: float, *, step_s: float, most_s: float) -> float:
-    """Round the width of a short window up to a step, at most to the stock window."""
+    """Round the width of a short window up to a step, at most to the full window."""
     return min(most_s, round(math.ceil(seconds / step_s - 1e-6) * step_s, 6))
 
 
@@ -77,16 +77,16 @@ def alone(clip: UnplacedUtterance, *, input_s: float, timestamps: bool = False) 
 
 
 def pack(clips: Iterable[UnplacedUtterance], rules: WindowRules, random: np.random.Generator) -> list[Window]:
-    """Lay clips behind each other into as few windows as best fit finds, in the order given.
+    """Pack clips one after another into as few windows as best fit finds, in the order given.
 
-    Clips begin on the grid of timestamps, with a random gap before each; none is split, and languages do not mix.
+    Clips begin on the grid of timestamps, with a random gap before each; none is split, and languages are not mixed.
     """
     windows: list[Window] = []
     filling: dict[str | None, list[_Filling]] = {}
     for clip in clips:
         candidates = filling.setdefault(clip.language, [])
         gap_s = _on_grid(random.uniform(0, rules.options.packed_gap), rules.timestamp_step_s)
-        fitting = [window for window in candidates if window.takes(clip, gap_s, rules)]
+        fitting = [window for window in candidates if window.fits(clip, gap_s, rules)]
         if fitting:
             chosen = max(fitting, key=lambda window: window.end_s)
         else:
@@ -96,8 +96,8 @@ def pack(clips: Iterable[UnplacedUtterance], rules: WindowRules, random: np.rand
                 windows.append(fullest.closed(rules, random))
             chosen = _Filling()
             candidates.append(chosen)
-            room_s = max(0.0, rules.window_s - clip.duration_s)
-            gap_s = min(gap_s, MAX_FIRST_TIME_S, _floor(room_s, rules.timestamp_step_s))
+            free_s = max(0.0, rules.window_s - clip.duration_s)
+            gap_s = min(gap_s, MAX_FIRST_TIME_S, _floor(free_s, rules.timestamp_step_s))
         chosen.add(clip, gap_s, rules)
     return windows + [window.closed(rules, random) for candidates in filling.values() for window in candidates]
 
@@ -111,7 +111,7 @@ class _Filling:
     speech_s: float = 0.0
     num_tokens: int = 0
 
-    def takes(self, clip: UnplacedUtterance, gap_s: float, rules: WindowRules) -> bool:
+    def fits(self, clip: UnplacedUtterance, gap_s: float, rules: WindowRules) -> bool:
         return (
             self.end_s + gap_s + clip.duration_s <= rules.window_s
             and self.num_tokens + clip.num_tokens <= rules.max_tokens
