@@ -7,5 +7,5 @@ from eartune.verbs.export import Exported, export
 
 
 def export_one(model: Path | str, *, to: str, out: Path, **options: Any) -> Exported:
-    """Write one format, not tried in its runtime."""
+    """Write one format, without verifying it in its runtime."""
     return export(str(model), to=[to], out=out, judged=False, **options)[0]

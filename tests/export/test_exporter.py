@@ -46,7 +46,7 @@ def test_one_export_goes_where_it_is_told_and_several_into_folders_there(tmp_pat
     assert choose_destination(ggml, "run", out, alone=False).path == out / "ggml-f16"
     named = choose_destination(ggml, "run", tmp_path / "mine.bin", alone=True)
     assert (named.path, named.is_file) == (tmp_path / "mine.bin", True)
-    with pytest.raises(InputError, match=r"mine\.bin is one file, and several are asked for"):
+    with pytest.raises(InputError, match=r"mine\.bin is one file, and several exports are requested"):
         choose_destination(ggml, "run", tmp_path / "mine.bin", alone=False)
     # a folder may be called anything
     assert not choose_destination(hf, "run", tmp_path / "mine.bin", alone=True).is_file

@@ -35,7 +35,7 @@ def show(folder: Path, content: Any) -> str:
 LONG = PARITY["parity"]["long_recording"]
 OLDER = {
     "as it is": PARITY,
-    "not tried": {**PARITY, "parity": None, "sample": None, "skipped": "openai-whisper is not installed"},
+    "unverified": {**PARITY, "parity": None, "sample": None, "skipped": "openai-whisper is not installed"},
     "without a stand-in": {k: v for k, v in PARITY.items() if k != "language_token"},
     "of the first version": {
         **{k: v for k, v in PARITY.items() if k != "language_token"},

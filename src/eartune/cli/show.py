@@ -147,7 +147,7 @@ def export_table(exports: Sequence[Exported]) -> Table:
     for exported in exports:
         name, gate = f"{exported.format} {exported.quantization}", exported.gate
         if gate is None:
-            table.add_row(name, f"not tested: {exported.skipped}")
+            table.add_row(name, f"unverified: {exported.skipped}")
             continue
         parity = gate.parity
         table.add_row(

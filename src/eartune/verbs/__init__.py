@@ -1,1 +1,1 @@
-"""One file per verb. Each is a function that reads one place, writes one place and returns what it found."""
+"""Verbs of the command line, one file each: functions that read one place, write one place and return the result."""

@@ -1,4 +1,4 @@
-"""The speech of a training run: read, and checked against the model it is for."""
+"""Training and validation data: read from manifests and checked against the model."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from eartune.speech_checks import (
     text_finding,
 )
 
-# of the characters that were added
+# at most so many added characters are printed
 NUM_SHOWN = 40
 
 
 @dataclass(frozen=True)
 class TrainingSpeech:
-    """Utterances that can be used, a description of them for origin.json, and what is odd about them."""
+    """Usable utterances, their description for origin.json, and remarks on anything unusual in them."""
 
     train: tuple[Utterance, ...]
     validation: tuple[Utterance, ...]
@@ -53,43 +53,43 @@ def read_speech(options: DataSection, report: Reporter) -> tuple[Manifest, Manif
     if failures:
         raise InputError("\n".join(failures))
     if not any(utterance.text for utterance in manifests[0].utterances):
-        raise InputError(f"{options.train[0]}: no row has a text, so there is nothing to learn from")
+        raise InputError(f"{options.train[0]}: no row has a text, so there is nothing to train on")
     for manifest in manifests:
-        tell_left_out("rows that cannot be used", manifest.skipped, report)
+        report_left_out("rows that cannot be used", manifest.skipped, report)
     return manifests[0], manifests[1] if options.val else None
 
 
-def tell_left_out(what: str, findings: Sequence[str], report: Reporter) -> None:
-    """Say how many were left out, and show the first, so that nothing goes missing unseen."""
-    for remark in left_out(what, findings):
+def report_left_out(kind: str, findings: Sequence[str], report: Reporter) -> None:
+    """Report how many items were left out, and the first, so that no data is dropped silently."""
+    for remark in left_out(kind, findings):
         report.line(remark)
 
 
-def left_out(what: str, findings: Sequence[str]) -> list[str]:
-    """Return a sentence about what was left out, or none."""
-    return [f"left out {len(findings)} {what}, the first: {findings[0]}"] if findings else []
+def left_out(kind: str, findings: Sequence[str]) -> list[str]:
+    """Return a sentence on the items left out, or an empty list."""
+    return [f"left out {len(findings)} {kind}, the first: {findings[0]}"] if findings else []
 
 
 def check_speech(
     options: DataSection, model: SpeechModel, manifests: tuple[Manifest, Manifest | None], report: Reporter
 ) -> TrainingSpeech:
     """Check every utterance against the limits of the model. Raises InputError with all findings."""
-    told = model.describe_texts(manifests[0].utterances)
-    if told is not None:
-        report.line(told)
+    coverage = model.describe_texts(manifests[0].utterances)
+    if coverage is not None:
+        report.line(coverage)
     kept: list[tuple[Utterance, ...]] = []
     findings: list[str] = []
-    odd: list[list[str]] = []
+    data_remarks: list[list[str]] = []
     for manifest in manifests:
         utterances = manifest.utterances if manifest is not None else ()
         checked = check_recordings(utterances, model.findings(utterances), report)
         reasons = checked.findings
         findings += [f"{u.source}: {reason}" for u, reason in zip(utterances, reasons, strict=True) if reason]
         kept.append(tuple(u for u, reason in zip(utterances, reasons, strict=True) if reason is None))
-        odd.append([*checked.remarks, *cuts_remark(kept[-1])])
+        data_remarks.append([*checked.remarks, *cuts_remark(kept[-1])])
     if findings and not options.skip_bad:
         raise_findings(findings, summary="These utterances cannot be used:", advice="--skip-bad leaves them out.")
-    tell_left_out("utterances that cannot be used", findings, report)
+    report_left_out("utterances that cannot be used", findings, report)
     raise_findings([] if kept[0] else [f"{options.train[0]}: no utterance is left to train on"])
     train_speech, validation = manifests
     description = {"train": describe_data(kept[0], options.train, skipped=_skipped(train_speech, kept[0]))}
@@ -98,20 +98,20 @@ def check_speech(
     for name, facts in description.items():
         report.line(f"{name}: {facts.utterances} utterances, {clock(facts.seconds)} of speech")
     leaks = leak_notes({"train": kept[0], "val": kept[1]})
-    told_last = tuple(
+    all_remarks = tuple(
         f"{name}: {remark}"
-        for name, manifest, utterances, found in zip(("train", "val"), manifests, kept, odd, strict=True)
+        for name, manifest, utterances, found in zip(("train", "val"), manifests, kept, data_remarks, strict=True)
         if manifest is not None
         for remark in (*manifest.remarks, *model.remarks(utterances), *found)
     ) + tuple(leaks)
-    for remark in told_last:
+    for remark in all_remarks:
         report.line(remark)
-    return TrainingSpeech(kept[0], kept[1], description, told_last)
+    return TrainingSpeech(kept[0], kept[1], description, all_remarks)
 
 
 @dataclass(frozen=True)
 class CheckedRecordings:
-    """What forbids the use of each utterance, if anything, and what is odd about those that can be used."""
+    """For each utterance why it cannot be used, or None, and remarks on the usable ones."""
 
     findings: tuple[str | None, ...]
     remarks: tuple[str, ...]
@@ -120,33 +120,31 @@ class CheckedRecordings:
 def check_recordings(
     utterances: Sequence[Utterance], reasons: Sequence[str | None], report: Reporter
 ) -> CheckedRecordings:
-    """Hold texts against lengths, and look at recordings: what eartune prepare wrote carries what it measured.
+    """Check text lengths against durations, and recordings; files from eartune prepare carry its measurements.
 
-    `reasons` are those for which utterances cannot be used anyway.
+    `reasons` are findings made before; an utterance that has one is not checked again.
     """
     findings = [reason or text_finding(u) for u, reason in zip(utterances, reasons, strict=True)]
     usable = [index for index, reason in enumerate(findings) if reason is None]
     candidates = [utterances[index] for index in usable]
     if not candidates:
         return CheckedRecordings(tuple(findings), ())
-    with report.task("looking at recordings", len(candidates)) as task:
+    with report.task("checking recordings", len(candidates)) as task:
         measured = measure_utterances(candidates, progress=task.jump)
     if measured.num_measured < len(candidates):
-        told = (
-            f"of {len(candidates)} recordings, {measured.num_measured} were looked at for silence, scale and channels"
-        )
-        report.line(told)
+        report.line(f"checked {measured.num_measured} of {len(candidates)} recordings for silence, scale and channels")
     for index, finding in zip(usable, measured.findings, strict=True):
         findings[index] = finding
     kept = [
         (u, loudness) for u, loudness, f in zip(candidates, measured.loudness, measured.findings, strict=True) if not f
     ]
-    of, loudness_of = [u for u, _ in kept], [loudness for _, loudness in kept]
-    return CheckedRecordings(tuple(findings), (*remarks(of, loudness_of), *level_remarks(of, loudness_of)))
+    usable_utterances, loudness = [u for u, _ in kept], [level for _, level in kept]
+    found = (*remarks(usable_utterances, loudness), *level_remarks(usable_utterances, loudness))
+    return CheckedRecordings(tuple(findings), found)
 
 
 def extend_vocabulary(model: SpeechModel, utterances: Sequence[Utterance], report: Reporter) -> str:
-    """Give the model tokens for the characters of texts to learn that it lacks, and return these characters."""
+    """Add tokens for the characters of the transcripts that the tokenizer lacks, and return these characters."""
     family_module = vocabulary(model.family)
     added = family_module.lacking(model, utterances)
     if not added:

@@ -1,6 +1,6 @@
-"""demo: the whole way on bundled speech: measure, train, measure again, merge, transcribe, export.
+"""demo: the whole workflow on bundled speech: evaluate, train, evaluate again, merge, transcribe, export.
 
-The base model is OpenAI's own tiny.en, the speech is a wind farm's service log full of names it has never heard.
+The base model is OpenAI's tiny.en; the speech is a wind farm's service log full of names unknown to the model.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ TINY_EN = PackageFile(
 )
 
 CONFIG = SPEECH / "demo.yaml"
-# sentences of the test that each export decodes
+# test sentences that each export decodes
 NUM_TRIED = 24
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What the demo found. Everything lies under `out`."""
+    """The results of the demo; all files are under `out`."""
 
     out: Path
     evaluation: Evaluation
@@ -55,7 +55,7 @@ class Demonstration:
 
 
 def demo(*, out: Path = Path("runs/demo"), reporter: Reporter | None = None) -> Demonstration:
-    """Run the whole way into `out`, replacing an earlier demonstration there."""
+    """Run the whole workflow into `out`, replacing an earlier demo there."""
     report = reporter or Silent()
     began = time.monotonic()
     seconds: dict[str, float] = {}
@@ -73,7 +73,7 @@ def demo(*, out: Path = Path("runs/demo"), reporter: Reporter | None = None) -> 
         speakers = {utterance.speaker for utterance in manifest.utterances}
         report.line(f"  {split}: {len(manifest.utterances)} sentences, {minutes:.1f} minutes, {len(speakers)} voices")
     lap("check")
-    report.line("[3/8] measuring the base model on sentences and voices that training will not see")
+    report.line("[3/8] evaluating the base model on sentences and voices that are not in the training data")
     test, run = [SPEECH / "test.jsonl"], out / "run"
     before = evaluate(str(base), data=test, out=out / "base", reporter=report)
     report.line(f"  word error rate {100 * before.tuned.scores.words.rate:.1f} %")
@@ -81,7 +81,7 @@ def demo(*, out: Path = Path("runs/demo"), reporter: Reporter | None = None) -> 
     report.line("[4/8] training")
     trained = train(_config(base, run), reporter=report)
     lap("train")
-    report.line("[5/8] measuring the tuned model on the same sentences")
+    report.line("[5/8] evaluating the tuned model on the same sentences")
     evaluation = evaluate(str(run), data=test, out=out / "tuned", base=before.tuned, reporter=report)
     lap("measure tuned")
     report.line("[6/8] merging the adapter into a plain model")
@@ -94,7 +94,7 @@ def demo(*, out: Path = Path("runs/demo"), reporter: Reporter | None = None) -> 
     clip = evaluation.utterances[index]
     heard = transcribe(str(merged_folder), [clip.audio], reporter=report)[0].text
     lap("transcribe")
-    report.line("[8/8] exporting, and trying the exports in the programs they are for")
+    report.line("[8/8] exporting, and verifying each export in its runtime")
     exported = export(
         str(run),
         to=["ggml", "ctranslate2"],
@@ -126,13 +126,13 @@ def _config(base: Path, run: Path) -> TrainConfig:
 
 
 def _clear(folder: Path) -> None:
-    """Remove the merged model of an earlier demonstration."""
+    """Remove the merged model of an earlier demo."""
     if folder.is_dir():
         shutil.rmtree(folder)
 
 
 def _most_improved(evaluation: Evaluation) -> int:
-    """Return the index of the sentence in which the base was wrong most and the tuned model least."""
+    """Return the index of the sentence with the most errors by the base model and the fewest by the tuned one."""
     assert evaluation.base is not None
     before, after = evaluation.base.scores.utterances, evaluation.tuned.scores.utterances
     return max(range(len(before)), key=lambda i: before[i].words.errors - 3 * after[i].words.errors)

@@ -1,4 +1,4 @@
-"""evaluate: a model and a manifest -> hypotheses.jsonl and scores.json, beside the untuned base model's."""
+"""evaluate: a model and a manifest -> hypotheses.jsonl and scores.json, compared with the untuned base model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from eartune.verbs.transcriber import ExportedModel, Transcriber, find_export, o
 
 NUM_WORST = 20
 SCORES = "scores.json"
-# what scores.json says of each window
+# the description of each window in scores.json
 WINDOWS: dict[WindowKind, str] = {
     "padded": "padded to 30 s",
     "short": "short: the longest clip of each batch and a little silence",
@@ -45,7 +45,7 @@ WINDOWS: dict[WindowKind, str] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One model's hypotheses, their scores and what decoding took."""
+    """One model's hypotheses, their scores and the decoding time."""
 
     model: str
     hypotheses: tuple[str, ...]
@@ -55,9 +55,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result: the model, its base where it was measured too, how much they differ, and what is odd about it all.
+    """Results of the model and, if evaluated, of its base, their difference, and remarks on data and hypotheses.
 
-    `difference` is None without a base, and where no reference holds a word.
+    `difference` is None without a base, and where no reference contains a word.
     """
 
     out: Path
@@ -93,12 +93,12 @@ def evaluate(
 ) -> Evaluation:
     """Decode the speech of `data` with `model` (and its base model where it is a tuned one) and score it.
 
-    An export is decoded in its own runtime, greedily, and alone.
+    An export is decoded greedily in its own runtime, without its base model.
 
-    `base` is a measurement of the base model on the same speech, where there is one already; `against_base=False`
-    leaves it out. Every clip is seen in a stock 30 s window unless `options` says otherwise. Writes
+    `base` is an earlier result of the base model on the same speech; `against_base=False` skips the base model. Every
+    clip is padded to the standard 30 s window unless `options` says otherwise. Writes
     `out`/hypotheses.jsonl and `out`/scores.json.
-    Raises InputError before any decoding for wrong data, names and places.
+    Raises InputError before any decoding for invalid data, names and paths.
     """
     report = reporter or Silent()
     chosen = options or DecodeOptions()
@@ -123,14 +123,16 @@ def evaluate(
         open_transcriber, batch_size=batch_size, options=chosen, precision=_resolved_precision(precision, report)
     )
     with opened(found) as transcriber:
-        utterances, unusable, odd = _usable(manifest.utterances, transcriber, skip_bad=skip_bad, report=report)
-        about_data = (
+        utterances, unusable, audio_remarks = _usable(
+            manifest.utterances, transcriber, skip_bad=skip_bad, report=report
+        )
+        data_remarks = (
             *left_out("rows that cannot be used", manifest.skipped),
             *left_out("utterances that cannot be used", unusable),
             *manifest.remarks,
-            *odd,
+            *audio_remarks,
         )
-        for remark in about_data:
+        for remark in data_remarks:
             report.line(remark)
         # the base model is scored in the same languages
         languages = [transcriber.text_language(utterance) for utterance in utterances]
@@ -139,7 +141,7 @@ def evaluate(
     if before is not None:
         with opened(before) as transcriber:
             base = _measure(transcriber, utterances, languages, report)
-    remarks = (*about_data, *_remarks(tuned, base))
+    remarks = (*data_remarks, *_remarks(tuned, base))
     evaluation = Evaluation(out, tuned, base, _difference(tuned, base), utterances, chosen.window, remarks)
     _write(evaluation, data, skipped=len(manifest.skipped) + len(unusable))
     return evaluation
@@ -188,16 +190,16 @@ def _words(measured: Measured) -> list[Any]:
 def _usable(
     utterances: tuple[Utterance, ...], transcriber: Transcriber, *, skip_bad: bool, report: Reporter
 ) -> tuple[tuple[Utterance, ...], list[str], tuple[str, ...]]:
-    """Return the utterances that can be used, findings about the others, and what is odd. Raises InputError for
-    findings that are not to be skipped."""
-    most_s = transcriber.max_duration_s
-    unfit = [
-        f"duration {u.duration_s:.1f} s exceeds the model's {most_s:.0f} s; cut the clip"
-        if u.duration_s > most_s
+    """Return the usable utterances, findings on the others, and remarks. Raises InputError unless `skip_bad` allows
+    the findings."""
+    longest_s = transcriber.max_duration_s
+    reasons_before = [
+        f"duration {u.duration_s:.1f} s exceeds the model's {longest_s:.0f} s; cut the clip"
+        if u.duration_s > longest_s
         else reason
         for u, reason in zip(utterances, transcriber.findings(utterances), strict=True)
     ]
-    checked = check_recordings(utterances, unfit, report)
+    checked = check_recordings(utterances, reasons_before, report)
     reasons = checked.findings
     findings = [f"{u.source}: {why}" for u, why in zip(utterances, reasons, strict=True) if why]
     kept = tuple(u for u, why in zip(utterances, reasons, strict=True) if not why)
@@ -233,7 +235,7 @@ def _scores(measured: Measured) -> dict[str, Any]:
 
 
 def _row(evaluation: Evaluation, index: int) -> dict[str, Any]:
-    """Return one utterance in NeMo's keys: text is the reference, pred_text the hypothesis."""
+    """Return one utterance with NeMo's keys: text is the reference, pred_text the hypothesis."""
     utterance, tuned = evaluation.utterances[index], evaluation.tuned
     scored = tuned.scores.utterances[index]
     row: dict[str, Any] = {

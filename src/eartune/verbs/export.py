@@ -1,8 +1,8 @@
 """export: a run or a model -> a runtime's files, accepted when its transcripts agree with the model's.
 
-DIR/                    where one thing is exported; of several, DIR/FORMAT-QUANTIZATION/ each
+DIR/                    of a single export; of several, DIR/FORMAT-QUANTIZATION/ each
     the export        one file (ggml, OpenAI, .nemo), or the files of the folder
-    parity.json         what its runtime made of speech, beside the model itself
+    parity.json         transcripts of the runtime compared with those of the model
     README.md           the model card
 """
 
@@ -53,11 +53,11 @@ def export(
     """Write a run (its best checkpoint), an adapter or a model in each of the formats `to`, with adapters merged.
 
     Each export then decodes `num_utterances` of `data` (by default of the run's validation speech) and a long
-    recording in its own runtime, and is put in place only if it says what the model says; `limit_points` is how far
-    the WER may move, by default what is usual for its quantisation. `judged=False` leaves that out. `original` is the
-    .nemo file whose configuration and tokenizer a .nemo takes over; by default the base model's own.
-    Raises InputError where something is missing or a place is taken (unless `replace`), and EartuneError, after all
-    other formats, where an export is not what the model is; nothing is left of it but what was found.
+    recording in its own runtime, and is kept only if its transcripts agree with the model's; `limit_points` is the
+    largest change of the WER allowed, by default that usual for its quantisation. `judged=False` skips this check.
+    `original` is the .nemo file whose configuration and tokenizer a .nemo export takes over; by default the base
+    model's. Raises InputError where something is missing or a path exists (unless `replace`), and EartuneError, after
+    all other formats, where an export differs from the model; only the record of the check is kept of it.
     """
     report = reporter or Silent()
     silence_libraries()
@@ -113,14 +113,14 @@ def export(
     if handed:
         notes = destinations[0].path / NOTES
         write_text_atomic(notes, handed.notes)
-        report.line(f"what to do in Mimir: {notes}\n\n{handed.notes}")
+        report.line(f"instructions for Mimir: {notes}\n\n{handed.notes}")
     if push_to is not None:
         report.line(f"pushed: {push(destinations[0].path, push_to, public=public)}")
     return written
 
 
 def _original_archive(located: Located) -> Path:
-    """Return the .nemo file that a model began as."""
+    """Return the .nemo file that the model was tuned from."""
     base = located.base
     recorded = located.recorded_base
     known = [(base.kind, base.path)]
@@ -137,7 +137,7 @@ def _original_archive(located: Located) -> Path:
 
 def _require_pushable(destinations: Sequence[Destination], repo: str) -> None:
     if len(destinations) > 1:
-        raise InputError("--push: takes one export at a time, as each is a repository of its own; give one format")
+        raise InputError("--push: takes one export at a time, as each gets its own repository; give one format")
     if destinations[0].is_file:
-        raise InputError(f"--push: takes a folder, with its model card; name one instead of {destinations[0].path}")
+        raise InputError(f"--push: needs a folder with a model card; give a folder instead of {destinations[0].path}")
     require_account(repo)

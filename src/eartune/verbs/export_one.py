@@ -1,4 +1,4 @@
-"""One export: written aside, tried in its runtime, put in place with its record and model card."""
+"""One export: staged, verified in its runtime, then moved into place with its record and model card."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ from eartune.verbs.transcriber import open_in_runtime
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, from which checkpoint of a run, and what its runtime made of it.
+    """An export, the checkpoint of the run it came from, and the result of its check in a runtime.
 
-    `largest_difference` is that of its logits to the model's, where they were compared; `skipped` says why no runtime
-    judged it.
+    `largest_difference` is that between its logits and the model's, where they were compared; `skipped` is the reason
+    why it is unverified.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class ParityCheck:
-    """Speech to try exports on, what the model says of it, and the model it came from."""
+    """The speech that exports are verified on, the model's outputs for it, and the base model."""
 
     sample: Sample
     reference_outputs: ReferenceOutputs
@@ -69,12 +69,12 @@ class ParityCheck:
 
     @cached_property
     def base_model(self) -> SpeechModel | None:
-        """The base model, loaded once, where it is to be put on the long recording."""
+        """The base model, loaded once, if it is to decode the long recording too."""
         return open_located(self.base) if self.base is not None else None
 
     @cached_property
     def base_long(self) -> LongFormResult | None:
-        """The long recording as the base model itself hears it."""
+        """The base model's own result on the long recording."""
         if self.base_model is None:
             return None
         return LongFormResult(transcribe_long_with_model(self.base_model, self.sample), num_fallbacks=None)
@@ -82,7 +82,7 @@ class ParityCheck:
 
 @dataclass(frozen=True)
 class CardNotes:
-    """What only the user can say for the model card: the licence (the hub's id), and where the speech is from."""
+    """Facts for the model card that only the user knows: the licence (the Hub's id) and the source of the speech."""
 
     license_id: str | None = None
     data_notes: str | None = None
@@ -90,36 +90,36 @@ class CardNotes:
 
 @dataclass(frozen=True)
 class ExportJob:
-    """What all exports of one command share."""
+    """Inputs and options shared by all exports of one command."""
 
     located: Located
     model: SpeechModel
     language: str | None
-    """The one that it hears where a clip names none: the one it was tuned for, or its only one."""
+    """The language of clips that name none: the one the model was tuned for, or its only one."""
     language_code: str | None
-    """What other programs are told for it."""
+    """Its code in other programs."""
     reference: ReferenceLogits
     original: Path | None
     parity_check: ParityCheck | None
     replace: bool
     card: CardNotes
     evaluations: Mapping[str, EvaluationRecord]
-    """Of the checkpoint, by the name of the speech."""
+    """Evaluations of the checkpoint, by the name of the data set."""
     report: Reporter
 
 
 def write_export(target: Target, destination: Destination, job: ExportJob) -> Exported:
-    """Write one export aside, try it in its runtime, and put it in place with its record and model card.
+    """Stage one export, verify it in its runtime, and move it into place with its record and model card.
 
-    Raises EartuneError where it is not what the model is; then only the record is left, under another name.
+    Raises EartuneError where it differs from the model; then only the record is kept, as failed-parity.json.
     """
     began = time.monotonic()
     with staging(destination, replace=job.replace) as folder:
         exported = folder / (destination.path.name if destination.is_file else target.file_name or "")
-        elsewhere = target.exporter.write(job.model, exported, target.quantization, job.original)
+        written_difference = target.exporter.write(job.model, exported, target.quantization, job.original)
         read_back = _read_back(target, exported, job)
         gate, skipped = _try_in_runtime(target, exported, destination, job)
-        differences = DifferencesRecord(read_back=read_back, as_written=elsewhere)
+        differences = DifferencesRecord(read_back=read_back, as_written=written_difference)
         record = _record(target, exported, job, differences=differences, gate=gate, skipped=skipped)
         if gate is not None and gate.failures:
             failed = destination.beside(f"failed-{RECORD}")
@@ -131,7 +131,7 @@ def write_export(target: Target, destination: Destination, job: ExportJob) -> Ex
             write_text_atomic(folder / CARD, _card(target, exported, record, job))
     if destination.is_file and job.parity_check is not None:
         write_record(destination.beside(RECORD), record)
-    difference = read_back if read_back is not None else elsewhere
+    difference = read_back if read_back is not None else written_difference
     path = destination.path if destination.is_file or target.file_name is None else destination.path / target.file_name
     _report(target, path, gate, skipped, difference, time.monotonic() - began, job.report)
     return Exported(path, target.format, target.quantization, job.located.checkpoint, difference, gate, skipped)
@@ -172,7 +172,7 @@ def _record(
 
 
 def _read_back(target: Target, exported: Path, job: ExportJob) -> float | None:
-    """Open what was written as eartune opens any model, and compare logits."""
+    """Load the export as eartune loads any model, and compare logits."""
     if not target.exporter.reads_back:
         return None
     is_folder = target.file_name is None
@@ -186,10 +186,10 @@ def _read_back(target: Target, exported: Path, job: ExportJob) -> float | None:
 def _try_in_runtime(
     target: Target, exported: Path, destination: Destination, job: ExportJob
 ) -> tuple[Gate | None, str | None]:
-    """Try an export in its runtime; return what was found, or why it was not tried."""
+    """Verify an export in its runtime; return the result, or the reason why it is unverified."""
     parity_check = job.parity_check
     if parity_check is None:
-        return None, "it was not to be tried"
+        return None, "verification was turned off"
     opener = partial(
         open_in_runtime,
         family=job.located.family,
@@ -208,13 +208,13 @@ def _try_in_runtime(
     except CannotRun as reason:
         return None, str(reason).replace(str(exported), exported.name)
     except EartuneError as error:
-        # the place it has while it is tried is nobody's
+        # the staging path means nothing to the user
         raise type(error)(str(error).replace(str(exported), exported.name)) from None
     if gate.model_long is not None and not gate.model_long.passes:
         return replace(gate, base_long=parity_check.base_long), None
     if gate.long is None or parity_check.base_model is None:
         return gate, None
-    # the same format, so that what differs is the tuning
+    # the same format, so that only the tuning differs
     with scratch_directory(destination.beside("base")) as folder:
         before = folder / (target.file_name or "")
         target.exporter.write(parity_check.base_model, before, target.quantization, job.original)
@@ -240,9 +240,9 @@ def _card(target: Target, exported: Path, record: ExportRecord, job: ExportJob) 
 
 
 def read_evaluations(located: Located) -> dict[str, EvaluationRecord]:
-    """Return what `evaluate` measured of this checkpoint of a run, by the name of the speech.
+    """Return the results of `evaluate` for this checkpoint of a run, by the name of the data set.
 
-    Raises InputError in one line where a scores.json is damaged.
+    Raises InputError where a scores.json is damaged.
     """
     paths = sorted((Path(located.spec) / "evaluation").glob(f"*/{SCORES}")) if located.checkpoint else []
     found = {path.parent.name: read_evaluation(path) for path in paths}
@@ -262,7 +262,7 @@ def _report(
     if difference is not None:
         report.line(f"  its logits agree within {difference:.1g}")
     if gate is None:
-        report.line(f"  not tried in its runtime: {skipped}")
+        report.line(f"  unverified: {skipped}")
         return
     report.line(f"  {gate.parity.verdict}")
     if gate.long is not None:

@@ -1,4 +1,4 @@
-"""Export paths, and the staging that puts whole exports there."""
+"""Export paths, and staging, so that only complete exports appear there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eartune.files import new_directory, put_file, recover_directory, require_wr
 
 @dataclass(frozen=True)
 class Destination:
-    """Where an export goes: a folder of its own, or a file that the user named."""
+    """The path of an export: its own folder, or a file that the user named."""
 
     path: Path
     is_file: bool
@@ -24,7 +24,7 @@ class Destination:
 
 
 def choose_destination(target: Target, model: str, out: Path | None, *, alone: bool) -> Destination:
-    """Choose where an export goes: `out` itself if it is the only one, else a folder in it; by default in the run."""
+    """Return the path of an export: `out` itself if it is the only one, else a folder in it; by default in the run."""
     if out is None:
         folder = Path(model).expanduser()
         exports = folder / "export" if (folder / "origin.json").is_file() else Path("export") / folder.stem
@@ -32,13 +32,13 @@ def choose_destination(target: Target, model: str, out: Path | None, *, alone: b
     suffix = Path(target.file_name or "").suffix
     if suffix and out.suffix == suffix:
         if not alone:
-            raise InputError(f"--out: {out} is one file, and several are asked for; name a folder")
+            raise InputError(f"--out: {out} is one file, and several exports are requested; name a folder")
         return Destination(out, is_file=True)
     return Destination(out if alone else out / target.name, is_file=False)
 
 
 def refuse_existing(destination: Destination, original: Path | None, *, replace: bool) -> None:
-    """Raise InputError where something is there already, or nothing can be written."""
+    """Raise InputError where the path exists already or cannot be written."""
     path = destination.path
     if original is not None and path.resolve() == original.resolve():
         raise InputError(f"{path}: is the original archive itself; name another file")
@@ -52,7 +52,7 @@ def refuse_existing(destination: Destination, original: Path | None, *, replace:
 
 @contextmanager
 def staging(destination: Destination, *, replace: bool) -> Iterator[Path]:
-    """Yield an empty folder to write to; what it holds is put in place when the block ends well."""
+    """Yield an empty folder to write to; its contents are moved into place when the block ends without an error."""
     if not destination.is_file:
         with new_directory(destination.path, replace=replace) as folder:
             yield folder

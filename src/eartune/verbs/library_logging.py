@@ -1,4 +1,4 @@
-"""The libraries' own advice to developers, kept off the user's terminal; their errors still rise."""
+"""Suppression of the libraries' messages to developers; their errors are still raised."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transformers.utils import logging as transformers_logging
 
 
 def silence_libraries() -> None:
-    """Silence transformers' and torch's notes and progress bars for this process."""
+    """Turn off the warnings and progress bars of transformers and torch for this process."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""merge: an adapter and its base model -> a plain model folder, proven to answer the same."""
+"""merge: an adapter and its base model -> a plain model folder, verified to give the same logits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAILED_ADVICE = "its training has failed: train again with a lower learning_rate
 
 @dataclass(frozen=True)
 class Merged:
-    """A merged model: where it is, from what, and how far its logits are from the adapted model's."""
+    """A merged model: its path, its source, and the largest difference of its logits from the adapted model's."""
 
     path: Path
     source: Path
@@ -44,15 +44,14 @@ def merge(
 ) -> Merged:
     """Merge the adapter of a run (or an adapter folder) into its base model and write it to `out`.
 
-    Raises InputError where there is no adapter or `out` is taken (unless `replace`), and EartuneError where the merged
-    model, in memory or read back from disk, answers differently by more than 1e-4 in any logit; then nothing is
-    written.
+    Raises InputError where there is no adapter or `out` exists (unless `replace`), and EartuneError where any logit of
+    the merged model, in memory or read back from disk, differs by more than 1e-4; then nothing is written.
     """
     report = reporter or Silent()
     located = locate(run, checkpoint=checkpoint, base_model=base_model)
     if not located.is_adapter or located.folder is None:
         where = located.folder or run
-        raise InputError(f"{run}: has no adapter to merge; {where} is a whole model already, use it as it is")
+        raise InputError(f"{run}: has no adapter to merge; {where} is already a complete model, use it as it is")
     difference = write_folder(located, out, replace=replace)
     report.line(f"merged {located.folder} into {located.base.spec}: logits agree within {difference:.1g}")
     return Merged(path=out, source=located.folder, largest_difference=difference)
@@ -67,10 +66,10 @@ class ReferenceLogits:
     logits: torch.Tensor
 
     def prove(self, written: BaseModel) -> float:
-        """Compare what was written, read back from disk; return the largest difference. Raises EartuneError.
+        """Read a written model back from disk and return its largest difference in logits. Raises EartuneError.
 
-        Compared in float32. In deep models the rounding of float32 alone can exceed the limit (each side strays from
-        its own exact answer), so a difference beyond it is measured again in float64, where only the weights' remains.
+        Compared in float32. In deep models the rounding of float32 alone can exceed the limit, so a difference beyond
+        it is measured again in float64, which leaves only that of the weights.
         """
         difference = _difference(self.logits, written, self.located, self.probe, torch.float32)
         if difference <= MERGE_TOLERANCE:
@@ -79,14 +78,14 @@ class ReferenceLogits:
         difference = _difference(expected, written, self.located, self.probe, torch.float64)
         if not difference <= MERGE_TOLERANCE:
             raise EartuneError(
-                f"the written model answers differently from {self.located.spec}: logits differ by {difference:.2g}, "
-                f"and {MERGE_TOLERANCE:g} is allowed; nothing was written"
+                f"the logits of the written model differ from those of {self.located.spec} by {difference:.2g}, and "
+                f"{MERGE_TOLERANCE:g} is allowed; nothing was written"
             )
         return difference
 
 
 def open_merged(located: Located) -> tuple[SpeechModel, ReferenceLogits]:
-    """Load what was located, with an adapter merged, and what it answered before that."""
+    """Load a located model, merge its adapter, and return it with its logits before the merge."""
     model = open_located(located)
     probe = model.probe_inputs()
     reference = ReferenceLogits(located, probe, logits(model.network, probe, dtype=torch.float32))
@@ -100,14 +99,14 @@ def _merged(model: SpeechModel, located: Located) -> nn.Module:
     try:
         return merge_adapter(adapted_network(model))
     except ValueError as error:
-        # PEFT's word for weights that are not finite once they are added up
+        # raised by PEFT where merged weights are not finite
         raise InputError(f"{located.folder}: cannot be merged: {first_line(error)[:200]}; {FAILED_ADVICE}") from None
 
 
 def write_folder(located: Located, out: Path, *, replace: bool) -> float:
-    """Write a located model as a plain folder, adapters merged; return how far its logits are from the model's.
+    """Write a located model as a plain folder, adapters merged; return the largest difference in logits.
 
-    Raises InputError, before anything is loaded, where `out` is taken, and EartuneError as `ReferenceLogits.prove`.
+    Raises InputError, before anything is loaded, where `out` exists, and EartuneError as `ReferenceLogits.prove`.
     """
     with new_directory(out, replace=replace) as aside:
         model, reference = open_merged(located)
@@ -118,7 +117,7 @@ def write_folder(located: Located, out: Path, *, replace: bool) -> float:
 
 
 def write_model_origin(folder: Path, located: Located, difference: float) -> None:
-    """Say in a written model's folder what it was made from, and how far its logits are from that."""
+    """Write a model folder's origin.json: its source, and the largest difference in logits from it."""
     origin = Origin(
         format=ORIGIN_FORMAT,
         kind="model",

@@ -1,4 +1,4 @@
-"""RUN_OR_MODEL, as the user writes it, into a loaded model: a run, an adapter, a model folder, a hub id, a file."""
+"""Lookup and loading of a RUN_OR_MODEL argument: a run, an adapter, a model folder, a Hub id or a file."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Checkpoint = Literal["best", "last"]
 
 @dataclass(frozen=True)
 class Located:
-    """Where a model's weights lie and what is known of them.
+    """The location of a model's weights and what is known of them.
 
-    `folder` holds an adapter or a whole tuned model; it is None where the model is a base model itself.
+    `folder` holds an adapter or a complete tuned model; it is None for a base model.
     """
 
     spec: str
@@ -39,17 +39,17 @@ class Located:
     language: str | None
     checkpoint: str | None
     origin: Origin | None
-    # the languages whose tokens stand in for others, as the option language_token has them
+    # the languages whose tokens stand in for others, in the form of the option language_token
     language_token: str | None = None
 
     @property
     def recorded_base(self) -> BaseModelRecord | None:
-        """The model that it was tuned from, as far as it is on record."""
+        """The model that it was tuned from, if recorded."""
         return self.origin.base_model if self.origin else None
 
     @property
     def tuning(self) -> Tuning:
-        """What is on record of how it was tuned."""
+        """The recorded facts of its tuning."""
         return self.origin.tuning if self.origin else {}
 
 
@@ -63,11 +63,11 @@ def locate(
     language_token: str | None = None,
     family_name: str | None = None,
 ) -> Located:
-    """Find out what `spec` is, without loading weights.
+    """Resolve `spec` without loading weights.
 
-    `checkpoint` chooses within a run (by default what the run's configuration says: best/, else last/); `language` (by
-    any of its names), `task` and `language_token` override what the model was tuned for; `base_model` says where an
-    adapter's base model lies if it has moved. Raises InputError in one line.
+    `checkpoint` chooses within a run (by default as in the run's configuration: best/, else last/); `language` (by
+    any of its names), `task` and `language_token` override what the model was tuned for; `base_model` is the
+    new path of an adapter's base model if it has moved. Raises InputError.
     """
     language = None if language is None else require_language(language)
     exported = _exported_file(Path(spec).expanduser())
@@ -99,7 +99,7 @@ def locate(
 
 
 def _exported_file(folder: Path) -> Path | None:
-    """Return the one file of an export's folder that is a model eartune opens itself."""
+    """Return the model file in an export's folder that eartune itself can load, if there is exactly one."""
     if not (folder / RECORD).is_file():
         return None
     files = [*folder.glob("*.pt"), *folder.glob("*.nemo")]
@@ -107,7 +107,7 @@ def _exported_file(folder: Path) -> Path | None:
 
 
 def open_located(located: Located) -> SpeechModel:
-    """Load what was located, in float32 on the CPU, in evaluation mode."""
+    """Load a located model in float32 on the CPU, in evaluation mode."""
     model = load_model(
         located.family,
         located.base,
@@ -125,7 +125,7 @@ def open_located(located: Located) -> SpeechModel:
 
 
 def original_base(located: Located) -> Located | None:
-    """Return the untuned model that a tuned one came from, or None where it is not known."""
+    """Return the base model of a tuned one, or None where it is not known."""
     untuned = replace(located, folder=None, is_adapter=False, checkpoint=None, origin=None)
     if located.is_adapter:
         return replace(untuned, spec=located.base.spec)
@@ -143,12 +143,12 @@ def adapted_network(model: SpeechModel) -> PeftModel:
 
 def _within_run(run: RunDir, origin: RunOrigin, checkpoint: Checkpoint | None) -> tuple[Path, str]:
     run.recover()
-    wanted: Checkpoint = checkpoint or ("best" if origin.config.get("load_best_model_at_end", True) else "last")
-    for name in [wanted] if checkpoint else [wanted, "last"]:
+    preferred: Checkpoint = checkpoint or ("best" if origin.config.get("load_best_model_at_end", True) else "last")
+    for name in [preferred] if checkpoint else [preferred, "last"]:
         folder = run.root / name
         if folder.is_dir():
             return folder, name
-    raise InputError(f"{run.root}: has no {wanted}/ yet; train further: give the training command again")
+    raise InputError(f"{run.root}: has no {preferred}/ yet; repeat the training command to continue")
 
 
 def _base_of_adapter(folder: Path, origin: Origin | None, base_model: str | None, name: str) -> BaseModel:
@@ -162,11 +162,11 @@ def _base_of_adapter(folder: Path, origin: Origin | None, base_model: str | None
         return _recorded_base(recorded, name, where=str(folder))
     spec = _spec_in_adapter_config(folder / ADAPTER_CONFIG)
     if spec is None:
-        raise InputError(f"{folder}: does not say which model it belongs to; name it with --base-model")
+        raise InputError(f"{folder}: does not name its base model; give it with --base-model")
     try:
         return family(name).find(spec)
     except EartuneError as error:
-        raise type(error)(f"{folder}: its base model: {error}; if it lies elsewhere, name it: --base-model") from None
+        raise type(error)(f"{folder}: its base model: {error}; if it has moved, give it with --base-model") from None
 
 
 def _recorded_base(recorded: BaseModelRecord, name: str, *, where: str) -> BaseModel:

@@ -1,4 +1,4 @@
-"""Resuming a run: what a folder holds, and whether this configuration may go on with it."""
+"""Resuming a run: the state of its folder, and the check that the configuration is the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eartune.run_dir import RunDir, RunSummary, read_summary
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands: a checkpoint to go on from, or the summary of its end, or neither at its beginning."""
+    """The state of a run: a checkpoint to resume from, or the summary of a finished run, or neither of a new one."""
 
     checkpoint: Path | None = None
     finished: RunSummary | None = None
@@ -32,7 +32,7 @@ def refuse_foreign_folder(run: RunDir, *, overwrite: bool) -> None:
 
 
 def _origin_of(run: RunDir) -> RunOrigin | None:
-    """Return the origin of a run that was begun; raise InputError where the folder holds a model."""
+    """Return the origin of an earlier run; raise InputError where the folder holds a model."""
     origin = read_origin(run.root)
     if origin is None or isinstance(origin, RunOrigin):
         return origin
@@ -41,9 +41,9 @@ def _origin_of(run: RunDir) -> RunOrigin | None:
 
 
 def compare(run: RunDir, origin: RunOrigin, *, overwrite: bool) -> RunState:
-    """Compare what would be trained with what was begun in this folder.
+    """Compare this training with the run in the folder.
 
-    Raises InputError that lists each difference, unless `overwrite` says to begin afresh.
+    Raises InputError that lists each difference, unless `overwrite` is set.
     """
     before = _origin_of(run)
     if before is None or overwrite:
@@ -51,7 +51,7 @@ def compare(run: RunDir, origin: RunOrigin, *, overwrite: bool) -> RunState:
     raise_findings(
         _differences(before, origin),
         summary=f"{run.root}: holds a run that was started differently:",
-        advice="Choose another output_dir, or give --overwrite to delete that run and begin afresh.",
+        advice="Choose another output_dir, or give --overwrite to delete that run and start over.",
     )
     checkpoints = run.list_checkpoints()
     finished = read_summary(run)
@@ -80,7 +80,7 @@ def _size(data: DataRecord | None) -> str:
 
 
 def delete(run: RunDir) -> None:
-    """Delete the files of an earlier run, and nothing else that may lie beside them. The origin goes last."""
+    """Delete the files of an earlier run, and no other files. The origin is deleted last."""
     for folder in (run.checkpoints, run.tensorboard, run.best, run.last, run.merged):
         if folder.exists():
             shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""The tuned model of a run as a folder or .nemo file of its own: an adapter merged, a whole model copied."""
+"""The tuned model of a run as a separate folder or .nemo file: adapters merged, complete models copied."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _record(run: RunDir) -> Path:
 
 
 def _stamps(run: RunDir) -> dict[str, Any]:
-    """Return what the files looked like that the run has written outside of itself."""
+    """Return size and modification time of the files that the run has written outside its folder."""
     path = _record(run)
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
@@ -60,7 +60,7 @@ def _was_written_by(run: RunDir, target: Path) -> bool:
 
 
 def write_model(run: RunDir, target: Path, *, takes_best: bool, report: Reporter) -> None:
-    """Write the model of best/ (of last/ without it, or if `takes_best` is false), in place of an earlier one."""
+    """Write the model of best/ (of last/ without it, or if `takes_best` is false), replacing an earlier one."""
     checkpoint: Checkpoint = "best" if takes_best and run.best.is_dir() else "last"
     source = run.root / checkpoint
     if target.suffix == ".nemo":

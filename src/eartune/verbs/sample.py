@@ -1,4 +1,4 @@
-"""The speech that exports are tried on: a sample of what the model was validated on, and what the model says of it."""
+"""Speech to verify exports on, by default a sample of the validation data, and the model's outputs for it."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ SEED = 0
 def choose_sample(
     located: Located, model: SpeechModel, data: Sequence[Path], *, count: int, report: Reporter
 ) -> tuple[Sample, tuple[Utterance, ...]]:
-    """Choose utterances from `data`, by default from what the model was validated on, and read their speech.
+    """Sample utterances from `data`, by default from the model's validation speech, and read their audio.
 
-    Without either, from the training speech, and of a model of which nothing is known from the bundled sentences.
-    Raises InputError where the manifests are gone or hold nothing that fits into a window.
+    Without either they come from the training speech, and without an origin.json from the bundled sentences.
+    Raises InputError where the manifests are missing or hold no utterance that fits into a window.
     """
-    paths, what = _manifests(located, data)
-    gone = [path for path in paths if not path.is_file()]
-    if gone:
-        raise InputError(f"{gone[0]}: {what} is not there; name speech to try the export on: --data MANIFEST")
+    paths, source = _manifests(located, data)
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(f"{missing[0]}: {source} is not there; give speech to verify the export on: --data MANIFEST")
     manifest = read_manifest(paths, default_language=located.language, skip_bad=True)
     longest_s = min(WINDOW_S, model.max_duration_s)
     fitting = [utterance for utterance in manifest.utterances if utterance.duration_s <= longest_s and utterance.text]
     if not fitting:
-        raise InputError(f"{paths[0]}: no utterance is at most {longest_s:g} s long, so no export can be tried on it")
+        raise InputError(f"{paths[0]}: no utterance is at most {longest_s:g} s long, so exports cannot be verified")
     chosen = sorted(random.Random(SEED).sample(range(len(fitting)), min(count, len(fitting))))
     utterances = tuple(fitting[index] for index in chosen)
-    report.line(f"trying it on {len(utterances)} of {len(manifest.utterances)} utterances of {what} ({paths[0]})")
-    described = SampleRecord(what=what, **describe_data(utterances, paths, skipped=0).to_json())
+    report.line(f"verifying it on {len(utterances)} of {len(manifest.utterances)} utterances of {source} ({paths[0]})")
+    described = SampleRecord(what=source, **describe_data(utterances, paths, skipped=0).to_json())
     sample = Sample(
         waveforms=tuple(load_waveform(utterance) for utterance in utterances),
         references=tuple(utterance.text for utterance in utterances),
@@ -67,7 +67,7 @@ def compute_reference_outputs(
     exports: FamilyExports,
     report: Reporter,
 ) -> ReferenceOutputs:
-    """Decode the sample with the model itself, as it is on a training machine, in float32."""
+    """Decode the sample with the model itself, in float32, on the best device."""
     model.network.to(best_device())
     with report.task("decoding with the model itself", len(utterances)) as task:
         hypotheses = decode_utterances(
@@ -89,7 +89,7 @@ def compute_reference_outputs(
 
 @torch.inference_mode()
 def transcribe_long_with_model(model: SpeechModel, sample: Sample) -> LongClip:
-    """Decode the long recording with a model itself, which is then on the CPU."""
+    """Decode the long recording with a model itself, which is moved to the CPU afterwards."""
     model.network.to(best_device())
     joined = Utterance(audio=Path("joined.wav"), text="", duration_s=0.0, language=sample.long.language)
     segments = model.transcribe_long(sample.long.waveform_S, joined)
@@ -99,9 +99,9 @@ def transcribe_long_with_model(model: SpeechModel, sample: Sample) -> LongClip:
 
 def _manifests(located: Located, data: Sequence[Path]) -> tuple[list[Path], str]:
     if data:
-        return list(data), "the speech named"
+        return list(data), "the given speech"
     known = (located.origin.data if located.origin else None) or {}
-    for split, what in (("val", "the validation speech"), ("train", "the training speech")):
+    for split, source in (("val", "the validation speech"), ("train", "the training speech")):
         if split in known:
-            return [Path(path) for path in known[split].manifests], what
+            return [Path(path) for path in known[split].manifests], source
     return [DEMO_SPEECH / "test.jsonl"], "the bundled sentences"

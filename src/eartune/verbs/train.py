@@ -50,9 +50,9 @@ Watch = Callable[[SpeechTrainer], Iterable[TrainerCallback]]
 class TrainedRun:
     """The result of training. `best` and `validations` are error rates as fractions, empty without validation.
 
-    `train_seconds` and `audio_seconds` are those of this call: of a continued run, the part after its checkpoint;
-    `waited_seconds` are those of them in which training waited for audio to be read. `remarks` say what is odd about
-    the speech it was trained on.
+    `train_seconds` and `audio_seconds` are those of this call: of a resumed run, the part after its checkpoint;
+    `waited_seconds` is the part of `train_seconds` spent waiting for audio to be read. `remarks` are about the speech
+    it was trained on.
     """
 
     path: Path
@@ -69,10 +69,10 @@ class TrainedRun:
 
 
 def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch | None = None) -> TrainedRun:
-    """Train as configured, or go on where the same run was interrupted.
+    """Train as configured, or resume the same run where it was interrupted.
 
-    `watch` is given the trainer before the first step, and returns callbacks of transformers' kind to add to it.
-    Raises InputError for wrong data, names and places before anything is written, and Interrupted after Ctrl+C,
+    `watch` is called with the trainer before the first step, and returns transformers callbacks to add to it.
+    Raises InputError for invalid data, names and paths before anything is written, and Interrupted after Ctrl+C,
     with everything saved.
     """
     report = reporter or Silent()
@@ -149,7 +149,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that training needs beside the configuration."""
+    """All inputs of the training loop besides the configuration."""
 
     forward: Forward
     run: RunDir
@@ -172,7 +172,7 @@ def _require_archive(target: Path | None, base: BaseModel) -> None:
 
 
 def _unused_times(config: TrainConfig, utterances: Sequence[Utterance], report: Reporter) -> list[str]:
-    """Say that times of sentences are known and not trained, because the options say so."""
+    """Report that sentence times in the data are not trained, because the options disable them."""
     num_timed = sum(bool(utterance.segments) for utterance in utterances)
     if config.family != "whisper" or not num_timed or config.window.packed_timestamps:
         return []
@@ -182,7 +182,7 @@ def _unused_times(config: TrainConfig, utterances: Sequence[Utterance], report: 
 
 
 def _write_start(run: RunDir, config: TrainConfig, origin: RunOrigin, initial: Weights | None) -> None:
-    """Make the run's folder, in place of an earlier run where that is to be overwritten."""
+    """Create the run's folder, replacing an earlier run if that is to be overwritten."""
     resume.delete(run)
     write_origin(run.root, origin)
     if initial is not None:

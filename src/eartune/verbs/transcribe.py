@@ -27,7 +27,7 @@ Format = Literal["text", "json", "srt", "vtt"]
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said in one recording. Short recordings asked for as plain text are one segment."""
+    """The transcript of one recording. Short recordings decoded without timestamps are one segment."""
 
     audio: Path
     duration_s: float
@@ -54,20 +54,19 @@ def transcribe(
     reporter: Reporter | None = None,
     each: Callable[[Transcript], None] | None = None,
 ) -> list[Transcript]:
-    """Transcribe recordings, one after the other, and call `each` with every transcript as soon as it is there.
+    """Transcribe recordings, one after the other, and call `each` with every transcript as soon as it is ready.
 
-    Only one recording lies in memory at a time.
+    Only one recording is in memory at a time.
 
-    Recordings that fit into one window are decoded without timestamps unless `timestamps` asks for them; longer ones
-    are decoded with them, one stock window after the other; `window` is for the former.
+    Recordings that fit into one window are decoded without timestamps unless `timestamps` is set; longer ones are
+    decoded with timestamps, in consecutive standard windows; `window` applies to the former only.
 
-    Raises InputError for files that are not recordings before any decoding, and for those that turn out to be damaged
-    after all others.
+    Raises InputError for files that are not recordings before any decoding, and for damaged ones after all others.
     """
     report = reporter or Silent()
     silence_libraries()
-    asked: dict[str, Any] = {"language": language, "language_token": language_token, "task": task}
-    found = find_export(model, **asked) or locate(model, checkpoint=checkpoint, base_model=base_model, **asked)
+    overrides: dict[str, Any] = {"language": language, "language_token": language_token, "task": task}
+    found = find_export(model, **overrides) or locate(model, checkpoint=checkpoint, base_model=base_model, **overrides)
     if isinstance(found, ExportedModel):
         refuse_for_exports(
             found,
@@ -124,29 +123,29 @@ def _transcript(
 
 
 def output_paths(recordings: Sequence[Path], out: Path, suffix: str) -> list[Path]:
-    """Return where the transcript of each recording goes: into `out`, in their own folders where names repeat.
+    """Return the path of each recording's transcript: in `out`, in the recordings' own folders where names repeat.
 
-    Raises InputError where a recording is given twice, or names repeat on several drives.
+    Raises InputError where a recording is given twice, or names repeat across drives.
     """
-    places = [recording.resolve() for recording in recordings]
-    twice = next((place for number, place in enumerate(places) if place in places[:number]), None)
+    paths = [recording.resolve() for recording in recordings]
+    twice = next((path for number, path in enumerate(paths) if path in paths[:number]), None)
     if twice is not None:
-        raise InputError(f"{twice}: is given twice; give each recording once")
-    # names that differ in case only are one on Windows and macOS
-    if len({place.name.casefold() for place in places}) == len(places):
-        return [out / (place.name + suffix) for place in places]
+        raise InputError(f"{twice}: is given twice; give each recording only once")
+    # names that differ only in case are the same file on Windows and macOS
+    if len({path.name.casefold() for path in paths}) == len(paths):
+        return [out / (path.name + suffix) for path in paths]
     try:
-        shared = Path(os.path.commonpath([place.parent for place in places]))
+        shared = Path(os.path.commonpath([path.parent for path in paths]))
     except ValueError:
         raise InputError(
-            f"{out}: recordings of the same name lie on several drives; transcribe those of each drive by themselves"
+            f"{out}: recordings of the same name lie on several drives; transcribe those of each drive separately"
         ) from None
-    return [out / place.parent.relative_to(shared) / (place.name + suffix) for place in places]
+    return [out / path.parent.relative_to(shared) / (path.name + suffix) for path in paths]
 
 
 @dataclass(frozen=True)
 class _RecordingTranscriber:
-    """What writes down one recording: as text, at most `max_duration_s` of it, or in segments."""
+    """A transcriber of single recordings: as text, up to `max_duration_s`, or in segments."""
 
     max_duration_s: float
     text: Callable[[Waveform, Utterance], str]
@@ -171,8 +170,8 @@ def _with_export(exported: ExportedModel) -> Iterator[_RecordingTranscriber]:
         def segments(waveform: Waveform, clip: Utterance) -> Sequence[Segment]:
             if not isinstance(runtime, SupportsLongForm):
                 raise InputError(
-                    f"{clip.audio}: {exported.path} gives no times and hears at most {runtime.max_duration_s:g} s at "
-                    "once; cut the recording, or transcribe it with the model that was exported"
+                    f"{clip.audio}: {exported.path} gives no timestamps and decodes at most "
+                    f"{runtime.max_duration_s:g} s at once; cut the recording, or transcribe it with the exported model"
                 )
             return runtime.segments(waveform, exported.language).segments
 
@@ -196,7 +195,7 @@ def render(transcript: Transcript, form: Format) -> str:
 
 
 def to_json(transcript: Transcript) -> dict[str, object]:
-    """Return a transcript as JSON values; times in seconds."""
+    """Return a transcript as JSON values, with times in seconds."""
     return {
         "audio_filepath": str(transcript.audio),
         "duration": round(transcript.duration_s, 3),

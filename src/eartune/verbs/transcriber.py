@@ -1,4 +1,4 @@
-"""Transcription by a model in eartune, or by an export in its own runtime."""
+"""Transcription with a model in eartune, or with an export in its own runtime."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from eartune.training.decoding import decode_utterances
 from eartune.training.device import Precision, best_device
 from eartune.verbs.open_model import Located, open_located
 
-MOST_THREADS = 8
-# these eartune opens as models; what it says of them is what their own programs say
+MAX_THREADS = 8
+# loaded by eartune as models, with the same transcripts as in their own programs
 MODEL_FORMATS = ("openai", "nemo", "hf")
 
 
 @dataclass(frozen=True)
 class Transcriber:
-    """Something that turns utterances into hypotheses, at most `max_duration_s` each, and the language of these."""
+    """Decoding of utterances of at most `max_duration_s` each into hypotheses, and the language of the latter."""
 
     name: str
     max_duration_s: float
     text_language: Callable[[Utterance], str | None]
     decode: Callable[[Sequence[Utterance], Progress], list[str]]
     findings: Callable[[Sequence[Utterance]], list[str | None]] = lambda utterances: [None] * len(utterances)
-    """why utterances cannot be decoded, as SpeechModel.decoding_findings"""
+    """the reasons why utterances cannot be decoded, as in SpeechModel.decoding_findings"""
 
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """An exported file or folder, its format, and what its record says (nothing where it lies alone)."""
+    """An exported file or folder, its format, and the facts from its record, None without one."""
 
     path: Path
     format: str
@@ -76,10 +76,10 @@ def find_export(
 
 
 def open_in_runtime(path: Path, *, family: str | None, task: Task, language_token: str | None = None) -> Runtime:
-    """Open an export in its runtime, on the CPU, with as many threads as torch has: a few, as more are slower."""
+    """Open an export in its runtime, on the CPU, with as many threads as torch has, at most 8, as more are slower."""
     return open_runtime(
         path,
-        num_threads=min(MOST_THREADS, torch.get_num_threads()),
+        num_threads=min(MAX_THREADS, torch.get_num_threads()),
         task=task,
         family=family,
         language_token=language_token,
@@ -97,7 +97,7 @@ def open_export(exported: ExportedModel) -> Runtime:
 def open_transcriber(
     source: ExportedModel | Located, *, batch_size: int, options: DecodeOptions, precision: Precision
 ) -> AbstractContextManager[Transcriber]:
-    """Listen with a model on the best device there is, or with an export, which has a way of its own."""
+    """Open a model on the best device, or an export in its runtime, for which the options do not apply."""
     if isinstance(source, ExportedModel):
         return _export_transcriber(source)
     return _model_transcriber(source, batch_size=batch_size, options=options, precision=precision)
@@ -105,7 +105,7 @@ def open_transcriber(
 
 @contextmanager
 def _export_transcriber(exported: ExportedModel) -> Iterator[Transcriber]:
-    # one utterance after the other: the runtimes know no batches
+    # one utterance at a time: the runtimes do not batch
 
     def language_of(utterance: Utterance) -> str | None:
         return utterance.language or exported.language
@@ -148,10 +148,10 @@ def _model_transcriber(
     yield Transcriber(name, model.max_duration_s, model.text_language, decode, model.decoding_findings)
 
 
-def refuse_for_exports(exported: ExportedModel, **asked: bool) -> None:
-    """Raise InputError where options were asked for that only eartune's own decoding has."""
-    for option, given in asked.items():
-        if given:
+def refuse_for_exports(exported: ExportedModel, **given: bool) -> None:
+    """Raise InputError where options are given that only eartune's own decoding supports."""
+    for option, is_given in given.items():
+        if is_given:
             raise InputError(
                 f"--{option.replace('_', '-')}: is for models, and {exported.path} is decoded greedily by its own "
                 f"runtime ({exported.format}); leave it out"

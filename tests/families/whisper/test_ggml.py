@@ -176,7 +176,7 @@ def test_a_model_with_tokens_of_its_own_is_refused(tmp_path: Path) -> None:
 def test_an_embedding_without_the_last_tokens_is_refused(tmp_path: Path) -> None:
     model = speech_of()
     model.network.resize_token_embeddings(51800)
-    assert "it knows 51800 tokens, and OpenAI's order needs 51866" in refusal(model, tmp_path)
+    assert "its embedding has 51800 rows, and OpenAI's has 51866" in refusal(model, tmp_path)
 
 
 def test_an_adapter_is_refused(tmp_path: Path) -> None:

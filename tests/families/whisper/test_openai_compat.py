@@ -36,9 +36,9 @@ def untie(network: Any) -> None:
 OTHER_BUILDS = {
     "has 51872 tokens": resize,
     "has a head": untie,
-    "hears windows of 15 s": lambda network: setattr(network.config, "max_source_positions", 750),
-    "writes texts of 256 tokens": lambda network: setattr(network.config, "max_target_positions", 256),
-    "hears 40 mel bins": lambda network: setattr(network.config, "num_mel_bins", 40),
+    "has windows of 15 s": lambda network: setattr(network.config, "max_source_positions", 750),
+    "has texts of at most 256 tokens": lambda network: setattr(network.config, "max_target_positions", 256),
+    "has 40 mel bins": lambda network: setattr(network.config, "num_mel_bins", 40),
     "has the activation relu": lambda network: setattr(network.config, "activation_function", "relu"),
     "scales its embeddings": lambda network: setattr(network.config, "scale_embedding", True),
     "has feed-forward layers": lambda network: setattr(network.config, "decoder_ffn_dim", 64),

@@ -1,23 +1,23 @@
 """OpenAI Whisper.
 
 load            hub id, folder or .pt -> WhisperModel
-folder_checks   whether the files of a folder belong together
+folder_checks   consistency checks of the files of a folder
 openai          OpenAI's .pt checkpoints as Hugging Face networks
-openai_export   the same, written
+openai_export   Hugging Face networks as OpenAI's .pt checkpoints
 ctranslate2     folders for faster-whisper
-onnx            folders in ONNX, laid out as Optimum's
-standard        what other programs assume of a network
+onnx            ONNX folders in the layout of Optimum
+openai_compat   assumptions of other programs about a network
 tokenizer       OpenAI's vocabulary files as a Hugging Face tokenizer
 features        waveforms -> log-mel
 encoder         the encoder for windows shorter than 30 s
 attention       attention over short windows on a CPU
 labels          transcripts -> decoder inputs and targets
-sentences       times of sentences within a clip
-symbols         special tokens and marks of noises in transcripts
-remarks         what is odd about utterances that are trained all the same
-loss            the decoder's states -> the loss of its targets
+sentences       sentence times within a clip
+symbols         special tokens and noise marks in transcripts
+remarks         remarks on unusual utterances that are trained on
+loss            decoder states -> the loss of the targets
 decode          clips and long recordings -> text
-no_speech       clips in which nobody speaks, and texts that repeat themselves
-greedy          encoder states -> tokens, rows leaving as they end
+no_speech       detection of clips without speech and of repetitive text
+greedy          encoder states -> tokens; finished rows leave the batch
 model           WhisperModel: the family's side of the contract
 """

@@ -32,7 +32,7 @@ def write_ctranslate2(
 
     Where the generation settings name no alignment heads (models that began as OpenAI's .pt), word times use all heads
     of the upper half of the decoder, as in openai-whisper. Raises InputError where CTranslate2 is not installed, the
-    network is not as OpenAI's are, or `out` is taken and not to be replaced.
+    network differs from OpenAI's, or `out` exists and `replace` is not set.
     """
     require_openai_layout(model.network, model.tokenizer)
     _require_range(model, quantization)
@@ -42,7 +42,7 @@ def write_ctranslate2(
 
 
 def _require_range(model: WhisperModel, quantization: Quantization) -> None:
-    """Raise InputError for a weight that would become infinite where it is written in float16."""
+    """Raise InputError for a weight that would overflow to infinity in float16."""
     if not quantization.endswith("float16") or quantization.endswith("bfloat16"):
         return
     for name, value in network_weights(model.network):
@@ -51,7 +51,7 @@ def _require_range(model: WhisperModel, quantization: Quantization) -> None:
 
 
 def _converter(model: WhisperModel, settings: Path) -> Any:
-    """Return CTranslate2's converter, given a copy of the network that is loaded instead of one on disk."""
+    """Return CTranslate2's converter for a copy of the network in memory instead of one on disk."""
     try:
         from ctranslate2.converters import TransformersConverter  # noqa: PLC0415  an optional extra
     except ImportError:
@@ -61,7 +61,7 @@ def _converter(model: WhisperModel, settings: Path) -> Any:
 
     class LoadedConverter(TransformersConverter):  # type: ignore[misc]
         def load_model(self, *_: Any, **__: Any) -> Any:
-            # it quantises float32 weights where they lie, and reads them at their addresses
+            # a copy on the CPU: it quantises float32 weights in place, and reads them by address
             return copy.deepcopy(model.network).cpu()
 
         def load_tokenizer(self, *_: Any, **__: Any) -> Any:

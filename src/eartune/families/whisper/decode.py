@@ -37,10 +37,10 @@ LONG_FORM: dict[str, Any] = {
 }
 
 # half of Whisper's text positions, as in openai-whisper
-MOST_DRAWN = 224
+MAX_SAMPLED_TOKENS = 224
 
-# A short window is the longest clip and this much silence, which Whisper needs to find an end (64 positions),
-# in steps, so that there are few different lengths.
+# A short window is the longest clip and this much silence (64 positions), which Whisper needs to detect the end,
+# rounded up to a step, so that there are few different lengths.
 SILENCE_S = 1.28
 WINDOW_STEP_S = 0.32
 FRAMES_PER_S = SAMPLE_RATE_HZ // HOP_SAMPLES
@@ -60,7 +60,7 @@ def transcribe_clips(
 ) -> list[str]:
     """Decode clips of at most 30 s greedily, or with beams, without timestamps.
 
-    A clip whose language is None has it detected where the model knows several.
+    For a clip whose language is None a multilingual model detects it.
     """
     whisper = whisper_of(network)
     device = next(whisper.parameters()).device
@@ -68,53 +68,53 @@ def transcribe_clips(
     features_BMT = log_mel(pad_waveforms(waveforms).to(device), window_s(longest_s, options.window))
     with torch.no_grad():
         states_BPD = whisper.model.encoder(features_BMT.to(_dtype(whisper))).last_hidden_state
-        spoken = _spoken(whisper, states_BPD, languages)
-        prompts_BU = torch.tensor(prompts(whisper, spoken, task=task), device=device)
-        tokens, first = _decode(whisper, states_BPD, prompts_BU, spoken, task=task, options=options)
+        language_tokens = _language_tokens(whisper, states_BPD, languages)
+        prompts_BU = torch.tensor(prompts(whisper, language_tokens, task=task), device=device)
+        tokens, first = _decode(whisper, states_BPD, prompts_BU, language_tokens, task=task, options=options)
         texts = [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
         if options.no_speech:
             silent = without_speech(whisper, log_mel, waveforms, states_BPD, prompts_BU, tokens, first)
             for row, constant in enumerate(is_constant(features_BMT).tolist()):
                 texts[row] = "" if constant or silent[row] else texts[row]
         if options.fallback:
-            _draw_again(whisper, tokenizer, states_BPD, prompts_BU, spoken, texts, task=task, options=options)
+            _resample(whisper, tokenizer, states_BPD, prompts_BU, language_tokens, texts, task=task, options=options)
     return texts
 
 
 def window_s(longest_s: float, window: WindowKind) -> float:
-    """Return how much of a batch the encoder sees: 30 s, or the longest clip and a little silence."""
+    """Return the length of the encoder input for a batch: 30 s, or the longest clip and a little silence."""
     if window == "padded":
         return WINDOW_S
     return widened_s(longest_s + SILENCE_S, step_s=WINDOW_STEP_S, most_s=WINDOW_S)
 
 
-def _spoken(
+def _language_tokens(
     whisper: WhisperForConditionalGeneration, states_BPD: torch.Tensor, languages: Sequence[str | None]
 ) -> list[str]:
-    """Return the language tokens, those detected that are not given."""
+    """Return the language token of each clip, detected where no language is given."""
     if not whisper.generation_config.is_multilingual:
         return ["<|en|>"] * len(languages)
     return complete_languages(whisper, states_BPD, languages)
 
 
-def _settings(whisper: WhisperForConditionalGeneration, spoken: list[str], *, task: str) -> dict[str, Any]:
-    """Return what `generate` is told of language and task."""
-    return {"task": task, "language": spoken} if whisper.generation_config.is_multilingual else {}
+def _settings(whisper: WhisperForConditionalGeneration, language_tokens: list[str], *, task: str) -> dict[str, Any]:
+    """Return the arguments of `generate` for language and task."""
+    return {"task": task, "language": language_tokens} if whisper.generation_config.is_multilingual else {}
 
 
 def _decode(
     whisper: WhisperForConditionalGeneration,
     states_BPD: torch.Tensor,
     prompts_BU: torch.Tensor,
-    spoken: list[str],
+    language_tokens: list[str],
     *,
     task: str,
     options: DecodeOptions,
     temperature: float = 0.0,
 ) -> tuple[list[list[int]], FirstStep]:
-    """Return the tokens of each row without the prompt, and what the decoder says before the first.
+    """Return the tokens of each row without the prompt, and the decoder's predictions at its first step.
 
-    Above the temperature 0 tokens are drawn.
+    At temperatures above 0 tokens are sampled.
     """
     if options.num_beams == 1 and supports_greedy_loop(whisper.generation_config):
         return decode_with_first_step(
@@ -126,7 +126,7 @@ def _decode(
         max_length=options.max_length,
         num_beams=options.num_beams,
         temperature=temperature,
-        **_settings(whisper, spoken, task=task),
+        **_settings(whisper, language_tokens, task=task),
     )
     hidden_BUD = whisper.model.decoder(prompts_BU, encoder_hidden_states=states_BPD, use_cache=False).last_hidden_state
     return tokens, first_step(whisper, hidden_BUD)
@@ -138,7 +138,7 @@ def _generate(whisper: WhisperForConditionalGeneration, states_BPD: torch.Tensor
         encoder_outputs=BaseModelOutput(last_hidden_state=states_BPD),
         return_timestamps=False,
         return_dict_in_generate=False,
-        # otherwise two timestamps in a row, from a model that writes them unasked, make it go back and start again
+        # otherwise two consecutive timestamps, which some models write even here, make it seek back and decode again
         force_unique_generate_call=True,
         **settings,
     )
@@ -148,19 +148,19 @@ def _generate(whisper: WhisperForConditionalGeneration, states_BPD: torch.Tensor
     return [row[: row.index(end)] if end in row else row for row in written]
 
 
-def _draw_again(
+def _resample(
     whisper: WhisperForConditionalGeneration,
     tokenizer: WhisperTokenizer,
     states_BPD: torch.Tensor,
     prompts_BU: torch.Tensor,
-    spoken: list[str],
+    language_tokens: list[str],
     texts: list[str],
     *,
     task: str,
     options: DecodeOptions,
 ) -> None:
-    """Replace texts that repeat themselves by what is drawn at rising temperatures; the same words each time."""
-    drawing = replace(options, num_beams=1, max_length=min(options.max_length, MOST_DRAWN))
+    """Replace repetitive texts by ones sampled at rising temperatures, with a fixed seed."""
+    sampling = replace(options, num_beams=1, max_length=min(options.max_length, MAX_SAMPLED_TOKENS))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for temperature in LONG_FORM["temperature"][1:]:
@@ -171,9 +171,9 @@ def _draw_again(
                 whisper,
                 states_BPD[rows],
                 prompts_BU[rows],
-                [spoken[row] for row in rows],
+                [language_tokens[row] for row in rows],
                 task=task,
-                options=drawing,
+                options=sampling,
                 temperature=temperature,
             )
             for row, text in zip(rows, tokenizer.batch_decode(tokens, skip_special_tokens=True), strict=True):
@@ -191,10 +191,10 @@ def transcribe_recording(
 ) -> list[Segment]:
     """Decode a recording window by window with timestamps, as transformers' long-form generation does.
 
-    Segments in which nobody speaks are left out.
+    Segments without speech are left out.
     """
 
-    def says_something(first_s: float, last_s: float) -> bool:
+    def has_speech(first_s: float, last_s: float) -> bool:
         part = waveform[round(first_s * SAMPLE_RATE_HZ) : round(last_s * SAMPLE_RATE_HZ)]
         options = DecodeOptions()
         return len(part) > 0 and any(
@@ -205,13 +205,13 @@ def transcribe_recording(
     duration_s = len(waveform) / SAMPLE_RATE_HZ
     features_BMT = log_mel(torch.from_numpy(waveform)[None].to(device)).to(_dtype(network))
     is_long = features_BMT.shape[2] > network.config.max_source_positions * 2
-    if bool(is_constant(features_BMT)) or not (is_long or says_something(0.0, duration_s)):
+    if bool(is_constant(features_BMT)) or not (is_long or has_speech(0.0, duration_s)):
         return []
     settings: dict[str, Any] = {"task": task, "language": language} if network.generation_config.is_multilingual else {}
     if is_long:
         num_frames = features_BMT.shape[2]
         settings |= LONG_FORM | {"attention_mask": torch.ones(1, num_frames, dtype=torch.long, device=device)}
-    # a window that is decoded again draws its words: the same ones each time
+    # windows decoded again at a higher temperature are sampled: fixed seed, so that results repeat
     with torch.random.fork_rng():
         torch.manual_seed(0)
         found = network.generate(features_BMT, return_timestamps=True, return_segments=True, **settings)
@@ -229,14 +229,14 @@ def transcribe_recording(
     return [
         segment
         for segment in segments
-        if _is_loud(segment, features_BMT[0]) or says_something(segment.start_s, segment.end_s)
+        if _is_loud(segment, features_BMT[0]) or has_speech(segment.start_s, segment.end_s)
     ]
 
 
 def _is_loud(segment: Segment, features_MT: torch.Tensor) -> bool:
-    """Tell whether a segment is about as loud as the recording; of others it is asked whether somebody speaks.
+    """Return whether a segment is about as loud as the recording; quieter ones are checked for speech.
 
-    In long recordings a model is sure of words that it makes up in pauses: thresholds let them pass.
+    In long recordings a model is confident of words that it hallucinates in pauses, so thresholds do not catch them.
     """
     first, last = (round(seconds * FRAMES_PER_S) for seconds in (segment.start_s, segment.end_s))
     return loudness_below(features_MT, first, last) < QUIET

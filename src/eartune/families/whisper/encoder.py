@@ -1,7 +1,7 @@
 """Whisper's encoder for windows shorter than 30 s, and its attention over them on a CPU.
 
-transformers' own checks for 30 s and adds its whole table of positions; apart from that this is the same computation.
-B batch, M mel bins, T frames of 10 ms, P positions of 20 ms, D model width; of the attention
+transformers' encoder requires 30 s and adds all position embeddings; otherwise the computation is the same.
+B batch, M mel bins, T frames of 10 ms, P positions of 20 ms, D model width; for attention
 H heads, Q queries, K keys, C channels of a head.
 """
 
@@ -18,19 +18,19 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 ATTENTION = "eartune_whisper"
-# beyond this many pairs of query and key the table of their weights costs more memory than it saves time
-MOST_PAIRS = 768 * 768
+# above this many query-key pairs the attention matrix costs too much memory for the time it saves
+MAX_PAIRS = 768 * 768
 
 
 class AnyLengthEncoder(WhisperEncoder):  # type: ignore[misc]
     """Features [B, M, T] -> states [B, P, D] with P = T / 2, of the first P positions.
 
-    Where none of its weights is trained it keeps no graph, whatever its input.
+    If all its weights are frozen it builds no autograd graph, even if its input requires a gradient.
     """
 
     def forward(self, input_features: torch.Tensor, attention_mask: Any = None, **kwargs: Any) -> BaseModelOutput:  # noqa: ARG002
         longest = self.max_source_positions * 2
-        assert input_features.shape[-1] <= longest, f"{input_features.shape[-1]} frames, and {longest} is the most"
+        assert input_features.shape[-1] <= longest, f"{input_features.shape[-1]} frames, at most {longest} fit"
         trained = any(parameter.requires_grad for parameter in self.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
             return BaseModelOutput(last_hidden_state=self._states(input_features, **kwargs))
@@ -49,7 +49,7 @@ class AnyLengthEncoder(WhisperEncoder):  # type: ignore[misc]
 
 
 def accept_any_length(network: WhisperForConditionalGeneration) -> None:
-    """Let a network take windows shorter than 30 s. Weights and 30 s results stay as they are."""
+    """Allow windows shorter than 30 s in a network. Weights and results for 30 s do not change."""
     network.model.encoder.__class__ = AnyLengthEncoder
 
 
@@ -63,8 +63,8 @@ def attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Compute what transformers' sdpa attention does; of the products, only those of training are taken apart."""
-    if not _pays(module, query_BHQC, key_BHKC, attention_mask, dropout):
+    """Compute transformers' sdpa attention; bfloat16 training on a CPU uses plain matrix products, which are faster."""
+    if not _is_faster_unfused(module, query_BHQC, key_BHKC, attention_mask, dropout):
         outcome: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query_BHQC, key_BHKC, value_BHKC, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
@@ -77,7 +77,9 @@ def attention(
     return mixed_BHQC.transpose(1, 2).contiguous(), None
 
 
-def _pays(module: nn.Module, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, dropout: float) -> bool:
+def _is_faster_unfused(
+    module: nn.Module, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, dropout: float
+) -> bool:
     return (
         query.device.type == "cpu"
         and query.dtype == torch.bfloat16
@@ -85,7 +87,7 @@ def _pays(module: nn.Module, query: torch.Tensor, key: torch.Tensor, mask: torch
         and mask is None
         and dropout == 0.0
         and (not getattr(module, "is_causal", False) or query.shape[2] == 1)
-        and query.shape[2] * key.shape[2] <= MOST_PAIRS
+        and query.shape[2] * key.shape[2] <= MAX_PAIRS
     )
 
 

@@ -43,9 +43,9 @@ def _onnx(model: SpeechModel, out: Path, quantization: Any, _: Path | None) -> f
 
 @torch.no_grad()
 def first_token_logits(model: SpeechModel, waveform_S: Waveform, language: str | None) -> npt.NDArray[np.float32]:
-    """Return the logits [V] of the first token of text, no token suppressed, after the model's prompt without times.
+    """Return the logits [V] of the first text token, no token suppressed, after the prompt without timestamps.
 
-    The clip is seen in 30 s. Raises InputError for a language that a multilingual model does not have.
+    The clip is padded to 30 s. Raises InputError for a language that a multilingual model does not have.
     """
     model = _whisper(model)
     whisper = whisper_of(model.network)
@@ -73,7 +73,7 @@ def _whisper(model: SpeechModel) -> WhisperModel:
     return model
 
 
-# float16 first: it is what most people run
+# float16 first, as the most common
 _CTRANSLATE2_KINDS = tuple(sorted(get_args(Quantization), key=lambda kind: kind != "float16"))
 
 EXPORTS = FamilyExports(

@@ -1,6 +1,6 @@
 """Log-mel features of Whisper, computed in batch on the device of the waveforms.
 
-Equal to transformers' WhisperFeatureExtractor (tested to 1e-5), without computing the silence that fills the window.
+Equal to transformers' WhisperFeatureExtractor (tested to 1e-5), without computing the padding of the window.
 B batch, S samples, T frames, F frequencies, M mel bins.
 """
 
@@ -46,7 +46,7 @@ class LogMel(nn.Module):
     @torch.no_grad()
     def forward(self, waveforms_BS: torch.Tensor, window_s: float = WINDOW_S) -> torch.Tensor:
         window_samples = round(window_s * SAMPLE_RATE_HZ / HOP_SAMPLES) * HOP_SAMPLES
-        # A tail of true silence keeps the transform's reflection at the end off the speech.
+        # Zeros after the clip keep the reflection padding of the STFT away from the speech.
         num_samples = waveforms_BS.shape[1] + 2 * FFT_SAMPLES
         if waveforms_BS.shape[1] <= window_samples:
             num_samples = min(num_samples, window_samples)

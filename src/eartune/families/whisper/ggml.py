@@ -1,8 +1,8 @@
-"""Whisper models as ggml files, for whisper.cpp and what is built on it (whisper-rs, pywhispercpp, ...).
+"""Whisper models as ggml files, for whisper.cpp and programs built on it (whisper-rs, pywhispercpp, ...).
 
 Format (whisper.cpp: whisper_model_load in src/whisper.cpp, models/convert-pt-to-ggml.py, examples/quantize), all
 numbers little-endian: a magic number, sizes, mel filters, the bytes of the vocabulary, and all weights under OpenAI's
-names, each with a header of its own. M mel bins, F frequencies.
+names, each with its own header. M mel bins, F frequencies.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ QUANTIZATION_VERSION = 2
 # ggml's numbers of the kinds of files (enum ggml_ftype in ggml.h)
 FILE_KINDS: dict[GgmlKind, int] = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9}
 
-# how many weights are converted at a time: 4 MiB
+# weights converted at a time: 4 MiB
 CHUNK_WEIGHTS = 1 << 20
 LARGEST_F16 = 65504.0
-# weights of a quantised row that share a scale
+# consecutive weights of a quantised row that share a scale
 BLOCK_WEIGHTS = 32
-# Smaller weights are zeros: the scale of a block of them is zero in float16, and its inverse infinite in float32.
+# Smaller weights are set to zero: the scale of their block would be zero in float16, its inverse infinite in float32.
 SMALLEST_QUANTIZED = 1e-30
 
 
 def write_ggml(model: WhisperModel, out: Path, *, kind: GgmlKind) -> None:
-    """Write a model without adapters in it as one ggml file; `kind` is how its matrices are kept.
+    """Write a model without adapters as one ggml file; `kind` is the type of its matrices.
 
-    Everything else is float32, as whisper.cpp expects it, and the convolutions are float16 unless all is float32.
-    Raises InputError, and leaves nothing, where whisper.cpp could not run the model as it is.
+    Convolutions are float16 unless `kind` is f32, and the rest is float32, as whisper.cpp expects. Raises InputError,
+    and leaves no file, where whisper.cpp could not run the model unchanged.
     """
     config = whisper_of(model.network).config
     _refuse_other_networks(config, kind)
@@ -64,7 +64,7 @@ def write_ggml(model: WhisperModel, out: Path, *, kind: GgmlKind) -> None:
 
 
 def _refuse_other_networks(config: WhisperConfig, kind: GgmlKind) -> None:
-    """Raise InputError for a network that whisper.cpp, which goes by its sizes only, would take for another."""
+    """Raise InputError for a network that whisper.cpp, which reads only its sizes, would misinterpret."""
     width = config.d_model
     differences = [
         f"{name} is {found!r} where whisper.cpp expects {expected!r}"
@@ -99,7 +99,7 @@ def _openai_weights(model: WhisperModel, vocabulary: Vocabulary) -> dict[str, to
             "the model cannot be written for whisper.cpp, whose head is the token embedding: its proj_out is another"
         )
     weights = {name: named[their] for name, their in theirs.items()}
-    # rows after the last token only fill the table up
+    # rows after the last token are padding
     weights[embedding] = weights[embedding][: vocabulary.size]
     return weights
 
@@ -189,9 +189,9 @@ def _refuse_unwritable(name: str, values: Floats, kind: GgmlKind) -> None:
 
 
 def encode_weights(values: Floats, kind: GgmlKind) -> bytes:
-    """Return rows of finite weights as bytes: if quantised, those of ggml_quantize_chunk (ggml/src/ggml-quants.c)."""
+    """Return rows of finite weights as bytes, equal to ggml_quantize_chunk (ggml/src/ggml-quants.c) if quantised."""
     if kind in get_args(QuantizedKind):
-        # also makes zeros positive, whose sign ggml leaves to its compiler
+        # also makes zeros positive, as their sign depends on ggml's compiler
         values = np.where(np.abs(values) < SMALLEST_QUANTIZED, np.float32(0), values)
     encoded: bytes = quants.quantize(values, _tensor_kind(kind)).tobytes()
     return encoded
@@ -209,7 +209,7 @@ _LOG_STEP = np.log(6.4) / 27
 
 
 def openai_mel_filters(num_mel_bins: int) -> npt.NDArray[np.float32]:
-    """Return filters [M, F] as librosa computes them, which made OpenAI's file: rounded to float32 twice."""
+    """Return filters [M, F] as librosa, the source of OpenAI's file, computes them: rounded to float32 twice."""
     highest_mel = _FIRST_LOG_MEL + np.log(SAMPLE_RATE_HZ / 2 / _FIRST_LOG_HZ) / _LOG_STEP
     corners_hz = _hz(np.linspace(0, highest_mel, num_mel_bins + 2))
     frequencies_hz_F = np.fft.rfftfreq(FFT_SAMPLES, 1 / SAMPLE_RATE_HZ)
@@ -219,7 +219,7 @@ def openai_mel_filters(num_mel_bins: int) -> npt.NDArray[np.float32]:
     falling_MF = distances_hz[2:] / widths_hz[1:]
     filters_MF = np.maximum(0, np.minimum(rising_MF, falling_MF)).astype(np.float32)
     areas_M1 = 2 / (corners_hz[2:] - corners_hz[:-2])[:, None]
-    # a sum with +0 leaves no -0, whose place depends on NumPy's version
+    # adding +0 removes -0, which occurs at other places in other NumPy versions
     return (filters_MF * areas_M1).astype(np.float32) + np.float32(0)
 
 

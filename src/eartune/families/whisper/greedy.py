@@ -1,4 +1,4 @@
-"""Whisper's greedy decoding: prompts, languages, and the tokens that transformers' generate gives.
+"""Whisper's greedy decoding: prompts, language detection, and the same tokens as transformers' generate.
 
 B batch, P positions of 20 ms, D model width, U tokens, V vocabulary.
 """
@@ -14,27 +14,27 @@ from transformers import EncoderDecoderCache, GenerationConfig, WhisperForCondit
 from eartune.errors import InputError, nearest
 from eartune.training.greedy import decode_greedily
 
-# Options of a model's generation config that the loop follows, or that have no effect on greedy tokens. Models that set
+# Options of a generation config that the loop implements, or that have no effect on greedy decoding. Models that set
 # any other one are decoded by generate.
 GREEDY_LOOP_OPTIONS = frozenset({
-    # followed by the loop, its prompts and the detection of languages
+    # implemented by the loop, its prompts and language detection
     "decoder_start_token_id", "eos_token_id", "suppress_tokens", "begin_suppress_tokens", "no_timestamps_token_id",
     "is_multilingual", "lang_to_id", "task_to_id",
     # decided by DecodeOptions, the task and the clip's language
     "max_length", "num_beams", "do_sample", "task", "language", "forced_decoder_ids", "return_timestamps",
     "no_speech_threshold", "logprob_threshold", "compression_ratio_threshold",
-    # of sampling and of beams
+    # only for sampling and beam search
     "temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff", "length_penalty",
     "early_stopping",
-    # of timestamps, and of recordings that take several windows
+    # only for timestamps, and recordings of several windows
     "alignment_heads", "max_initial_timestamp_index", "return_token_timestamps", "prev_sot_token_id",
     "condition_on_prev_tokens", "prompt_condition_type",
-    # of generate's memory and of what it returns
+    # only for generate's cache and return values
     "use_cache", "bos_token_id", "pad_token_id", "return_dict_in_generate", "output_scores", "output_logits",
     "output_attentions", "output_hidden_states", "transformers_version",
 })  # fmt: skip
 
-# Values under which other options have no effect either, as None and empty lists.
+# Values with which other options have no effect; None and empty lists have none either.
 NEUTRAL_VALUES = {
     "repetition_penalty": 1, "encoder_repetition_penalty": 1, "no_repeat_ngram_size": 0,
     "encoder_no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": 0, "guidance_scale": 1,
@@ -43,7 +43,7 @@ NEUTRAL_VALUES = {
 
 
 def supports_greedy_loop(settings: GenerationConfig) -> bool:
-    """Tell whether generate's greedy tokens under a model's generation config are those of `decode_greedily`."""
+    """Return whether `decode_greedily` gives the same tokens as generate under a model's generation config."""
     return all(
         name in GREEDY_LOOP_OPTIONS or name.startswith("_") or value in (None, [], NEUTRAL_VALUES.get(name))
         for name, value in vars(settings).items()
@@ -51,7 +51,7 @@ def supports_greedy_loop(settings: GenerationConfig) -> bool:
 
 
 def detect_languages(network: WhisperForConditionalGeneration, states_BPD: torch.Tensor) -> list[str]:
-    """Return the language token (<|en|>) that the model finds likeliest for each row, as OpenAI's detection does."""
+    """Return the most probable language token (<|en|>) of each row, as in OpenAI's language detection."""
     settings = network.generation_config
     languages = {identity: token for token, identity in settings.lang_to_id.items()}
     start_B1 = torch.full((len(states_BPD), 1), settings.decoder_start_token_id, device=states_BPD.device)
@@ -76,7 +76,7 @@ def complete_languages(
 
 
 def prompts(network: WhisperForConditionalGeneration, languages: Sequence[str], *, task: str) -> list[list[int]]:
-    """Return what the decoder is given before it writes; `languages` are tokens, and unused by English-only models."""
+    """Return the decoder prompts; `languages` are language tokens, which English-only models do not use."""
     settings = network.generation_config
     start, end = settings.decoder_start_token_id, settings.no_timestamps_token_id
     if not settings.is_multilingual:
@@ -86,8 +86,8 @@ def prompts(network: WhisperForConditionalGeneration, languages: Sequence[str], 
 
 @dataclass(frozen=True)
 class FirstStep:
-    """What a decoder says of each row before it writes: the chance of <|nospeech|> after <|startoftranscript|>, and
-    whether it would end at once were it not kept from that.
+    """Predictions of a decoder for each row at its first step: the probability of <|nospeech|> after
+    <|startoftranscript|>, and whether it would end at once if that were not suppressed.
     """
 
     no_speech_B: torch.Tensor
@@ -95,7 +95,7 @@ class FirstStep:
 
 
 def first_step(network: WhisperForConditionalGeneration, hidden_BUD: torch.Tensor) -> FirstStep:
-    """Read a decoder's states after its prompts."""
+    """Return the predictions from the decoder's states [B, U, D] for its prompts."""
     settings = network.generation_config
     start_BV, last_BV = (network.proj_out(hidden_BUD[:, place]).float() for place in (0, -1))
     # <|nospeech|> stands before <|notimestamps|> in every vocabulary
@@ -110,8 +110,8 @@ def decode(
     *,
     max_length: int,
 ) -> list[list[int]]:
-    """Return the tokens that follow each prompt, without <|endoftext|>: at most `max_length`, fewer where a row's
-    prompt and tokens reach the model's longest text.
+    """Return the tokens that follow each prompt, without <|endoftext|>: at most `max_length`, fewer if prompt and
+    tokens reach the model's maximum length.
     """
     return decode_with_first_step(network, states_BPD, prompts_BU, max_length=max_length)[0]
 
@@ -125,9 +125,9 @@ def decode_with_first_step(
     max_length: int,
     temperature: float = 0.0,
 ) -> tuple[list[list[int]], FirstStep]:
-    """Return the same tokens, and what the decoder says before the first of them.
+    """Return the same tokens as `decode`, and the predictions at the first step.
 
-    Above the temperature 0 tokens are drawn, by torch's own random numbers.
+    At temperatures above 0 tokens are sampled with torch's global random generator.
     """
     firsts: list[FirstStep] = []
 
@@ -139,12 +139,12 @@ def decode_with_first_step(
         ).last_hidden_state
         if not firsts:
             firsts.append(first_step(network, hidden_BUD))
-        # float32 as in generate, so that equal scores stay equal
+        # float32 as in generate, so that ties stay ties
         scores_BV: torch.Tensor = network.proj_out(hidden_BUD[:, -1:])[:, -1].float()
         first = cache.get_seq_length() == prompts_BU.shape[1]
         scores_BV = scores_BV.masked_fill(never_first_V if first else never_V, -torch.inf)
         if temperature:
-            # the highest of scores with Gumbel noise is a draw from their softmax
+            # Gumbel-max: the argmax of scores with Gumbel noise is a sample from their softmax
             scores_BV = scores_BV / temperature - torch.empty_like(scores_BV).exponential_().log()
         return scores_BV
 
@@ -175,7 +175,7 @@ def average_logprob(
 
 
 def _suppressed(network: WhisperForConditionalGeneration, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return masks [V] of the tokens that are never written, and of those that are not written first."""
+    """Return masks [V] of the tokens that are always suppressed, and of those suppressed at the first step."""
     settings = network.generation_config
     never_V = torch.zeros(network.config.vocab_size, dtype=torch.bool, device=device)
     never_V[settings.suppress_tokens or []] = True

@@ -23,7 +23,7 @@ NO_LEADING_SPACE = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A part of a transcript as tokens, and its times in seconds from the utterance's beginning."""
+    """A part of a transcript as tokens, and its times in seconds from the start of the utterance."""
 
     start_s: float
     end_s: float
@@ -32,9 +32,9 @@ class Sentence:
 
 @dataclass(frozen=True)
 class EncodedTranscripts:
-    """Transcripts as tokens, light enough for workers; `starts` are the prompts by language, up to the task token.
+    """Transcripts as tokens, small enough to send to workers; `starts` are prompts by language, up to the task token.
 
-    A text without tokens is no speech. `sentences` are the parts of those transcripts whose times are known.
+    An empty text means no speech. `sentences` are the parts of transcripts whose times are known.
     """
 
     texts: tuple[tuple[int, ...], ...]
@@ -56,13 +56,13 @@ class EncodedTranscripts:
         return self.languages[index]
 
     def labels(self, placed: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
-        """Join what is spoken in one window, all in one language, in the order of time.
+        """Join the utterances of one window, all in one language, in the order of time.
 
-        The language token carries loss, so that language detection learns too; task and <|notimestamps|> are the
-        caller's choice at decoding and carry none: a model trained to write <|notimestamps|> loses its timestamps.
+        The language token carries loss, so that language detection learns too; task and <|notimestamps|> are
+        chosen by the caller at decoding and carry none: a model trained to write <|notimestamps|> loses its timestamps.
         In a window without speech the target is <|nospeech|> in place of the language, as in Whisper's training (the
-        threshold of decoding reads it there), and with a language given the end. Times that would exceed the longest
-        text are left out.
+        decoding threshold reads it there), and after the whole prompt the end. Timestamps are left out where they would
+        exceed the maximum length.
         """
         start = list(self.starts[self.languages[placed[0].index]])
         text = [token for part in placed for token in self.texts[part.index]]
@@ -76,7 +76,7 @@ class EncodedTranscripts:
         return Labels(decoder_input_ids=[*prompt, *after_prompt[:-1]], targets=[*given, *after_prompt])
 
     def _timed(self, placed: Sequence[PlacedUtterance]) -> list[int]:
-        """Return the sentences of a window, each between its timestamps, which never run backwards."""
+        """Return the sentences of a window, each between its timestamps, which never decrease."""
         tokens: list[int] = []
         last = self.no_timestamps + 1
         for part in placed:
@@ -87,7 +87,7 @@ class EncodedTranscripts:
         return tokens
 
     def _sentences(self, index: int, duration_s: float = 0.0) -> tuple[Sentence, ...]:
-        """Return the sentences of a transcript: all of it where the times within are not known."""
+        """Return the sentences of a transcript: all of it as one where sentence times are not known."""
         whole = (Sentence(0.0, duration_s, self.texts[index]),) if self.texts[index] else ()
         return self.sentences.get(index, whole)
 
@@ -149,11 +149,11 @@ class LabelEncoder:
         return utterance.language or self.default_language or (None if self.languages else "en")
 
     def text_language(self, utterance: Utterance) -> str | None:
-        """Return the language of an utterance's text: a translation is English, whatever is spoken."""
+        """Return the language of an utterance's text: a translation is English, whatever the spoken language."""
         return "en" if self.task == "translate" else self.language_of(utterance)
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        """Say for each utterance why it cannot be trained on, or None."""
+        """Return for each utterance why it cannot be trained on, or None."""
         lengths = [len(text) for text in self._texts(utterances)]
         return [self._finding(utterance, length) for utterance, length in zip(utterances, lengths, strict=True)]
 
@@ -176,7 +176,7 @@ class LabelEncoder:
         return sentences_finding(utterance)
 
     def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        """Say for each utterance why it cannot be decoded, or None."""
+        """Return for each utterance why it cannot be decoded, or None."""
         return [self._decoding_finding(utterance) for utterance in utterances]
 
     def _decoding_finding(self, utterance: Utterance) -> str | None:
@@ -190,27 +190,27 @@ class LabelEncoder:
         return f"the row is a translation from {source!r} into {target!r}: {advice}"
 
     def _texts(self, utterances: Sequence[Utterance]) -> list[list[int]]:
-        return self._tokens([self._as_written(utterance.text, utterance) for utterance in utterances])
+        return self._tokens([self._with_leading_space(utterance.text, utterance) for utterance in utterances])
 
     def _sentences(self, utterance: Utterance) -> tuple[Sentence, ...]:
-        """Encode the parts of a transcript that hold words."""
+        """Encode the parts of a transcript that contain words."""
         parts = [part for part in utterance.segments if part.text.strip()]
-        tokens = self._tokens([self._as_written(part.text, utterance) for part in parts])
+        tokens = self._tokens([self._with_leading_space(part.text, utterance) for part in parts])
         return tuple(Sentence(part.start_s, part.end_s, tuple(ids)) for part, ids in zip(parts, tokens, strict=True))
 
-    def _as_written(self, text: str, utterance: Utterance) -> str:
+    def _with_leading_space(self, text: str, utterance: Utterance) -> str:
         spaced = text.strip() and self.text_language(utterance) not in NO_LEADING_SPACE
         return (" " if spaced else "") + text.strip()
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
-        """Encode texts as letters: a transcript that spells <|endoftext|> or <|0.00|> holds no token of that kind."""
+        """Encode texts as plain text: <|endoftext|> or <|0.00|> in a transcript does not become that special token."""
         if not texts:
             return []
         found = list(self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True).input_ids)
-        # timestamps are added tokens and not special ones, so that split_special_tokens leaves them whole
-        return [self._letters(text) if TIME.search(text) else ids for text, ids in zip(texts, found, strict=True)]
+        # timestamps are added tokens but not special ones, so split_special_tokens does not split them
+        return [self._as_plain_text(text) if TIME.search(text) else ids for text, ids in zip(texts, found, strict=True)]
 
-    def _letters(self, text: str) -> list[int]:
+    def _as_plain_text(self, text: str) -> list[int]:
         backend = self.tokenizer.backend_tokenizer
         pieces = [piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
         return [token.id for piece in pieces for token in backend.model.tokenize(piece)]

@@ -1,4 +1,4 @@
-"""Tokenizer files that readers of transformers 4's folders look for, and transformers 5 does not write."""
+"""Tokenizer files that readers of transformers 4 folders require, and transformers 5 does not write."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from eartune.files import write_json_atomic, write_text_atomic
 
 
 def complete_for_older_tools(tokenizer: WhisperTokenizer, folder: Path) -> None:
-    """Write vocab.json, added_tokens.json and merges.txt, and the special tokens under the name that all read."""
+    """Write vocab.json, added_tokens.json and merges.txt, and rename the list of special tokens for transformers 4."""
     added = {token: number for token, number in tokenizer.get_added_vocab().items() if token != tokenizer.eos_token}
-    # as OpenAI's own: the token that ends a text is the last of the vocabulary, all that follow it are added
+    # as in OpenAI's folders: <|endoftext|> is the last token of the vocabulary, all later ones are added tokens
     plain = {token: number for token, number in tokenizer.get_vocab().items() if token not in added}
     merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
     lines = [pair if isinstance(pair, str) else " ".join(pair) for pair in merges]
@@ -24,7 +24,7 @@ def complete_for_older_tools(tokenizer: WhisperTokenizer, folder: Path) -> None:
 
 
 def _name_special_tokens(path: Path) -> None:
-    """List the special tokens under the name that both read: transformers 4 fails over a list under the new one."""
+    """Use the key that both versions read: transformers 4 fails on a list under the new key."""
     settings = json.loads(path.read_text(encoding="utf-8"))
     if isinstance(settings.get("extra_special_tokens"), list):
         settings["additional_special_tokens"] = settings.pop("extra_special_tokens")

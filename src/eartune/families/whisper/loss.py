@@ -1,4 +1,4 @@
-"""Whisper's loss: the decoder's states where there is a target, and the head over those only.
+"""Whisper's loss: the output head applied only to decoder states at target positions.
 
 B batch, P positions, U tokens, X all tokens of a batch, N targets, D model width.
 """
@@ -16,7 +16,7 @@ from eartune.training.loss import module_cross_entropy
 
 
 def whisper_of(network: Network) -> WhisperForConditionalGeneration:
-    """Return the Whisper network itself; PEFT's layers lie within it."""
+    """Return the Whisper network, which contains PEFT's layers, without PEFT's wrapper."""
     return network if isinstance(network, WhisperForConditionalGeneration) else network.get_base_model()
 
 
@@ -25,7 +25,7 @@ def target_loss(
 ) -> torch.Tensor:
     """Sum the cross-entropy over the targets of batches, as described in SpeechModel.summed_loss.
 
-    Tokens are embedded and the head is applied for all batches at once: each has a gradient as large as itself.
+    Embedding and head are applied to all batches at once: each call allocates a gradient as large as the weight.
     """
     tokens = [batch["decoder_input_ids"] for batch in batches]
     embedded = network.model.decoder.embed_tokens(torch.cat([part.flatten() for part in tokens]))
@@ -41,14 +41,14 @@ def target_loss(
 def _target_states(
     network: WhisperForConditionalGeneration, batch: Mapping[str, torch.Tensor], inputs_BUD: torch.Tensor
 ) -> torch.Tensor:
-    """Return the decoder's last states [N, D] where there is a target."""
+    """Return the decoder's last hidden states [N, D] at target positions."""
     states_BPD = batch.get("encoder_states")
     hidden_BUD = network.model(
         input_features=batch.get("input_features"),
         encoder_outputs=None if states_BPD is None else BaseModelOutput(last_hidden_state=states_BPD),
         decoder_inputs_embeds=inputs_BUD,
-        # Never filled. Without one transformers looks whether the positions are those of several sequences in a row,
-        # and a GPU waits for the answer.
+        # Never filled. Without a cache transformers checks the positions for packed sequences, which makes a GPU
+        # synchronise.
         past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
         use_cache=False,
     ).last_hidden_state

@@ -1,4 +1,4 @@
-"""WhisperModel: Whisper's side of the contract in model.py."""
+"""WhisperModel: the implementation of SpeechModel (model.py) for Whisper."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BLOCKS = Blocks(
 
 
 class WhisperModel:
-    """A Whisper network with tokenizer and features; `task` and `language` are what its labels are made for."""
+    """A Whisper network with tokenizer and features; `task` and `language` are those of its labels."""
 
     family = "whisper"
     blocks = BLOCKS
@@ -71,7 +71,7 @@ class WhisperModel:
         return self.labeler.findings(utterances)
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> None:
-        """Say nothing: Whisper's tokens are bytes, so that it writes everything. Raises InputError without texts."""
+        """Return None: byte-level tokens cover every character. Raises InputError without texts."""
         require_words(utterances)
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
@@ -93,7 +93,7 @@ class WhisperModel:
     def features(
         self,
         waveforms_BS: torch.Tensor,
-        samples_B: torch.Tensor,  # noqa: ARG002  silence is part of what Whisper hears
+        samples_B: torch.Tensor,  # noqa: ARG002  Whisper has no attention mask
         window_s: float | None = None,
     ) -> dict[str, torch.Tensor]:
         self.log_mel.to(waveforms_BS.device)
@@ -130,7 +130,7 @@ class WhisperModel:
         )
 
     def _token_code(self, utterance: Utterance) -> str | None:
-        """Return the code of the language token to decode with; None: to be detected. Raises InputError."""
+        """Return the code of the language token to decode with, or None to detect it. Raises InputError."""
         return self.labeler.token_code(utterance.language or self.labeler.default_language)
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:

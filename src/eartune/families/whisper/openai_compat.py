@@ -1,6 +1,6 @@
 """Assumptions that programs outside transformers make about a Whisper network.
 
-They know OpenAI's tokens by number and its layers by their sizes; with other sizes they write other words.
+They identify OpenAI's tokens by id and its layers by their sizes; with other sizes their transcripts are wrong.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ ENGLISH_ONLY_TOKENS = 51864
 NUM_LANGUAGES = {ENGLISH_ONLY_TOKENS: 99, 51865: 99, 51866: 100}
 WINDOW_POSITIONS = 1500
 TEXT_POSITIONS = 448
-# a token's names: of OpenAI, of older tokenizers on the hub
+# OpenAI's name of a token -> that in older tokenizers on the Hub
 OLD_NAMES = {"<|nospeech|>": "<|nocaptions|>"}
 
 
 def require_openai_layout(network: WhisperForConditionalGeneration, tokenizer: WhisperTokenizer) -> None:
-    """Raise InputError with the first thing that is not as OpenAI built it."""
+    """Raise InputError with the first difference from OpenAI's models."""
     assert isinstance(network, WhisperForConditionalGeneration), "adapters are merged first"
     finding = _finding(network) or _foreign_token(tokenizer, num_tokens=network.config.vocab_size)
     if finding:
         raise InputError(
-            f"the model {finding}; faster-whisper, openai-whisper and whisper.cpp run OpenAI's build only,"
+            f"the model {finding}; faster-whisper, openai-whisper and whisper.cpp support OpenAI's architecture only;"
             " export it as a Hugging Face folder"
         )
 
@@ -37,11 +37,11 @@ def _finding(network: WhisperForConditionalGeneration) -> str | None:
     if config.vocab_size not in NUM_LANGUAGES:
         return f"has {config.vocab_size} tokens, not one of {', '.join(map(str, NUM_LANGUAGES))}"
     if config.max_source_positions != WINDOW_POSITIONS:
-        return f"hears windows of {config.max_source_positions / 50:g} s, not of 30 s"
+        return f"has windows of {config.max_source_positions / 50:g} s, not of 30 s"
     if config.max_target_positions != TEXT_POSITIONS:
-        return f"writes texts of {config.max_target_positions} tokens, not of {TEXT_POSITIONS}"
+        return f"has texts of at most {config.max_target_positions} tokens, not of {TEXT_POSITIONS}"
     if config.num_mel_bins not in (80, 128):
-        return f"hears {config.num_mel_bins} mel bins, not 80 or 128"
+        return f"has {config.num_mel_bins} mel bins, not 80 or 128"
     if widths != {4}:
         return "has feed-forward layers that are not 4 times as wide as the model"
     if config.activation_function != "gelu":
@@ -60,9 +60,9 @@ def _foreign_token(tokenizer: WhisperTokenizer, *, num_tokens: int) -> str | Non
     first = num_tokens - len(specials)
     for token, name in enumerate(specials, start=first):
         if token >= len(tokenizer) and token >= num_tokens - NUM_TIMESTAMPS:
-            # older tokenizers leave the timestamps out
+            # older tokenizers lack the timestamps
             break
         found = tokenizer.convert_ids_to_tokens(token)
         if found not in (name, OLD_NAMES.get(name)):
-            return f"calls token {token} {found!r} where OpenAI's is {name!r}"
+            return f"has {found!r} as token {token} where OpenAI has {name!r}"
     return None

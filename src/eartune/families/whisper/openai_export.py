@@ -1,4 +1,4 @@
-"""OpenAI's own .pt from a Whisper network: renamed weights, no values changed; openai.py reads it back."""
+"""Whisper networks as OpenAI's .pt checkpoints: weights renamed, values unchanged; openai.py reads them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def write_openai(
 ) -> None:
     """Write `model`, its adapters merged, to the file `out`, which ends in .pt.
 
-    The format has no place for alignment heads: whisper.load_model gives a file all heads of the upper half of the
-    decoder, unless model.set_alignment_heads is called. Raises InputError where the network is not as OpenAI's are, a
-    weight is too large for float16, or `out` is taken and not to be replaced.
+    The format does not store alignment heads: whisper.load_model uses all heads of the upper half of the decoder,
+    unless model.set_alignment_heads is called. Raises InputError where the network differs from OpenAI's, a weight is
+    too large for float16, or `out` exists and `replace` is not set.
     """
     if out.suffix != ".pt":
         raise InputError(f"{out}: does not end in .pt, as OpenAI's checkpoints do; name a file such as model.pt")
@@ -37,7 +37,7 @@ def write_openai(
         "dims": openai_dims(model.network),
         "model_state_dict": openai_weights(model.network, _DTYPES[dtype]),
     }
-    # by handle: a path's name would become part of the file
+    # by handle: torch.save would store the name of a path in the file
     with new_file(out) as aside, aside.open("wb") as file:
         torch.save(checkpoint, file)
 
@@ -60,15 +60,15 @@ def openai_dims(network: Network) -> dict[str, int]:
 
 
 def openai_weights(network: Network, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Return the weights in OpenAI's names, on the CPU. Raises InputError for one that `dtype` cannot hold."""
+    """Return the weights in OpenAI's names, on the CPU. Raises InputError for one that does not fit into `dtype`."""
     weights = {}
     for name, value in network.state_dict().items():
         if name == "proj_out.weight":
             continue
         inner = name.removeprefix("model.")
         openai_name = _rename_back(inner)
-        assert transformers_name(openai_name) == inner, f"{name} has no name at OpenAI's"
-        # a copy: what is saved must not carry the memory that a view shares
+        assert transformers_name(openai_name) == inner, f"{name} has no counterpart in OpenAI's names"
+        # a copy: saving a view would save all the memory that it shares
         weights[openai_name] = value.detach().to("cpu", dtype, copy=True).contiguous()
         if not torch.isfinite(weights[openai_name]).all():
             raise InputError(f"weight {name} has values that {dtype} cannot hold; write it as float32")

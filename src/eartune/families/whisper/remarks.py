@@ -1,4 +1,4 @@
-"""Remarks on odd utterances that a Whisper is trained on all the same, one sentence for each kind."""
+"""Remarks on unusual utterances that Whisper is still trained on, one sentence for each kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FOR_TRANSCRIPTS = "for transcripts set --task transcribe"
 
 
 def remarks(labeler: LabelEncoder, utterances: Sequence[Utterance]) -> list[str]:
-    """Say what is odd, with counts and the first source of each."""
+    """Return remarks, each with a count and the first source."""
     untranslated = [utterance for utterance in utterances if labeler.task == "translate" and _is_not_latin(utterance)]
     return [
         *no_speech_remarks(utterances),

@@ -1,18 +1,18 @@
-"""Times of sentences within a clip: what must be true of them before they are trained."""
+"""Checks of the sentence times within a clip, before they are trained."""
 
 from __future__ import annotations
 
 from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.manifest import Utterance
 
-# a file is often a little shorter than the last time that was noted in it
-LATE_S = 0.1
+# files are often a little shorter than their last annotated time
+MAX_OVERRUN_S = 0.1
 STEP_S = TIMESTAMP_STEP_S
 ROUNDING_S = 1e-3
 
 
 def sentences_finding(utterance: Utterance) -> str | None:
-    """Say what is wrong with the times of a clip's sentences, by the sentence's number; None where nothing is."""
+    """Return the first problem with a clip's sentence times, with the number of the sentence, or None."""
     end_s = 0.0
     for number, part in enumerate(utterance.segments, start=1):
         if part.start_s < -ROUNDING_S:
@@ -28,7 +28,7 @@ def sentences_finding(utterance: Utterance) -> str | None:
                 f"({end_s:.2f} s); write sentences in the order of time, without overlap"
             )
         end_s = max(end_s, part.end_s)
-        if part.end_s > utterance.duration_s + LATE_S:
+        if part.end_s > utterance.duration_s + MAX_OVERRUN_S:
             return (
                 f"sentence {number} ends at {part.end_s:.2f} s, and the clip is {utterance.duration_s:.2f} s long; "
                 "times are in seconds from the clip's begin"

@@ -1,4 +1,4 @@
-"""Symbols in transcripts that are not speech: the model's own special tokens, and marks of noises."""
+"""Symbols in transcripts that are not speech: the model's special tokens, and noise marks."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Collection
 
 SPECIAL = re.compile(r"<\|[^<>|]{0,40}\|>")
 TIME = re.compile(r"<\|\d+(\.\d+)?\|>")
-# one token under two names
+# two names of the same token
 NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")
-# Whisper's decoding never writes these brackets and notes (suppress_tokens)
+# Whisper's decoding suppresses these brackets and notes (suppress_tokens)
 MARK = re.compile(r"\[[^\[\]]{1,40}\]|<[^<>|]{1,40}>|\{[^{}]{1,40}\}|\([^()]{1,40}\)|[♩♪♫♬]")
 
 
 def special_finding(text: str, vocabulary: Collection[str]) -> str | None:
-    """Say which special token a transcript spells, and what to do about it; None where it spells none.
+    """Return which special token a transcript contains, and what to do about it; None where it contains none.
 
-    A symbol that is not in the model's vocabulary is one of another model, and no speech either.
+    A symbol that is not in the model's vocabulary belongs to another model, and is not speech either.
     """
     found = SPECIAL.search(text)
     if found is None:

@@ -23,7 +23,7 @@ VOCABULARIES = Path(__file__).with_name("vocabulary")
 
 
 class _Vocabulary(TikTokenConverter):  # type: ignore[misc]
-    """transformers' converter, reading the file itself instead of through the package tiktoken."""
+    """transformers' converter, reading the file directly instead of through the package tiktoken."""
 
     @staticmethod
     def load_tiktoken_bpe(path: str) -> dict[bytes, int]:
@@ -41,7 +41,7 @@ def special_tokens(*, num_languages: int) -> list[str]:
         "<|transcribe|>",
         "<|startoflm|>",
         "<|startofprev|>",
-        # transformers calls it so; OpenAI's name is <|nospeech|>
+        # OpenAI's name; older tokenizers on the Hub have <|nocaptions|>
         "<|nospeech|>",
         "<|notimestamps|>",
         *(f"<|{index * TIMESTAMP_STEP_S:.2f}|>" for index in range(NUM_TIMESTAMPS)),
@@ -53,7 +53,7 @@ def build_tokenizer(*, multilingual: bool, num_languages: int) -> WhisperTokeniz
     ranks, merges = _ranks_and_merges(VOCABULARIES / ("multilingual.tiktoken" if multilingual else "gpt2.tiktoken"))
     vocabulary = dict(ranks)
     specials = special_tokens(num_languages=num_languages)
-    # English-only vocabularies hold <|endoftext|> themselves
+    # English-only vocabularies already include <|endoftext|>
     for token in specials:
         vocabulary.setdefault(token, len(vocabulary))
     tokenizer = WhisperTokenizer(
@@ -67,6 +67,6 @@ def build_tokenizer(*, multilingual: bool, num_languages: int) -> WhisperTokeniz
 
 @cache
 def _ranks_and_merges(path: Path) -> tuple[Mapping[str, int], Sequence[tuple[str, str]]]:
-    """Read a vocabulary, once in a process: its merges take seconds to find."""
+    """Read a vocabulary, once per process: finding its merges takes seconds."""
     ranks, merges = _Vocabulary().extract_vocab_merges_from_model(str(path))
     return MappingProxyType(ranks), tuple(merges)
