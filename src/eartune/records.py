@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from eartune.errors import InputError
 from eartune.files import write_json_atomic
 from eartune.parsing import JsonObject, check_shape, read_json
 
 Task: TypeAlias = Literal["transcribe", "translate"]
-Interval: TypeAlias = Annotated[list[float], Field(min_length=2, max_length=2)]
-"""[low, high]"""
 _NAME_BYTES, _PATH_BYTES = 255, 4095
 
 
@@ -48,6 +46,15 @@ def read_record_file(path: Path, shape: type[R], *, advice: str, format_key: str
 def write_record_file(path: Path, record: Record) -> None:
     """Write a record in place of an earlier one."""
     write_json_atomic(path, record.to_json())
+
+
+def _require_two(values: list[float]) -> list[float]:
+    if len(values) != 2:
+        raise ValueError("should be [low, high]")
+    return values
+
+
+Interval: TypeAlias = Annotated[list[float], AfterValidator(_require_two)]
 
 
 def _require_place(text: str) -> str:

@@ -95,6 +95,7 @@ DAMAGED = [
     ({**PARITY, "task": "sing"}, "task is 'sing', and should be 'transcribe' or 'translate'"),
     ({**PARITY, "family": "wav2vec"}, "family is 'wav2vec', and should be one of whisper, canary, parakeet"),
     ({**PARITY, "files": [{"name": "model.bin"}]}, r"has no files\[0\]\.size_bytes"),
+    ({**PARITY, "parity": 3}, "parity is 3, and should be a valid mapping"),
     ([], "is a list, and should be a valid mapping"),
 ]
 
@@ -169,6 +170,13 @@ def test_damaged_scores_are_named_in_one_line(value: str, tmp_path: Path) -> Non
         else:
             assert refusal.startswith(f"{path}: "), place
             assert "\n" not in refusal, place
+
+
+def test_an_interval_has_two_ends(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps({"model": "m", "scores": {**RATES, "wer_interval_95": [0.1]}}))
+    with pytest.raises(InputError, match=r"scores\.wer_interval_95 is a list, and should be \[low, high\]; delete"):
+        read_evaluation(path)
 
 
 def test_scores_of_the_first_version_and_of_silence_are_read(tmp_path: Path) -> None:
