@@ -103,6 +103,112 @@ SUMMARY: Json = {
     "remarks": ["4 texts of val are also in train: scores on val will flatter"],
 }
 
+COUNTS: Json = {"reference_length": 20, "substitutions": 4, "deletions": 0, "insertions": 0, "hits": 16}
+LONG_IN_MODEL: Json = {
+    "passes": False,
+    "verdict": "fails: a loop: 'the same again' (100 % of 1 joins within 1 s of a segment's edge, 0.3 s at most)",
+    "num_joins": 1,
+    "share_near": 1.0,
+    "share_of_edges": 1.0,
+    "farthest_s": 0.29781250000000004,
+    "disorder": ["a segment ends at 1.0 s before its start"],
+    "loops": ["the same again"],
+    "skipped": [[0.0, 31.5]],
+}
+PARITY: Json = {
+    "record_format": 1,
+    "eartune": "0.1.0",
+    "format": "openai",
+    "quantization": "float32",
+    "family": "whisper",
+    "task": "transcribe",
+    "language": "en",
+    "language_token": None,
+    "made_from": {
+        "model": "/home/anna/lora",
+        "checkpoint": "best",
+        "base_model": BASE,
+        "method": "lora",
+        "data": {"train": SPEECH, "val": SPEECH},
+        "config": CONFIG,
+        "metrics": METRICS,
+    },
+    "files": [{"name": "model-float32.pt", "size_bytes": 151092657, "sha256": "8c3aa065cc7c35cbefb6a0bc2d0dd21a"}],
+    "largest_difference": {"read_back": None, "as_written": 1.1920928955078125e-06},
+    "runtime": {"program": "openai-whisper", "package": "openai-whisper", "version": "20250625"},
+    "skipped": None,
+    "sample": {"what": "the validation speech", **SPEECH},
+    "parity": {
+        "passes": True,
+        "failures": [],
+        "warnings": [],
+        "words": {
+            "passes": True,
+            "verdict": "passes: WER 20.00 % of the model, 20.00 % of the export (float32), 1 of 2 sentences differ",
+            "quantization": "float32",
+            "limit_points": 0.2,
+            "change_points": 0.0,
+            "change_points_interval_95": [0.0, 0.0],
+            "model_wer": 0.2,
+            "artefact_wer": 0.2,
+            "model_wer_interval_95": [0.18181818181818182, 0.2222222222222222],
+            "artefact_wer_interval_95": [0.18181818181818182, 0.2222222222222222],
+            "between_wer": 0.05,
+            "model_words": COUNTS,
+            "artefact_words": COUNTS,
+            "between_words": COUNTS,
+            "num_utterances": 2,
+            "num_differing": 1,
+            "differing": [
+                {
+                    "index": 1,
+                    "reference": "the queen is dead",
+                    "model": "the queen is red",
+                    "artefact": "the queen is read",
+                }
+            ],
+            "cost": {
+                "load_s": 0.5775190919994202,
+                "decode_s": 5.832580173999304,
+                "speech_s": 6.186625,
+                "peak_memory_bytes": 181968896,
+                "size_bytes": 151092657,
+                "real_time_factor": 0.9427725414097838,
+            },
+        },
+        "logit_distance": 1.6612193576293066e-06,
+        "logit_distance_limit": 0.05,
+        "long_recording": {
+            "artefact": LONG_IN_MODEL | {"num_fallbacks": 0},
+            "model": LONG_IN_MODEL,
+            "base_model": LONG_IN_MODEL | {"num_fallbacks": None},
+        },
+    },
+}
+
+RATES: Json = {
+    "unit": "word",
+    "wer": 0.2,
+    "wer_interval_95": [0.17391304347826086, 0.23529411764705882],
+    "cer": 0.05714285714285714,
+    "cer_interval_95": [0.04201680672268908, 0.07291666666666667],
+    "sentence_error_rate": 1.0,
+    "num_utterances": 4,
+    "words": COUNTS,
+    "decoding_seconds": 7.208,
+}
+SCORES: Json = {
+    "model": "/home/anna/lora (best/)",
+    "window": "padded to 30 s",
+    "data": SPEECH,
+    "scores": RATES,
+    "base_model": "/home/anna/tiny-random.pt",
+    "base_scores": RATES,
+    "remarks": [],
+    "difference": {"difference": -0.07500000000000001, "interval": [-0.15789473684210525, 0.0], "share_better": 0.942},
+    "worst": [],
+}
+
 REMOVED = object()
 OTHER_VALUES = {
     "removed": REMOVED,

@@ -48,6 +48,15 @@ def write_record_file(path: Path, record: Record) -> None:
     write_json_atomic(path, record.to_json())
 
 
+def _require_two(values: list[float]) -> list[float]:
+    if len(values) != 2:
+        raise ValueError("should be [low, high]")
+    return values
+
+
+Interval: TypeAlias = Annotated[list[float], AfterValidator(_require_two)]
+
+
 def _require_place(text: str) -> str:
     content = text.encode()
     longest = max(map(len, content.split(b"/")))

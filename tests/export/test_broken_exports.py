@@ -14,6 +14,7 @@ import torch
 from eartune.audio import decode
 from eartune.errors import EartuneError
 from eartune.export.gate import Gate, LongFormResult, ReferenceOutputs, Sample, check, check_segments
+from eartune.export.record import SampleRecord
 from eartune.families.registry import exports_of
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
@@ -21,6 +22,7 @@ from eartune.manifest import Segment, Utterance
 from eartune.model import DecodeOptions
 from eartune.runtimes.registry import open_runtime
 from eartune.runtimes.runtime import LongTranscript, Opened
+from tests.old_records import SPEECH
 from tests.tiny import clips_in
 
 pytestmark = pytest.mark.runtimes
@@ -44,7 +46,7 @@ def sample(demo_clips: list[tuple[Path, str]]) -> Sample:
         references=tuple(text for _, text in chosen),
         languages=("en",) * 3,
         text_languages=("en",) * 3,
-        described={},
+        described=SampleRecord(what="the demonstration's sentences", **SPEECH),
     )
 
 

@@ -11,16 +11,17 @@ from eartune.errors import EartuneError, InputError
 from eartune.export import hub as hub_module
 from eartune.export.hub import push, require_account
 from tests.export.fake_hub import TOKEN, Hub, running_hub
+from tests.old_records import PARITY
 
-RECORD: dict[str, Any] = {
-    "record_format": 1, "eartune": "0.1.0", "format": "ggml", "quantization": "q5_0", "family": "whisper",
-    "made_from": {
-        "model": "/home/someone/runs/bees", "checkpoint": "best", "config": {"train": ["/home/someone/bees.jsonl"]},
-        "base_model": {"spec": "/home/someone/t.pt", "kind": "openai", "path": "/home/someone/t.pt", "sha256": "0"},
-        "data": {"train": {"manifests": ["/home/someone/bees.jsonl"], "utterances": 3}},
+BASE = {"spec": "/home/someone/t.pt", "kind": "openai", "path": "/home/someone/t.pt", "sha256": "0"}
+SPEECH = {"manifests": ["/home/someone/bees.jsonl"]}
+RECORD: dict[str, Any] = PARITY | {
+    "format": "ggml", "quantization": "q5_0",
+    "made_from": PARITY["made_from"] | {
+        "model": "/home/someone/runs/bees", "config": {"train": ["/home/someone/bees.jsonl"]}, "base_model": BASE,
+        "data": dict.fromkeys(("train", "val"), PARITY["sample"] | SPEECH),
     },
-    "sample": {"manifests": ["/home/someone/val.jsonl"], "utterances": 2},
-    "parity": {"words": {"model_wer": 0.1, "differing": [{"reference": "the queen is dead"}]}},
+    "sample": PARITY["sample"] | {"manifests": ["/home/someone/val.jsonl"]},
 }  # fmt: skip
 
 
@@ -68,6 +69,13 @@ def test_what_is_pushed_leaves_the_record_on_disk_as_it_was(hub: Hub, folder: Pa
     push(folder, "someone/bees", public=False)
     assert hub.files["parity.json"] != (folder / "parity.json").read_bytes()
     assert json.loads((folder / "parity.json").read_text()) == RECORD
+
+
+def test_a_folder_without_a_record_is_not_pushed(hub: Hub, folder: Path) -> None:
+    (folder / "parity.json").unlink()
+    with pytest.raises(InputError, match=r"ggml-q5_0: has no parity\.json, so it is not an export; export again"):
+        push(folder, "someone/bees", public=False)
+    assert hub.commits == []
 
 
 def test_a_refused_token_is_one_line_without_it(hub: Hub) -> None:

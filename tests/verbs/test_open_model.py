@@ -1,6 +1,7 @@
 """What locate finds by the records in a folder, whole, of older versions or damaged. No weights are loaded here."""
 
 import json
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,15 +10,18 @@ import pytest
 from eartune.errors import InputError
 from eartune.origin import RunOrigin
 from eartune.run_dir import RunDir
-from eartune.verbs.export import _original_archive
+from eartune.verbs.export import _original_archive, export
 from eartune.verbs.open_model import Located, locate, original_base
 from eartune.verbs.run_model import refuse_target
 from eartune.verbs.sample import _manifests
+from eartune.verbs.transcriber import find_export
 from tests.old_records import (
     ADAPTER_ORIGIN,
     MERGED_ORIGIN,
     OTHER_VALUES,
+    PARITY,
     RUN_ORIGIN,
+    SCORES,
     Json,
     changes,
     refusal_of,
@@ -97,6 +101,15 @@ def test_a_damaged_origin_is_named_in_one_line_or_of_no_matter(run: Path, base: 
             assert elsewhere or refusal.startswith(f"{run / folder / 'origin.json'}: "), place
 
 
+def test_damaged_scores_of_a_run_are_named_before_its_weights_are_loaded(run: Path, tmp_path: Path) -> None:
+    scores = run / "evaluation" / "test" / "scores.json"
+    scores.parent.mkdir(parents=True)
+    scores.write_text(json.dumps(SCORES | {"scores": None}))
+    with pytest.raises(InputError, match=r"test/scores\.json: scores is None, and should be a valid mapping; delete"):
+        export(str(run), to=["ggml"], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("value", OTHER_VALUES)
 def test_the_folder_a_run_would_replace_is_known_by_a_whole_origin_only(
     run: Path, base: Json, tmp_path: Path, value: str
@@ -111,3 +124,42 @@ def test_the_folder_a_run_would_replace_is_known_by_a_whole_origin_only(
         refusal = refusal_of(lambda: refuse_target(target, RunDir(run)))
         told = (f"{target / 'origin.json'}: ", f"export: {target} is not empty")
         assert refusal is None or refusal.startswith(told), place
+
+
+def exported(tmp_path: Path, name: str, content: bytes, record: Json) -> Path:
+    folder = tmp_path / "export"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(content)
+    (folder / "parity.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.mark.parametrize("value", OTHER_VALUES)
+def test_a_damaged_record_of_an_export_is_named_in_one_line(tmp_path: Path, value: str) -> None:
+    for place, changed in changes(PARITY, OTHER_VALUES[value]):
+        if "." not in place:
+            folder = exported(tmp_path, "model-float32.pt", b"weights", changed)
+            refusal = refusal_of(partial(locate, str(folder)))
+            assert refusal is None or refusal.startswith(f"{folder / 'parity.json'}: "), place
+
+
+@pytest.mark.parametrize("missing", ["task", "language", "language_token"])
+def test_an_export_whose_record_says_less_is_opened(tmp_path: Path, missing: str) -> None:
+    record = {k: v for k, v in PARITY.items() if k != missing}
+    located = locate(str(exported(tmp_path, "model-float32.pt", b"weights", record)))
+    assert located.task == "transcribe"
+    assert located.language == (None if missing == "language" else "en")
+    ggml = tmp_path / "ggml"
+    ggml.mkdir()
+    # whisper.cpp's magic number
+    found = find_export(str(exported(ggml, "ggml-model.bin", b"lmgg" + bytes(100), {**record, "format": "ggml"})))
+    assert found is not None
+    assert (found.family, found.task) == ("whisper", "transcribe")
+
+
+def test_an_export_without_a_record_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ggml-model.bin"
+    path.write_bytes(b"lmgg" + bytes(100))
+    found = find_export(str(path), language="English")
+    assert found is not None
+    assert (found.family, found.language, found.task, found.language_token) == (None, "en", "transcribe", None)

@@ -219,7 +219,7 @@ def show_demonstration(found: Demonstration, *, console: Console | None = None) 
     places = {
         "run, with the adapter": found.trained.path,
         "merged model, ready to use": found.merged.path,
-        **{f"for {program_of(each.format)['program']}": each.path for each in found.exported},
+        **{f"for {program_of(each.format).program}": each.path for each in found.exported},
         "hypotheses and scores": evaluation.out,
         "summary": found.out / "summary.json",
     }

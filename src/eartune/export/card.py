@@ -8,6 +8,9 @@ from typing import Any
 
 import yaml
 
+from eartune.export.evaluation import EvaluationRecord, ScoresRecord
+from eartune.export.parity_record import ParityRecord, WordsRecord
+from eartune.export.record import ExportRecord, MadeFromRecord
 from eartune.export.usage import Usage
 
 CARD = "README.md"
@@ -17,11 +20,11 @@ MEBIBYTE = 2**20
 
 
 def card(
-    record: Mapping[str, Any],
+    record: ExportRecord,
     *,
     title: str,
     usages: Sequence[Usage],
-    evaluations: Mapping[str, Mapping[str, Any]],
+    evaluations: Mapping[str, EvaluationRecord],
     license_id: str | None = None,
     data_notes: str | None = None,
 ) -> str:
@@ -30,48 +33,47 @@ def card(
     `evaluations` are scores.json by the name of what was measured; `data_notes` says where the speech is from and what
     its licence allows. Paths are named by their last part: where a file lies on some machine concerns nobody.
     """
-    source = record["made_from"]
     sections = [
         _header(record, license_id),
         f"# {title}\n",
-        _summary(record, source),
+        _summary(record),
         _how_to_run(usages),
         _metrics(evaluations),
         _parity(record),
-        _data(source, data_notes),
-        _configuration(source),
+        _data(record.made_from, data_notes),
+        _configuration(record.made_from),
         _licences(license_id, data_notes),
     ]
     return "\n".join(section for section in sections if section)
 
 
-def _header(record: Mapping[str, Any], license_id: str | None) -> str:
-    base = record["made_from"]["base_model"]
+def _header(record: ExportRecord, license_id: str | None) -> str:
+    base = record.made_from.base_model
     facts = {
         "pipeline_tag": "automatic-speech-recognition",
-        "library_name": LIBRARIES.get(record["format"]),
-        "language": record["language"],
+        "library_name": LIBRARIES.get(record.format),
+        "language": record.language,
         "license": license_id,
         # the hub takes ids only
-        "base_model": base["spec"] if base.get("kind") == "hub" else None,
-        "tags": [record["family"], "eartune"],
+        "base_model": base.spec if base.kind == "hub" else None,
+        "tags": [record.family, "eartune"],
     }
     shown = {name: value for name, value in facts.items() if value}
     return f"---\n{yaml.safe_dump(shown, allow_unicode=True, sort_keys=False)}---\n"
 
 
-def _summary(record: Mapping[str, Any], source: Mapping[str, Any]) -> str:
-    base = source["base_model"]
-    method = source.get("method")
-    told = f"{_name(base['spec'])} (weights sha256 `{base['sha256'][:16]}…`)"
-    tuned = f"by {method}, checkpoint `{source['checkpoint']}`" if method else "no, or not on record"
+def _summary(record: ExportRecord) -> str:
+    source = record.made_from
+    base = source.base_model
+    told = f"{_name(base.spec)} (weights sha256 `{base.sha256[:16]}…`)"
+    tuned = f"by {source.method}, checkpoint `{source.checkpoint}`" if source.method else "no, or not on record"
     lines = [
         f"- base model: {told}",
         f"- tuned: {tuned}",
-        f"- language: {record['language'] or 'detected'}; task: {record['task']}",
-        f"- format: {record['format']}, {record['quantization']}; written by eartune {record['eartune']}",
+        f"- language: {record.language or 'detected'}; task: {record.task}",
+        f"- format: {record.format}, {record.quantization}; written by eartune {record.eartune}",
     ]
-    files = [f"| `{f['name']}` | {f['size_bytes'] / MEBIBYTE:.1f} MiB | `{f['sha256']}` |" for f in record["files"]]
+    files = [f"| `{f.name}` | {f.size_bytes / MEBIBYTE:.1f} MiB | `{f.sha256}` |" for f in record.files]
     return "\n".join([*lines, "", "| file | size | sha256 |", "|---|---|---|", *files, ""])
 
 
@@ -80,71 +82,83 @@ def _how_to_run(usages: Sequence[Usage]) -> str:
     return "\n".join(["## How to run it\n", *blocks]) if blocks else ""
 
 
-def _metrics(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
+def _metrics(evaluations: Mapping[str, EvaluationRecord]) -> str:
     lines = ["## Error rates\n"]
     if not evaluations:
         lines.append("Not measured on test speech: `eartune evaluate RUN --data test.jsonl`, then export again.\n")
         return "\n".join(lines)
     lines += ["| speech | utterances | model | WER (95 % interval) | CER (95 % interval) |", "|---|---|---|---|---|"]
-    for name, scores in evaluations.items():
-        for who, key in (("base", "base_scores"), ("tuned", "scores")):
-            if scores.get(key):
-                found = scores[key]
-                unit = found.get("unit", "word")
-                speech = name if unit == "word" else f"{name} (WER per {unit})"
-                rates = (_measured(found[k], found[f"{k}_interval_95"]) for k in ("wer", "cer"))
-                lines.append(f"| {speech} | {found['num_utterances']} | {who} | {' | '.join(rates)} |")
+    for name, evaluation in evaluations.items():
+        if evaluation.base_scores is not None:
+            lines.append(_scores_row(name, "base", evaluation.base_scores))
+        lines.append(_scores_row(name, "tuned", evaluation.scores))
     return "\n".join([*lines, ""])
+
+
+def _scores_row(name: str, who: str, scores: ScoresRecord) -> str:
+    speech = name if scores.unit == "word" else f"{name} (WER per {scores.unit})"
+    wer, cer = _measured(scores.wer, scores.wer_interval_95), _measured(scores.cer, scores.cer_interval_95)
+    return f"| {speech} | {scores.num_utterances} | {who} | {wer} | {cer} |"
 
 
 def _measured(rate: float | None, interval: Sequence[float] | None) -> str:
     return "no reference words" if rate is None or interval is None else f"{_percent(rate)} ({_interval(interval)})"
 
 
-def _parity(record: Mapping[str, Any]) -> str:
+def _parity(record: ExportRecord) -> str:
     lines = ["## Whether this file says what the model says\n"]
-    parity, runtime = record["parity"], record["runtime"]
+    parity, runtime = record.parity, record.runtime
     if parity is None:
-        return "\n".join([*lines, f"Not tried in {runtime['program']}: {record['skipped']}.\n"])
-    words, cost, long = parity["words"], parity["words"]["cost"], parity["long_recording"]
-    rows = {
-        f"WER of the model / of this file, {words['num_utterances']} utterances": (
-            f"{_percent(words['model_wer'])} ({_interval(words['model_wer_interval_95'])}) / "
-            f"{_percent(words['artefact_wer'])} ({_interval(words['artefact_wer_interval_95'])})"
-        ),
-        "words that differ between the two": _percent(words["between_wer"]),
-        "sentences that differ": f"{words['num_differing']} of {words['num_utterances']}",
-        "distance of the first logits": _number(parity["logit_distance"]),
-        "seconds to load": f"{cost['load_s']:.1f}",
-        "seconds for a second of speech": f"{cost['real_time_factor']:.2f}",
-        "memory": f"{cost['peak_memory_bytes'] / MEBIBYTE:.0f} MiB" if cost["peak_memory_bytes"] else NOT_STATED,
-        "size": f"{cost['size_bytes'] / MEBIBYTE:.0f} MiB",
-    }
-    for who, found in (("this file", long["artefact"]), ("the model", long["model"]), ("its base", long["base_model"])):
-        if found:
-            again = found.get("num_fallbacks")
-            told = "" if again is None else f"; {again} windows decoded again"
-            rows[f"a long recording, {who}"] = f"{found['verdict']}{told}"
+        return "\n".join([*lines, f"Not tried in {runtime.program}: {record.skipped}.\n"])
+    rows = _words_rows(parity.words, parity.logit_distance) | _long_rows(parity)
     table = [f"| {name} | {value} |" for name, value in rows.items()]
-    program = f"{runtime['program']} ({runtime['package']} {runtime['version']})"
-    sample = f"Measured in {program} on a CPU, with a sample of {record['sample']['what']}.\n"
+    program = f"{runtime.program} ({runtime.package} {runtime.version})"
+    what = record.sample.what if record.sample else f"speech that is {NOT_STATED}"
+    sample = f"Measured in {program} on a CPU, with a sample of {what}.\n"
     return "\n".join([*lines, sample, "| | |", "|---|---|", *table, ""])
 
 
-def _data(source: Mapping[str, Any], notes: str | None) -> str:
-    data = source.get("data") or {}
+def _words_rows(words: WordsRecord, logit_distance: float | None) -> dict[str, str]:
+    cost = words.cost
+    return {
+        f"WER of the model / of this file, {words.num_utterances} utterances": (
+            f"{_percent(words.model_wer)} ({_interval(words.model_wer_interval_95)}) / "
+            f"{_percent(words.artefact_wer)} ({_interval(words.artefact_wer_interval_95)})"
+        ),
+        "words that differ between the two": _percent(words.between_wer),
+        "sentences that differ": f"{words.num_differing} of {words.num_utterances}",
+        "distance of the first logits": _number(logit_distance),
+        "seconds to load": f"{cost.load_s:.1f}",
+        "seconds for a second of speech": f"{cost.real_time_factor:.2f}",
+        "memory": f"{cost.peak_memory_bytes / MEBIBYTE:.0f} MiB" if cost.peak_memory_bytes else NOT_STATED,
+        "size": f"{cost.size_bytes / MEBIBYTE:.0f} MiB",
+    }
+
+
+def _long_rows(parity: ParityRecord) -> dict[str, str]:
+    long = parity.long_recording
+    rows = {}
+    for who, found in (("this file", long.artefact), ("the model", long.model), ("its base", long.base_model)):
+        if found is not None:
+            again = "" if found.num_fallbacks is None else f"; {found.num_fallbacks} windows decoded again"
+            rows[f"a long recording, {who}"] = f"{found.verdict}{again}"
+    return rows
+
+
+def _data(source: MadeFromRecord, notes: str | None) -> str:
+    data = source.data or {}
     lines = ["## Speech it was tuned on\n", "| | manifests | utterances | hours | sha256 |", "|---|---|---|---|---|"]
     for split, facts in data.items():
-        names = ", ".join(_name(path) for path in facts["manifests"])
-        hours = facts["seconds"] / 3600
-        lines.append(f"| {split} | {names} | {facts['utterances']} | {hours:.2f} | `{facts['sha256'][:16]}…` |")
+        names = ", ".join(_name(path) for path in facts.manifests)
+        hours = facts.seconds / 3600
+        lines.append(f"| {split} | {names} | {facts.utterances} | {hours:.2f} | `{facts.sha256[:16]}…` |")
     if not data:
         lines = ["## Speech it was tuned on\n", "Not on record."]
     return "\n".join([*lines, "", f"{notes or 'Where it is from, and what its licence allows: ' + NOT_STATED + '.'}\n"])
 
 
-def _configuration(source: Mapping[str, Any]) -> str:
-    config = dict(_public(source.get("config") or {}))
+def _configuration(source: MadeFromRecord) -> str:
+    config = dict(_public(source.config or {}))
     if not config:
         return ""
     shown = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.export.long_clip import LongClip, check_long, join_clips
 from eartune.export.measure import measured
 from eartune.export.parity import LOGIT_LIMITS, Parity, compare, logit_distance
+from eartune.export.record import SampleRecord
 from eartune.manifest import Segment
 from eartune.model import Waveform
 from eartune.runtimes.runtime import ExposesLogits, Runtime, SupportsLongForm, decoding
@@ -45,7 +47,7 @@ class Sample:
     references: tuple[str, ...]
     languages: tuple[str | None, ...]
     text_languages: tuple[str | None, ...]
-    described: dict[str, Any]
+    described: SampleRecord
     """Where it is from."""
 
     @cached_property
@@ -112,12 +114,14 @@ class Gate:
         return [told]
 
     def to_json(self) -> dict[str, Any]:
+        distance = self.logit_distance
         return {
             "passes": not self.failures,
             "failures": self.failures,
             "warnings": self.warnings,
             "words": self.parity.to_json(),
-            "logit_distance": self.logit_distance,
+            # one that is not finite is among the failures; JSON has no word for it
+            "logit_distance": distance if distance is not None and math.isfinite(distance) else None,
             "logit_distance_limit": LOGIT_LIMITS[self.parity.quantization],
             "long_recording": {
                 "artefact": self.long.to_json() if self.long else None,

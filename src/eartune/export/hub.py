@@ -6,19 +6,20 @@ The token is the hub's own affair: the environment variable HF_TOKEN, or `hf aut
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TypeVar
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils._validators import validate_repo_id
 
 from eartune.errors import EartuneError, InputError, first_line
-from eartune.export.record import RECORD
-from eartune.origin import ORIGIN
+from eartune.export.record import RECORD, ExportRecord, MadeFromRecord, read_record
+from eartune.origin import ORIGIN, DataRecord
 
+Data = TypeVar("Data", bound=DataRecord)
 _ADVICE = "set the environment variable HF_TOKEN to a token that may write, or run `hf auth login`"
 
 
@@ -46,30 +47,45 @@ def push(folder: Path, repo: str, *, public: bool) -> str:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in (RECORD, ORIGIN)
     ]
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    operations.append(CommitOperationAdd(RECORD, json.dumps(public_record(record), indent=2).encode()))
+    record = read_record(folder)
+    if record is None:
+        raise InputError(f"{folder}: has no {RECORD}, so it is not an export; export again")
+    operations.append(CommitOperationAdd(RECORD, json.dumps(public_record(record).to_json(), indent=2).encode()))
     with _explained(repo):
         api = HfApi()
         api.create_repo(repo, private=not public, exist_ok=True)
-        told = f"{record['format']}, {record['quantization']}, by eartune {record['eartune']}"
+        told = f"{record.format}, {record.quantization}, by eartune {record.eartune}"
         return str(api.create_commit(repo, operations, commit_message=told).commit_url)
 
 
-def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
+def public_record(record: ExportRecord) -> ExportRecord:
     """Return a record without the sentences of the sample, and of paths only the names."""
-    public = json.loads(json.dumps(record))
-    if public.get("parity"):
-        public["parity"]["words"].pop("differing")
-    source = public["made_from"]
-    source.pop("config", None)
-    source["model"] = PurePath(source["model"]).name
-    base = source["base_model"]
-    base.pop("path", None)
-    if base.get("kind") != "hub":
-        base["spec"] = PurePath(base["spec"]).name
-    for facts in [*(source.get("data") or {}).values(), public.get("sample") or {}]:
-        facts["manifests"] = [PurePath(path).name for path in facts.get("manifests", [])]
-    return dict(public)
+    kept = record.model_dump(
+        exclude={"made_from": {"config": True, "base_model": {"path": True}}, "parity": {"words": {"differing": True}}},
+        exclude_unset=True,
+    )
+    public = ExportRecord.model_validate(kept)
+    sample = _without_folders(public.sample) if public.sample else None
+    return public.model_copy(update={"made_from": _named(public.made_from), "sample": sample})
+
+
+def _named(source: MadeFromRecord) -> MadeFromRecord:
+    """Return what an export was made from, by the last parts of the paths."""
+    base = source.base_model
+    if base.kind != "hub":
+        base = base.model_copy(update={"spec": _last_part(base.spec)})
+    named = source.model_copy(update={"model": _last_part(source.model), "base_model": base})
+    if not source.data:
+        return named
+    return named.model_copy(update={"data": {split: _without_folders(data) for split, data in source.data.items()}})
+
+
+def _without_folders(data: Data) -> Data:
+    return data.model_copy(update={"manifests": [_last_part(path) for path in data.manifests]})
+
+
+def _last_part(path: str) -> str:
+    return PurePath(path).name
 
 
 @contextmanager

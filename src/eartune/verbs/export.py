@@ -19,7 +19,7 @@ from eartune.families.registry import exports_of
 from eartune.files import write_text_atomic
 from eartune.manifest import Utterance
 from eartune.reporting import Reporter, Silent
-from eartune.verbs.export_one import CardNotes, Exported, ExportJob, ParityCheck, write_export
+from eartune.verbs.export_one import CardNotes, Exported, ExportJob, ParityCheck, read_evaluations, write_export
 from eartune.verbs.export_paths import Destination, choose_destination, refuse_existing
 from eartune.verbs.library_logging import silence_libraries
 from eartune.verbs.merge import open_merged
@@ -75,6 +75,7 @@ def export(
         refuse_existing(destination, archive, replace=replace)
     if located.checkpoint:
         report.line(f"exporting {located.checkpoint}/ of {located.spec}")
+    evaluations = read_evaluations(located)
     merged, reference = open_merged(located)
     parity_check = None
     if judged:
@@ -88,7 +89,17 @@ def export(
     language = located.language or merged.language_of(unnamed)
     code = exports.language_code(merged, language) if exports.language_code else language
     job = ExportJob(
-        located, merged, language, code, reference, archive, parity_check, replace, card_notes or CardNotes(), report
+        located=located,
+        model=merged,
+        language=language,
+        language_code=code,
+        reference=reference,
+        original=archive,
+        parity_check=parity_check,
+        replace=replace,
+        card=card_notes or CardNotes(),
+        evaluations=evaluations,
+        report=report,
     )
     for target, destination in zip(targets, destinations, strict=True):
         try:

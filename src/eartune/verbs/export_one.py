@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from eartune import __version__
 from eartune.base_model import BaseModel
 from eartune.errors import EartuneError
 from eartune.export.card import CARD, card
+from eartune.export.evaluation import EvaluationRecord, read_evaluation
 from eartune.export.exporter import Target
 from eartune.export.gate import Gate, LongFormResult, ReferenceOutputs, Sample, check, transcribe_long_form
-from eartune.export.record import RECORD, describe, describe_files, program_of
+from eartune.export.parity_record import ParityRecord
+from eartune.export.record import (
+    FORMAT,
+    RECORD,
+    DifferencesRecord,
+    ExportRecord,
+    MadeFromRecord,
+    describe_files,
+    program_of,
+    write_record,
+)
 from eartune.export.usage import usages
-from eartune.files import scratch_directory, write_json_atomic, write_text_atomic
+from eartune.files import scratch_directory, write_text_atomic
 from eartune.model import SpeechModel
 from eartune.origin import BaseModelRecord
 from eartune.reporting import Reporter, clock
@@ -91,6 +103,8 @@ class ExportJob:
     parity_check: ParityCheck | None
     replace: bool
     card: CardNotes
+    evaluations: Mapping[str, EvaluationRecord]
+    """Of the checkpoint, by the name of the speech."""
     report: Reporter
 
 
@@ -105,35 +119,56 @@ def write_export(target: Target, destination: Destination, job: ExportJob) -> Ex
         elsewhere = target.exporter.write(job.model, exported, target.quantization, job.original)
         read_back = _read_back(target, exported, job)
         gate, skipped = _try_in_runtime(target, exported, destination, job)
-        record = describe(
-            format=target.format,
-            quantization=target.quantization,
-            family=job.located.family,
-            task=job.located.task,
-            language=job.language,
-            language_token=job.located.language_token,
-            made_from=_source(job.located),
-            files=describe_files(exported),
-            largest_difference={"read_back": read_back, "as_written": elsewhere},
-            runtime=program_of(target.format),
-            skipped=skipped,
-            sample=job.parity_check.sample.described if job.parity_check else None,
-            parity=gate.to_json() if gate else None,
-        )
+        differences = DifferencesRecord(read_back=read_back, as_written=elsewhere)
+        record = _record(target, exported, job, differences=differences, gate=gate, skipped=skipped)
         if gate is not None and gate.failures:
             failed = destination.beside(f"failed-{RECORD}")
-            write_json_atomic(failed, record)
+            write_record(failed, record)
             raise EartuneError(f"{'; '.join(gate.failures)}; nothing was written but {failed}")
         destination.beside(f"failed-{RECORD}").unlink(missing_ok=True)
         if not destination.is_file:
-            write_json_atomic(folder / RECORD, record)
+            write_record(folder / RECORD, record)
             write_text_atomic(folder / CARD, _card(target, exported, record, job))
     if destination.is_file and job.parity_check is not None:
-        write_json_atomic(destination.beside(RECORD), record)
+        write_record(destination.beside(RECORD), record)
     difference = read_back if read_back is not None else elsewhere
     path = destination.path if destination.is_file or target.file_name is None else destination.path / target.file_name
     _report(target, path, gate, skipped, difference, time.monotonic() - began, job.report)
     return Exported(path, target.format, target.quantization, job.located.checkpoint, difference, gate, skipped)
+
+
+def _record(
+    target: Target,
+    exported: Path,
+    job: ExportJob,
+    *,
+    differences: DifferencesRecord,
+    gate: Gate | None,
+    skipped: str | None,
+) -> ExportRecord:
+    located = job.located
+    return ExportRecord(
+        record_format=FORMAT,
+        eartune=__version__,
+        format=target.format,
+        quantization=target.quantization,
+        family=located.family,
+        task=located.task,
+        language=job.language,
+        language_token=located.language_token,
+        made_from=MadeFromRecord(
+            model=located.spec,
+            checkpoint=located.checkpoint,
+            base_model=located.recorded_base or BaseModelRecord.of(located.base),
+            **located.tuning,
+        ),
+        files=describe_files(exported),
+        largest_difference=differences,
+        runtime=program_of(target.format),
+        skipped=skipped,
+        sample=job.parity_check.sample.described if job.parity_check else None,
+        parity=ParityRecord.model_validate(gate.to_json()) if gate else None,
+    )
 
 
 def _read_back(target: Target, exported: Path, job: ExportJob) -> float | None:
@@ -187,7 +222,7 @@ def _try_in_runtime(
             return replace(gate, base_long=transcribe_long_form(runtime, parity_check.sample)), None
 
 
-def _card(target: Target, exported: Path, record: dict[str, Any], job: ExportJob) -> str:
+def _card(target: Target, exported: Path, record: ExportRecord, job: ExportJob) -> str:
     return card(
         record,
         title=f"{Path(job.located.spec).name} ({target.name})",
@@ -198,31 +233,20 @@ def _card(target: Target, exported: Path, record: dict[str, Any], job: ExportJob
             file=target.file_name or "FOLDER",
             language=job.language_code,
         ),
-        evaluations=_evaluations(job.located),
+        evaluations=job.evaluations,
         license_id=job.card.license_id,
         data_notes=job.card.data_notes,
     )
 
 
-def _evaluations(located: Located) -> dict[str, dict[str, Any]]:
-    """Return what `evaluate` measured of this checkpoint of a run, by the name of the speech."""
-    found = {}
-    for path in sorted((Path(located.spec) / "evaluation").glob(f"*/{SCORES}")):
-        scores = json.loads(path.read_text(encoding="utf-8"))
-        if scores["model"].endswith(f"({located.checkpoint}/)"):
-            found[path.parent.name] = scores
-    return found
+def read_evaluations(located: Located) -> dict[str, EvaluationRecord]:
+    """Return what `evaluate` measured of this checkpoint of a run, by the name of the speech.
 
-
-def _source(located: Located) -> dict[str, Any]:
-    base = located.recorded_base or BaseModelRecord.of(located.base)
-    tuning = located.origin.to_json() if located.origin else {}
-    return {
-        "model": located.spec,
-        "checkpoint": located.checkpoint,
-        "base_model": base.to_json(),
-        **{name: tuning[name] for name in located.tuning},
-    }
+    Raises InputError in one line where a scores.json is damaged.
+    """
+    paths = sorted((Path(located.spec) / "evaluation").glob(f"*/{SCORES}")) if located.checkpoint else []
+    found = {path.parent.name: read_evaluation(path) for path in paths}
+    return {name: each for name, each in found.items() if each.model.endswith(f"({located.checkpoint}/)")}
 
 
 def _report(

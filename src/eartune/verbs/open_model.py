@@ -72,9 +72,11 @@ def locate(
     language = None if language is None else require_language(language)
     exported = _exported_file(Path(spec).expanduser())
     if exported is not None:
+        spec = str(exported)
         record = read_record(exported)
-        spec, language, task = str(exported), language or record["language"], task or record["task"]
-        language_token = language_token or record.get("language_token")
+        if record is not None:
+            language, task = language or record.language, task or record.task
+            language_token = language_token or record.language_token
     folder = Path(spec).expanduser()
     origin = read_origin(folder)
     chosen = None

@@ -14,6 +14,7 @@ from eartune.errors import InputError
 from eartune.export.exporter import FamilyExports
 from eartune.export.gate import NUM_LOGITS, ReferenceOutputs, Sample, check_segments
 from eartune.export.long_clip import LongClip
+from eartune.export.record import SampleRecord
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import DecodeOptions, SpeechModel
 from eartune.origin import describe_data
@@ -48,7 +49,7 @@ def choose_sample(
     chosen = sorted(random.Random(SEED).sample(range(len(fitting)), min(count, len(fitting))))
     utterances = tuple(fitting[index] for index in chosen)
     report.line(f"trying it on {len(utterances)} of {len(manifest.utterances)} utterances of {what} ({paths[0]})")
-    described = {"what": what, **describe_data(utterances, paths, skipped=0).to_json()}
+    described = SampleRecord(what=what, **describe_data(utterances, paths, skipped=0).to_json())
     sample = Sample(
         waveforms=tuple(load_waveform(utterance) for utterance in utterances),
         references=tuple(utterance.text for utterance in utterances),

@@ -62,13 +62,17 @@ def find_export(
     if found is None or found in MODEL_FORMATS:
         return None
     record = read_record(path)
+    if language is not None:
+        language = require_language(language)
+    elif record is not None:
+        language = record.language
     return ExportedModel(
         path=path,
         format=found,
-        family=record.get("family"),
-        language=record.get("language") if language is None else require_language(language),
-        task=task or record.get("task") or "transcribe",
-        language_token=language_token or record.get("language_token"),
+        family=record.family if record else None,
+        language=language,
+        task=task or (record.task if record else None) or "transcribe",
+        language_token=language_token or (record.language_token if record else None),
     )
 
 
