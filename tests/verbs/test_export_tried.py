@@ -1,8 +1,8 @@
 """Exports as a user asks for them: tried in their programs, put in place whole, or refused with what was found."""
 
-import importlib
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from eartune.errors import EartuneError, InputError
-from eartune.manifest import Segment, read_manifest
-from eartune.model import DecodeOptions, Waveform
-from eartune.runtimes.runtime import CannotRun, LongTranscript, RuntimeBase
+from eartune.families.whisper.load import find, load
+from eartune.manifest import read_manifest
+from eartune.model import DecodeOptions
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.export import export
 from eartune.verbs.open_model import locate
@@ -23,20 +23,6 @@ from tests.verbs.test_export import tuned
 pytest.importorskip("faster_whisper")
 
 pytestmark = pytest.mark.runtimes
-exports_ = importlib.import_module("eartune.verbs.export_one")
-
-
-class Fake(RuntimeBase):
-    """A program that says of every clip what it is told to."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def transcribe(self, waveform_S: Waveform, language: str | None) -> str:  # noqa: ARG002
-        return self.text
-
-    def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:  # noqa: ARG002
-        return LongTranscript((Segment(0.0, len(waveform_S) / 16_000, self.text),), 2)
 
 
 @pytest.fixture(scope="module")
@@ -108,41 +94,49 @@ def test_however_it_was_tuned_the_export_says_what_it_says(
     assert exported.gate.logit_distance < 1e-3
 
 
-def test_what_says_other_words_is_not_put_in_place(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports_, "open_in_runtime", lambda *_, **__: Fake("another model altogether"))
+@pytest.fixture(scope="module")
+def never_the(real_tiny_en: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose generation settings keep it from writing "the"; openai-whisper has settings of its own."""
+    folder = tmp_path_factory.mktemp("models") / "model"
+    model = load(find(str(real_tiny_en)))
+    model.save(folder)
+    never = [token for word in (" the", " The") for token in model.tokenizer.encode(word, add_special_tokens=False)]
+    settings = folder / "generation_config.json"
+    found = json.loads(settings.read_text())
+    settings.write_text(json.dumps(found | {"suppress_tokens": found["suppress_tokens"] + never}))
+    return folder
+
+
+def test_what_says_other_words_is_not_put_in_place(never_the: Path, speech: Path, tmp_path: Path) -> None:
+    model, out = Path(shutil.copytree(never_the, tmp_path / "model")), tmp_path / "out"
     with pytest.raises(EartuneError, match=r"of the words differ from the model's.*nothing was written but"):
-        export(str(run), to=["ctranslate2"], num_utterances=2)
-    [left] = (run / "export").iterdir()
-    assert left.name == "ctranslate2-float16.failed-parity.json"
+        export(str(model), to=["openai"], data=[speech], num_utterances=2, out=out)
+    left = tmp_path / "out.failed-parity.json"
+    assert sorted(tmp_path.iterdir()) == [model, left]
     found = json.loads(left.read_text())
     assert not found["parity"]["passes"]
-    assert found["parity"]["words"]["differing"][0]["artefact"] == "another model altogether"
-    monkeypatch.undo()
-    export(str(run), to=["ctranslate2"], num_utterances=2)
-    assert [path.name for path in (run / "export").iterdir()] == ["ctranslate2-float16"], "it is no longer so"
+    differing = found["parity"]["words"]["differing"][0]
+    assert "the" in differing["artefact"].lower().split()
+    assert "the" not in differing["model"].lower().split()
+    settings = model / "generation_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"suppress_tokens": []}))
+    export(str(model), to=["openai"], data=[speech], num_utterances=2, out=out)
+    assert sorted(tmp_path.iterdir()) == [model, out], "it is no longer so"
 
 
-def test_one_that_fails_leaves_the_others(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = exports_.open_in_runtime
-
-    def some(path: Path, **settings: Any) -> Any:
-        return Fake("no") if path.suffix == ".pt" else real(path, **settings)
-
-    monkeypatch.setattr(exports_, "open_in_runtime", some)
+def test_one_that_fails_leaves_the_others(never_the: Path, speech: Path, tmp_path: Path) -> None:
+    """A folder of transformers holds the settings."""
     with pytest.raises(EartuneError, match=r"^openai-float16: .*of the words differ from the model's"):
-        export(str(run), to=["openai", "ctranslate2"], num_utterances=2, out=tmp_path / "out")
+        export(str(never_the), to=["openai", "hf"], data=[speech], num_utterances=2, out=tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "ctranslate2-float16", "openai-float16.failed-parity.json",
+        "hf", "openai-float16.failed-parity.json",
     ]  # fmt: skip
 
 
 def test_a_program_that_is_missing_is_named_and_the_export_written(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(*_: Any, **__: Any) -> Any:
-        raise CannotRun("whisper.cpp is not installed; pip install 'eartune[whisper-cpp]'")
-
-    monkeypatch.setattr(exports_, "open_in_runtime", missing)
+    monkeypatch.setitem(sys.modules, "_pywhispercpp", None)
     [exported] = export(str(run), to=["ggml"], num_utterances=2, out=tmp_path / "out")
     assert exported.gate is None
     assert exported.path.name == "ggml-model-f16.bin"
