@@ -42,6 +42,4 @@ def test_folders(names: list[str], splits: list[str | None], speakers: list[str 
 def test_folders_of_which_only_some_are_splits_are_remarked() -> None:
     splits, _, remarks = read("train/a.wav", "test/b.wav", "extra/c.wav")
     assert splits == [None, None, None]
-    assert remarks == (
-        "the folders test, train are named after splits, and extra is not: they are not used as splits",
-    )
+    assert remarks == ("the folders test, train are named after splits, and extra is not: they are not used as splits",)
