@@ -165,7 +165,7 @@ def test_a_folder_with_one_nemo_file_is_that_model_and_with_several_none(tmp_pat
     with pytest.raises(InputError, match=r"holds a \.nemo model"):
         look_for(str(tmp_path))
     (tmp_path / "b.nemo").write_bytes(b"b")
-    with pytest.raises(InputError, match=r"holds a\.nemo, b\.nemo; name one of these files"):
+    with pytest.raises(InputError, match=r"holds a\.nemo, b\.nemo; give one of these files"):
         find_nemo(tmp_path)
     # a run may have been exported into its own folder
     (tmp_path / "best").mkdir()

@@ -1,6 +1,6 @@
-"""Base models and where they come from: a hub id, a local Hugging Face folder, an OpenAI .pt file or a .nemo file.
+"""Search for base models: a hub id, a local Hugging Face folder, an OpenAI .pt file or a .nemo file.
 
-Finding it is the same for all families; reading it is the family's part.
+The search is the same for all families; loading is the family's part.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from huggingface_hub.errors import (
 from eartune.errors import EartuneError, InputError
 from eartune.packages import sha256_of
 
-# the single files that hold a whole model: their ending, and what to call them
+# kinds of single files with a whole model: suffix, and name in messages
 FILES = {"openai": (".pt", "an OpenAI .pt file"), "nemo": (".nemo", "a .nemo file")}
-# what a .nemo file holds beside its tokenizer
+# members of a .nemo file besides its tokenizer
 NEMO_CONFIG, NEMO_WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 _NAMES_SHOWN = 8
 _SETTINGS = ["*.json", "*.txt"]
@@ -41,7 +41,7 @@ _TOKEN_ADVICE = "set the environment variable HF_TOKEN or run `hf auth login`"
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base model found on this machine. `sha256` is that of its weights, over all files in the order of names."""
+    """A base model on this machine. `sha256` is the hash of its weights; of several files, of their hashes by name."""
 
     spec: str
     kind: Literal["hub", "folder", "openai", "nemo"]
@@ -59,19 +59,19 @@ def find_base_model(
     revision: str | None = None,
     cache: Path | None = None,
 ) -> BaseModel:
-    """Find a model by what the user wrote, fetching it from the hub if it is an id.
+    """Find a model by the user's specification; a hub id is downloaded.
 
-    `model_types` are what config.json may say; `file_kind` is the kind of single file that holds a model of the family;
-    `hub_owner` completes an id without owner (whisper-small).
-    Raises InputError or EartuneError in one line: not there, not that kind of model, offline, gated, bad token.
+    `model_types` are the accepted values of model_type in config.json; `file_kind` is the family's kind of single file
+    with a whole model; `hub_owner` completes an id without owner (whisper-small).
+    Raises InputError or EartuneError in one line: not found, not that kind of model, offline, gated, bad token.
     """
     local = Path(spec).expanduser()
     suffix, named = FILES[file_kind]
     if local.is_file():
         if local.suffix == suffix:
             return BaseModel(spec, file_kind, local.resolve(), sha256_of(local))
-        told = _told_of_tar(local) or f"is a file, but not a {suffix}"
-        raise InputError(f"{spec}: {told}; give a hub id, a model folder or {named}")
+        problem = _tar_problem(local) or f"is a file, but not a {suffix}"
+        raise InputError(f"{spec}: {problem}; give a hub id, a model folder or {named}")
     if local.is_dir():
         archive = nemo_within(local) if file_kind == "nemo" else None
         if archive is not None:
@@ -86,19 +86,19 @@ def find_base_model(
     if archives:
         return BaseModel(repo_id, "nemo", archives[0], sha256_of(archives[0]), revision=folder.name)
     _check_folder(folder, model_types)
-    # the snapshot's folder is named after its commit
+    # huggingface_hub names the snapshot folder after the commit
     return BaseModel(repo_id, "hub", folder, _hash_of_weights(folder), revision=folder.name)
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """List the weights of a model folder: safetensors, or pickled ones where there are no others."""
+    """List the weights of a model folder: safetensors, else pickled ones."""
     return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
 
 
 def nemo_within(folder: Path) -> Path | None:
-    """Return the .nemo model that a folder holds: its one file, or the folder itself where one was unpacked into it.
+    """Return the .nemo model of a folder: its only .nemo file, or the folder itself if one was unpacked into it.
 
-    None where the folder is a model of another kind, or none. Raises InputError where it holds several.
+    None if the folder has a model of another kind, or no model. Raises InputError if it has several.
     """
     if any((folder / name).exists() for name in ("config.json", "adapter_config.json", "best", "last")):
         return None
@@ -106,7 +106,7 @@ def nemo_within(folder: Path) -> Path | None:
         return folder
     archives = sorted(path for path in folder.glob("*.nemo") if path.is_file())
     if len(archives) > 1:
-        raise InputError(f"{folder}: holds {', '.join(path.name for path in archives[:8])}; name one of these files")
+        raise InputError(f"{folder}: holds {', '.join(path.name for path in archives[:8])}; give one of these files")
     return archives[0] if archives else None
 
 
@@ -120,8 +120,8 @@ def _hash_of_nemo(path: Path) -> str:
     return sha256_of(weights)
 
 
-def _told_of_tar(path: Path) -> str:
-    """Say of a file what it holds, where it is a tar: a .nemo file is one too."""
+def _tar_problem(path: Path) -> str:
+    """Return a finding with the members of a tar file, as .nemo files are; "" if it is not a tar."""
     try:
         with tarfile.open(path) as tar:
             names = [member.name.removeprefix("./") for member in itertools.islice(tar, _NAMES_SHOWN) if member.isreg()]
@@ -152,7 +152,7 @@ def _check_folder(folder: Path, model_types: Sequence[str]) -> None:
     if (folder / "best").is_dir() or (folder / "last").is_dir():
         raise InputError(
             f"{folder}: is a run, not a model; merge it first (eartune merge {folder} --out DIR), "
-            f"or name {folder / 'best'} if all its weights were tuned"
+            f"or give {folder / 'best'} if all its weights were trained"
         )
     if not config.is_file() and ((folder / NEMO_CONFIG).is_file() or any(folder.glob("*.nemo"))):
         raise InputError(
@@ -170,12 +170,12 @@ def _check_folder(folder: Path, model_types: Sequence[str]) -> None:
         raise InputError(f"{folder}: has no weights (model.safetensors); copy the whole model folder")
 
 
-# what types and hub ids of models are called that are of a family of another name
+# prefixes of model types and hub ids whose family has another name
 OTHER_NAMES = {"nemotron": "parakeet"}
 
 
 def model_type(folder: Path) -> str | None:
-    """Return what a model folder's config.json calls its model; None where there is not one."""
+    """Return the model_type in a folder's config.json; None without a config.json."""
     config = folder / "config.json"
     if not config.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Language tokens of Whisper: the one a language is trained and decoded with, its own or a stand-in."""
+"""Whisper's language tokens: a language's own token, or that of another language as its stand-in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eartune.languages import language_code, unknown_language, whisper_code
 
 @dataclass(frozen=True)
 class StandIns:
-    """Languages whose tokens stand in for others: for `named` ones, and for all others that a model has no token for.
+    """Languages whose tokens replace those of others: of the keys of `named`, and of all others without a token.
 
     All are codes as language_code returns them.
     """
@@ -20,9 +20,9 @@ class StandIns:
     others: str | None = None
 
     def token_code(self, language: str | None, known: Collection[str]) -> str | None:
-        """Return the code within the token that stands for a language; `known` are those the model has.
+        """Return the code in the token to use for a language; `known` are the codes in the model's tokens.
 
-        None: no language is given. Raises InputError where neither the language nor a stand-in has a token.
+        None: no language is given. Raises InputError if neither the language nor a stand-in has a token.
         """
         if language is None:
             return None
@@ -37,10 +37,10 @@ class StandIns:
     def _known_code(self, language: str, known: Collection[str]) -> str | None:
         wanted = self.named.get(language, language)
         for candidate in (wanted, self.others):
-            called = whisper_code(candidate)
-            if called in known:
-                return called
-            # a model may have been given a token under another spelling: <|uig|> for ug
+            whisper = whisper_code(candidate)
+            if whisper in known:
+                return whisper
+            # a model may have a token with another code of the language: <|uig|> for ug
             spelled = [code for code in known if candidate is not None and language_code(code) == candidate]
             if spelled:
                 return min(spelled)
@@ -51,7 +51,7 @@ class StandIns:
         return [*self.named.values(), *([self.others] if self.others else [])]
 
     def token_codes(self) -> set[str | None]:
-        """Return the codes within these tokens."""
+        """Return the codes in these tokens."""
         return {whisper_code(code) for code in self.codes()}
 
 
@@ -59,15 +59,15 @@ NO_STAND_INS = StandIns()
 
 
 def no_token(language: str, known: Collection[str]) -> str:
-    """Return the message for a language that a model has no token for."""
+    """Return the message for a language without a token in the model."""
     return (
-        f"language {language!r} is not one the model has a token for; choose one to stand in for it, such as that of "
-        f"the closest language it knows: --language-token CODE.{nearest(language, sorted(known))}"
+        f"language {language!r} is not one the model has a token for; use the token of another language, best the most "
+        f"similar one: --language-token CODE.{nearest(language, sorted(known))}"
     )
 
 
 def parse_stand_ins(text: str | None) -> StandIns:
-    """Read `ru` (for every language that the model lacks), `cnh=my,tok=en`, or both. Raises InputError."""
+    """Parse `ru` (for all languages without a token), `cnh=my,tok=en`, or both. Raises InputError."""
     named: dict[str, str] = {}
     others: str | None = None
     for part in filter(None, (piece.strip() for piece in (text or "").split(","))):
@@ -89,7 +89,7 @@ def _code(name: str) -> str:
 
 
 def require_language(name: str) -> str:
-    """Return the code of a language however it is named (en, eng, English, en-US, <|en|>). Raises InputError."""
+    """Return the code of a language in any spelling (en, eng, English, en-US, <|en|>). Raises InputError."""
     code = language_code(name)
     if code is None:
         raise InputError(unknown_language(name))

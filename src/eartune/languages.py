@@ -1,4 +1,4 @@
-"""Languages: ISO 639-1 codes, and the other spellings under which corpora name them."""
+"""Languages: ISO 639-1 codes, and other spellings in corpora."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eartune.errors import nearest
 def _read_table() -> dict[str, list[str]]:
     """Return the spellings of each code, the English name first.
 
-    The table has all of ISO 639-1, and what Whisper, Common Voice or FLEURS have beyond it (three letters).
+    The table has all of ISO 639-1, and further codes of Whisper, Common Voice and FLEURS (three letters).
     """
     _, *lines = Path(__file__).with_name("languages.tsv").read_text(encoding="utf-8").splitlines()
     return {code: spellings.split(", ") for code, spellings in (line.split("\t") for line in lines)}
@@ -33,11 +33,11 @@ _CODES = {
 
 @cache
 def language_code(name: str) -> str | None:
-    """Return the code meant by a code, an English name, a locale or a token (ru, rus, Russian, ru-RU, <|ru|>).
+    """Return the code for a code, an English name, a locale or a token (ru, rus, Russian, ru-RU, <|ru|>).
 
-    It is of ISO 639-1 where there is one, else of three letters (haw, yue, cnh, nan, ...), also one that is not in the
-    table. None: no name that is known, and no code. Javanese is jv (Whisper's own code for it is jw), and Bokmål counts
-    as Norwegian.
+    It is the ISO 639-1 code if there is one, else a code of three letters (haw, yue, cnh, nan, ...), even if it is not
+    in the table. None: neither a known name nor a code. Javanese is jv (Whisper's own code for it is jw), and Bokmål
+    is Norwegian.
     """
     bare = name.strip().lower().removeprefix("<|").removesuffix("|>")
     spelled = "_".join(bare.replace("-", " ").replace("_", " ").split())
@@ -49,22 +49,22 @@ def language_code(name: str) -> str | None:
 
 
 def locale_of(name: str) -> str | None:
-    """Return a language with its region (pt-BR, of pt_br or <|pt-BR|> too), or None where no region is named."""
+    """Return a language with its region (pt-BR, also from pt_br or <|pt-BR|>), or None without a region."""
     bare = name.strip().removeprefix("<|").removesuffix("|>")
     match = re.fullmatch(r"([A-Za-z]{2,3})[-_]([A-Za-z]{2})", bare)
     return None if match is None or language_code(bare) is None else f"{match[1].lower()}-{match[2].upper()}"
 
 
-# ISO codes that Whisper has other tokens for
+# ISO codes -> Whisper's own codes
 WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
 
 
 def whisper_code(language: str | None) -> str | None:
-    """Return the code under which Whisper has a token for a language."""
+    """Return the code of a language in Whisper's token."""
     return language if language is None else WHISPER_CODES.get(language, language)
 
 
-# how models with prompts of languages are asked to find one out, and the tags that they write behind their texts
+# the language prompt for automatic detection, and the language tags that models with prompts write after their texts
 AUTO = "auto"
 LANGUAGE_TAG = re.compile(r"\s*<[a-z]{2}-[A-Z]{2}>")
 
@@ -72,7 +72,7 @@ LANGUAGE_TAG = re.compile(r"\s*<[a-z]{2}-[A-Z]{2}>")
 def prompt_name(language: str | None, known: Collection[str]) -> str:
     """Return the name of a language (en-GB, ru) among those of NeMo's prompts.
 
-    That is its own, or that without its region, or the first one with a region (ru-RU), or `auto`.
+    It is the name itself, or without its region, or the first name with a region (ru-RU), or `auto`.
     """
     if language is None:
         return AUTO

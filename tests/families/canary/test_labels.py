@@ -89,7 +89,7 @@ def test_an_empty_text_is_answered_by_the_end(model: CanaryModel) -> None:
         (row(emotion="surprised"), "emotion is 'surprised', and the model has angry, happy, neutral, sad, undefined"),
         (row(decodercontext="<|en|> good"), "decodercontext holds '<|en|>'"),
         (row(decodercontext=7), "decodercontext is 7, not text"),
-        (row(decodercontext="☃"), "holds what the model has no token for"),
+        (row(decodercontext="☃"), "has characters without a token"),
         (
             row(taskname="asr", source_lang="en", target_lang="de"),
             "'asr' transcribes, and the languages are en",
@@ -119,7 +119,7 @@ def test_a_task_that_says_nothing_is_remarked(model: CanaryModel) -> None:
     assert model.findings([row(task="dictation")]) == [None]
     (remark,) = model.remarks([row(task="dictation"), row(taskname="reading")])
     assert remark == (
-        "2 rows name tasks such as 'dictation', which says nothing to a Canary (asr, ast), the first: t.jsonl:1"
+        "2 rows have tasks such as 'dictation', which Canary does not know and ignores (asr, ast), the first: t.jsonl:1"
     )
 
 

@@ -43,14 +43,14 @@ def test_times_that_follow_one_another_are_learnt(text: str) -> None:
     ("text", "what"),
     [
         ("good morning", "the text has no times"),
-        ("<|6|> good <|5|>", "times run backwards: <|5|> after <|6|>"),
-        ("<|0|> good <|8|> <|6|> morning <|12|>", "times run backwards: <|6|> after <|8|>"),
-        ("<|0|> good <|5|> morning", "do not stand around words at 'morning'"),
-        ("good <|5|>", "do not stand around words at 'good <|5|>'"),
-        ("<|0|> good <|5|> morning <|12|>", "do not stand around words"),
-        ("<|0|> <|5|>", "do not stand around words"),
+        ("<|6|> good <|5|>", "times decrease: <|5|> after <|6|>"),
+        ("<|0|> good <|8|> <|6|> morning <|12|>", "times decrease: <|6|> after <|8|>"),
+        ("<|0|> good <|5|> morning", "a word without times on both sides at 'morning'"),
+        ("good <|5|>", "a word without times on both sides at 'good <|5|>'"),
+        ("<|0|> good <|5|> morning <|12|>", "a word without times on both sides"),
+        ("<|0|> <|5|>", "a word without times on both sides"),
         ("<|0|> good <|30|>", "time <|30|> is at 2.40 s (frames of 80 ms), and the clip ends at 1.60 s"),
-        ("<|0|> good <|20|>", "no token for the time <|20|>; it has them up to <|19|> (1.52 s)"),
+        ("<|0|> good <|20|>", "no token for the time <|20|>; it has times up to <|19|> (1.52 s)"),
     ],
 )
 def test_other_times_are_named(text: str, what: str) -> None:

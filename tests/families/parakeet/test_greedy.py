@@ -84,7 +84,7 @@ def one_by_one(network: ParakeetForRNNT, encoder_BTH: torch.Tensor, frames: list
 def test_transducers_write_what_one_clip_at_a_time_writes(
     kind: str, blank_bias: float, looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(greedy, "steps_between_looks", lambda _: looks)
+    monkeypatch.setattr(greedy, "steps_between_checks", lambda _: looks)
     written = 0
     for seed in range(3):
         network = transducer(kind, seed=seed, blank_bias=blank_bias)

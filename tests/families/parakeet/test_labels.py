@@ -67,7 +67,7 @@ def test_ctc_alone_has_its_rule_of_length(models: dict[str, ParakeetModel]) -> N
     assert f"text is {num_tokens} tokens" in short
     assert f"CTC needs {num_tokens} frames" in short
     assert f"has {num_tokens - 1} encoder frames" in short
-    assert "of another recording, or the clip is cut short" in short
+    assert "of another recording, or the clip is truncated" in short
     for kind in ("rnnt", "tdt", "hybrid"):
         assert models[kind].findings([row(text, 0.08)]) == [None]
 
@@ -81,7 +81,7 @@ def test_a_token_that_repeats_needs_a_frame_between(models: dict[str, ParakeetMo
     assert repeated
     (finding,) = models["ctc"].findings([row(text, (len(tokens) + repeated - 1) * 0.08)])
     assert finding is not None
-    assert f"{repeated} of them repeat" in finding
+    assert f"{repeated} of them equal the one before" in finding
     assert "are single characters" in finding
 
 
@@ -89,7 +89,7 @@ def test_a_length_that_durations_cannot_fill_is_a_finding(model: ParakeetModel) 
     encoder = replace(model.labeler, heads=Heads(ctc_weight=0.0, durations=(0, 2, 4)))
     odd, even = encoder.findings([row("oil", 0.4), row("oil", 0.48)])
     assert odd is not None
-    assert "5 encoder frames, which tokens and blanks that last 0, 2, 4 frames" in odd
+    assert "5 encoder frames, which this TDT's tokens and blanks, of 0, 2, 4 frames" in odd
     assert even is None
 
 
@@ -99,7 +99,7 @@ def test_remarks_tell_how_odd_rows_are_trained(models: dict[str, ParakeetModel])
     assert models["ctc"].remarks([said]) == []
     (remark,) = models["ctc"].remarks([said, empty, empty])
     assert remark == "2 rows have an empty text and are trained as no speech, the first: t.jsonl:7"
-    assert models["ctc"].remarks([timed]) == ["1 row has times, which a Parakeet does not learn: t.jsonl:7"]
+    assert models["ctc"].remarks([timed]) == ["1 row has times, which are not used to train a Parakeet: t.jsonl:7"]
     (remark,) = models["rnnt"].remarks([crowded, said])
     assert remark.startswith("1 row has more tokens than encoder frames, and is trained")
     (remark,) = models["hybrid"].remarks([crowded, crowded, said])

@@ -85,16 +85,15 @@ def test_the_prompt_stands_before_the_text_and_the_tag_behind_it(model: Parakeet
 def test_what_is_odd_about_languages_is_said(model: ParakeetModel) -> None:
     said = model.remarks([row(language="sw"), row(language="en"), row(language="fr")])
     assert said == [
-        "1 row is in a language of which this model has no prompt, and is trained with that of 'auto': rows:1",
-        "1 row is trained with the tag of its language behind the text, as this model writes it; decoding leaves it "
-        "out: rows:1",
+        "1 row is in a language without a prompt in this model, and trained with the prompt 'auto': rows:1",
+        "1 row is trained with a language tag after the text, as this model was; decoding removes it: rows:1",
     ]
 
 
 def test_what_the_model_is_told_is_shown_with_its_region(model: ParakeetModel) -> None:
     said = model.describe_texts([row(language="de"), row(language="en"), row(language="en"), row()])
     assert said is not None
-    assert said.endswith("; rows by the language that the model is told: en-US 2, de-DE 1, auto 1")
+    assert said.endswith("; rows by language prompt: en-US 2, de-DE 1, auto 1")
 
 
 def test_a_model_that_finds_no_language_out_must_be_told(tmp_path: Path) -> None:
@@ -106,7 +105,7 @@ def test_a_model_that_finds_no_language_out_must_be_told(tmp_path: Path) -> None
         first, second, third = findings([nameless, strange, known])
         assert first is not None
         assert second is not None
-        assert first.startswith("no language is named, and this model finds none out: name it with --language; ")
+        assert first.startswith("no language is given, and this model does not detect it: add --language; ")
         assert second.startswith("language 'sw' has no prompt in this model, which has en-US, en, ")
         assert third is None
     model.network.train()

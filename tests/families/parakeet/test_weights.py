@@ -197,7 +197,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("ctc", {"encoder__n_layers": "many"}, "encoder.n_layers is 'many', expected a whole number"),
     ("ctc", {"encoder__n_layers": 10**9}, "encoder.n_layers is 1000000000, expected a whole number from 1 to 1000"),
     ("ctc", {"encoder__dropout": 1.5}, "encoder.dropout is 1.5, expected a rate"),
-    ("rnnt", {"loss": {"loss_name": "default", "warprnnt_numba_kwargs": {"clamp": 2.0}}}, "cuts gradients at 2"),
+    ("rnnt", {"loss": {"loss_name": "default", "warprnnt_numba_kwargs": {"clamp": 2.0}}}, "clamps gradients at 2"),
     ("ctc", {"encoder__use_bias": "yes"}, "encoder.use_bias is 'yes', expected true or false"),
     ("ctc", {"preprocessor__normalize": "all_features"}, "preprocessor.normalize is 'all_features'"),
     ("ctc", {"preprocessor__frame_splicing": 2}, "preprocessor.frame_splicing is 2"),

@@ -1,4 +1,4 @@
-"""Canary's decoding of a batch of clips: greedy by our own loop, beams by transformers.
+"""Canary's decoding of a batch: greedy search by our own loop, beam search by transformers.
 
 B batch, P positions of 80 ms, D model width, U tokens, V vocabulary.
 """
@@ -14,7 +14,7 @@ from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderModelO
 from eartune.model import DecodeOptions
 from eartune.training.greedy import decode_greedily
 
-# NeMo's max_generation_delta: a text has at most so many tokens more than the encoder has positions
+# NeMo's max_generation_delta: a text has at most this many tokens more than the encoder has positions
 MOST_TOKENS_OVER_POSITIONS = 50
 
 
@@ -27,20 +27,20 @@ def decode(
     end: int,
     options: DecodeOptions,
 ) -> list[list[int]]:
-    """Return the tokens that follow each prompt, without the end; prompts may differ in length."""
+    """Return the tokens after each prompt, without the end token; prompts may differ in length."""
     encoded = network.model.encoder(**inputs)
     states_BPD, mask_BP = encoded.last_hidden_state, encoded.attention_mask
-    written: list[list[int]] = [[] for _ in prompts]
+    hypotheses: list[list[int]] = [[] for _ in prompts]
     for length in sorted({len(prompt) for prompt in prompts}):
         rows = [row for row, prompt in enumerate(prompts) if len(prompt) == length]
         prompts_BU = torch.tensor([list(prompts[row]) for row in rows], device=states_BPD.device)
-        found = _decode_like(network, states_BPD[rows], mask_BP[rows], prompts_BU, end=end, options=options)
+        found = _decode_equal_prompts(network, states_BPD[rows], mask_BP[rows], prompts_BU, end=end, options=options)
         for row, tokens in zip(rows, found, strict=True):
-            written[row] = tokens
-    return written
+            hypotheses[row] = tokens
+    return hypotheses
 
 
-def _decode_like(
+def _decode_equal_prompts(
     network: CanaryForConditionalGeneration,
     states_BPD: torch.Tensor,
     mask_BP: torch.Tensor,
@@ -49,8 +49,8 @@ def _decode_like(
     end: int,
     options: DecodeOptions,
 ) -> list[list[int]]:
-    room = network.config.decoder_config.max_position_embeddings - prompts_BU.shape[1]
-    num_steps = min(options.max_length, states_BPD.shape[1] + MOST_TOKENS_OVER_POSITIONS, room)
+    num_free = network.config.decoder_config.max_position_embeddings - prompts_BU.shape[1]
+    num_steps = min(options.max_length, states_BPD.shape[1] + MOST_TOKENS_OVER_POSITIONS, num_free)
     if options.num_beams > 1:
         return _with_beams(network, states_BPD, mask_BP, prompts_BU, num_steps=num_steps, end=end, options=options)
 

@@ -1,4 +1,4 @@
-"""Transcripts as Canary's decoder inputs and targets: prompt, text, end of text; only the target carries loss."""
+"""Transcripts as Canary's decoder inputs and targets: prompt, text, end of text; the prompt has no loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eartune.nemo.symbols import symbol_problem
 _SPEAKER = re.compile(r"<\|(?:spkchange|spk\d+)\|>")
 
 
-# script, as names of characters begin -> languages that are written in it alone
+# script, by the prefix of its Unicode character names -> languages that are written in it only
 _TABLE = {
     (
         "LATIN",
@@ -46,7 +46,7 @@ _SCRIPTS = {language: scripts for scripts, languages in _TABLE.items() for langu
 
 @dataclass(frozen=True)
 class EncodedTranscripts:
-    """Prompts and texts as tokens, light enough for workers."""
+    """Prompts and texts as tokens, small enough to be sent to workers."""
 
     prompts: tuple[tuple[int, ...], ...]
     texts: tuple[tuple[int, ...], ...]
@@ -60,7 +60,7 @@ class EncodedTranscripts:
         return self.languages[index]
 
     def labels(self, placed: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
-        """Pair decoder inputs with targets; a window holds one clip, and its times are not asked."""
+        """Return decoder inputs and targets; a window has one utterance, and `timestamps` does not apply."""
         assert len(placed) == 1
         assert not timestamps
         prompt, text = self.prompts[placed[0].index], self.texts[placed[0].index]
@@ -105,7 +105,7 @@ class LabelEncoder:
         return int(self.tokenizer.convert_tokens_to_ids(END))
 
     def prompt(self, utterance: Utterance) -> list[int]:
-        """Return the prompt's tokens; the first is the mark of a word's beginning, as NeMo's tokenizer writes it."""
+        """Return the prompt's tokens; the first is SentencePiece's word boundary, as from NeMo's tokenizer."""
         text = self.prompts.write(utterance)
         if text not in self._known_prompts:
             self._known_prompts[text] = list(self.tokenizer(text, add_special_tokens=False).input_ids)
@@ -120,36 +120,36 @@ class LabelEncoder:
         )
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        """Say for each utterance why it cannot be trained on, or None."""
+        """Return for each utterance why it cannot be trained on, or None."""
         return [self._finding(u, text) for u, text in zip(utterances, self._texts(utterances), strict=True)]
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
-        """Say what is odd about utterances without findings, as SpeechModel does."""
+        """Return remarks on utterances without findings, see SpeechModel.remarks."""
         untimed = [u for u in utterances if u.segments and not self.prompts.switched("timestamp", u)]
-        unread = [u for u in utterances if self.prompts.unread_task(u) is not None]
+        unknown_task = [u for u in utterances if self.prompts.unread_task(u) is not None]
         foreign = [u for u in utterances if not is_in_script_of(without_times(u.text), self.prompts.target_of(u))]
-        plain = [u for u in utterances if self.prompts.source_of(u) == self.prompts.target_of(u)]
-        task = self.prompts.unread_task(unread[0]) if unread else None
+        not_translated = [u for u in utterances if self.prompts.source_of(u) == self.prompts.target_of(u)]
+        task = self.prompts.unread_task(unknown_task[0]) if unknown_task else None
         why = "that are not trained, as timestamp is not yes"
-        says = f"names a task {task!r}, which says nothing to a Canary (asr, ast)"
+        ignored = f"task {task!r}, which Canary does not know and ignores (asr, ast)"
         return [
             *no_speech_remarks(utterances),
             *notes_in_brackets(utterances, known=self.tokenizer.get_vocab()),
             *rows_remark(untimed, f"has times {why}", f"have times {why}"),
             *_foreign_remarks(foreign, self.prompts),
             *rows_remark(
-                plain if self.prompts.task == "translate" else [],
-                "is not a translation, though the task is translate: its target_lang is the language spoken",
-                "are not translations, though the task is translate: their target_lang is the language spoken",
+                not_translated if self.prompts.task == "translate" else [],
+                "is not a translation, though the task is translate: its target_lang is the spoken language",
+                "are not translations, though the task is translate: their target_lang is the spoken language",
             ),
-            *rows_remark(unread, says, says.replace("names a task", "name tasks such as")),
+            *rows_remark(unknown_task, f"has the {ignored}", f"have tasks such as {ignored.removeprefix('task ')}"),
         ]
 
     def prompt_finding(self, utterance: Utterance) -> str | None:
-        """Say why what an utterance asks for cannot be put into a prompt, or None."""
+        """Return why an utterance's fields cannot be written as a prompt, or None."""
         problem = self.prompts.problem(utterance)
         if problem is None and self.tokenizer.unk_token_id in self.prompt(utterance):
-            return f"the prompt {self.prompts.write(utterance)!r} holds what the model has no token for: remove it"
+            return f"the prompt {self.prompts.write(utterance)!r} has characters without a token: remove them"
         return problem
 
     def _finding(self, utterance: Utterance, text: list[int]) -> str | None:
@@ -165,10 +165,10 @@ class LabelEncoder:
         num_prompt, num_text = len(self.prompt(utterance)), len(text)
         if num_prompt + num_text + 1 <= self.max_tokens:
             return None
-        sizes = f"{num_prompt + num_text + 1} tokens with its prompt, and the model reads {self.max_tokens}"
+        sizes = f"{num_prompt + num_text + 1} tokens with its prompt, and the model takes {self.max_tokens}"
         if num_prompt > num_text:
             return f"text is {sizes}: shorten the prompt's decodercontext ({num_prompt} tokens)"
-        return f"text is {sizes}: cut the clip and its text, or see that the text is of this recording"
+        return f"text is {sizes}: cut the clip and its text, or check that the text is of this recording"
 
     def _symbol_finding(self, utterance: Utterance) -> str | None:
         timed = self.prompts.switched("timestamp", utterance)
@@ -177,27 +177,27 @@ class LabelEncoder:
             found = times_problem(utterance, self.prompts.symbols)
         speaker = _SPEAKER.search(utterance.text)
         if found is None and speaker is not None and not self.prompts.switched("diarize", utterance):
-            return f"text holds {speaker[0]!r}, a change of speakers, and the row does not ask for it: add diarize: yes"
+            return f"text holds {speaker[0]!r}, a change of speakers, and diarize is not yes: add diarize: yes"
         return found
 
     def _text(self, utterance: Utterance) -> str:
-        # a text that lacks its times is a finding, and as a sequence of tokens still itself
-        asked = self.prompts.switched("timestamp", utterance)
-        return (timed_text(utterance) if asked else "") or utterance.text
+        # a text without the requested times is a finding; its tokens are then those of the plain text
+        is_timed = self.prompts.switched("timestamp", utterance)
+        return (timed_text(utterance) if is_timed else "") or utterance.text
 
     def _texts(self, utterances: Sequence[Utterance]) -> list[list[int]]:
         tokens = self.alphabet.tokens([self._text(utterance) for utterance in utterances])
-        return [found or list(self._nothing) for found in tokens]
+        return [found or list(self._empty_text) for found in tokens]
 
     @cached_property
-    def _nothing(self) -> tuple[int, ...]:
-        """The tokens of an empty text before its end: what NeMo's tokenizer puts before any text."""
+    def _empty_text(self) -> tuple[int, ...]:
+        """The tokens of an empty text before its end token: those that NeMo's tokenizer puts before any text."""
         (tokens,) = self.alphabet.tokens([END])
         return tuple(tokens[: tokens.index(self.end)])
 
 
 def is_in_script_of(text: str, language: str | None) -> bool:
-    """Tell whether a text could be of a language: it holds a letter of its script, or none at all."""
+    """Return whether a text may be of a language: it has a letter of the language's script, or no letters."""
     scripts = _SCRIPTS.get(language or "")
     letters = [letter for letter in text if letter.isalpha()]
     return scripts is None or not letters or any(unicodedata.name(c, "").startswith(scripts) for c in letters)

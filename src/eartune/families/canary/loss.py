@@ -1,4 +1,4 @@
-"""Canary's loss: the decoder's states where there is a target, and the head over those only.
+"""Canary's loss: cross-entropy, with the head applied at target positions only.
 
 B batch, P positions of 80 ms, U tokens, N targets, D model width.
 """
@@ -15,21 +15,21 @@ from eartune.training.loss import module_cross_entropy
 
 
 def canary_of(network: Network) -> CanaryForConditionalGeneration:
-    """Return the Canary network itself; PEFT's layers lie within it."""
+    """Return the Canary network, unwrapped from PEFT's model; adapter layers remain in it."""
     return network if isinstance(network, CanaryForConditionalGeneration) else network.get_base_model()
 
 
 def target_loss(
     network: CanaryForConditionalGeneration, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float
 ) -> torch.Tensor:
-    """Sum the cross-entropy over the targets of batches, as described in SpeechModel.summed_loss."""
+    """Sum the cross-entropy over the targets of batches, see SpeechModel.summed_loss."""
     hidden = [_target_states(network, batch) for batch in batches]
     targets_N = torch.cat([batch["targets"] for batch in batches])
     return module_cross_entropy(network.proj_out, torch.cat(hidden), targets_N, label_smoothing=label_smoothing)
 
 
 def _target_states(network: CanaryForConditionalGeneration, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Return the decoder's last states [N, D] where there is a target."""
+    """Return the decoder's last hidden states [N, D] at target positions."""
     hidden_BUD = network.model(
         input_features=batch["input_features"],
         attention_mask=batch["attention_mask"],

@@ -1,4 +1,4 @@
-"""CanaryModel: Canary's side of the contract in model.py."""
+"""CanaryModel: the contract of model.py for Canary."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BLOCKS = Blocks(
 
 
 class CanaryModel(NemoModel):
-    """A Canary network with tokenizer and features; `task` and `language` are what its prompts ask for."""
+    """A Canary network with tokenizer and features; `task` and `language` are the defaults of its prompts."""
 
     family = "canary"
     blocks = BLOCKS
@@ -109,14 +109,14 @@ class CanaryModel(NemoModel):
             options=options,
         )
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        # times that were asked for are not words
+        # timestamps are not words
         return [
             without_times(text) if self.labeler.prompts.switched("timestamp", utterance) else text.strip()
             for text, utterance in zip(texts, utterances, strict=True)
         ]
 
     def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
-        """Decode the clips of a recording, cut where it is quiet; each is a segment."""
+        """Decode the parts of a recording, cut at quiet points; each is a segment."""
         clips = cut_at_silences(waveform)
         options = DecodeOptions(max_length=self.max_window_tokens)
         texts = [self.transcribe_batch([waveform[first:last]], [utterance], options)[0] for first, last in clips]

@@ -1,4 +1,4 @@
-"""Canary networks: what transformers' own needs to train and decode as in NeMo."""
+"""Preparation of transformers' Canary networks to train and decode as in NeMo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eartune.nemo.dropouts import attach_dropouts
 
 
 def prepare_network(network: Network) -> None:
-    """Give a network that was just built or loaded the dropouts and the tokens of decoding its configuration says."""
+    """Set the dropouts and generation tokens of a newly built or loaded network from its configuration."""
     attach_dropouts(network)
     config = network.config
     network.generation_config = GenerationConfig(

@@ -1,4 +1,4 @@
-"""The transformers processor of a Canary: special tokens, and prompts as a chat template."""
+"""Canary's transformers processor: special tokens, and prompts as a chat template."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def build_processor(
 
 
 def chat_template(prompts: Prompts) -> str:
-    """Return a Jinja template of the prompt; languages and punctuation are the request's, all else the model's."""
+    """Return the prompt as a Jinja template; languages and punctuation are arguments, other slots model defaults."""
     neutral = Utterance(audio=Path(), text="", duration_s=0.0)
     others = "".join(f"<|{'' if prompts.switched(name, neutral) else 'no'}{name}|>" for name in SWITCHES[1:])
     prompt = prompts.fill(source="<|source|>", target="<|target|>", switches=f"<|pnc|>{others}", row={})
@@ -36,7 +36,7 @@ def chat_template(prompts: Prompts) -> str:
         "<|target|>": "'<|' ~ item.target_language ~ '|>'",
         "<|pnc|>": "'<|pnc|>' if item.punctuation else '<|nopnc|>'",
     }
-    # what a model sets for its slots is text, not Jinja
+    # JSON quoting: a model's slot values are text, not Jinja
     filled = json.dumps(prompt, ensure_ascii=False) + "".join(
         f" | replace({json.dumps(token)}, {value})" for token, value in requested.items()
     )
@@ -48,7 +48,7 @@ def chat_template(prompts: Prompts) -> str:
 
 
 def _with_special_tokens(tokenizer: PreTrainedTokenizerBase) -> TokenizersBackend:
-    """Return a copy that leaves special tokens out of texts where it is asked to."""
+    """Return a copy with the special tokens marked, for skip_special_tokens."""
     special = sorted(filter(_SPECIAL.fullmatch, tokenizer.get_vocab()), key=tokenizer.convert_tokens_to_ids)
     found = TokenizersBackend(
         tokenizer_object=Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()),

@@ -1,7 +1,7 @@
-"""Canary's .nemo archives as networks of transformers, and a network's weights as an archive has them.
+"""Canary's weights: .nemo archives -> transformers' networks, and back.
 
-NeMo's table of positions takes sines and cosines in turn, transformers' has all sines first. So the channels of the
-decoder's residual stream are put into another order, everywhere, exactly and back.
+NeMo's position embedding alternates sines and cosines, transformers' has all sines first. So the channels of the
+decoder's residual stream are permuted in all weights, without loss, and permuted back.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from eartune.nemo.tokenizer import piece_ids, tokenizer_model
 
 _EMBEDDING = "model.decoder.embed_tokens.weight"
 _HEAD = "proj_out.weight"
-# applied to whole dotted parts
+# replacements of complete parts between dots
 _DECODER = {
     # the head is the token embedding
     "log_softmax.mlp.layer0.weight": _EMBEDDING,
@@ -52,13 +52,13 @@ _DECODER = {
     "third_sub_layer.dense_in": "mlp.fc1",
     "third_sub_layer.dense_out": "mlp.fc2",
 }
-# fixed sinusoids, and types of tokens that speech models have none of
+# fixed sinusoids, and token types, which speech models do not use
 _POSITIONS = "transf_decoder._embedding.position_embedding.pos_enc"
 _NO_WEIGHTS = (_POSITIONS, "transf_decoder._embedding.token_type_embedding.")
-# of their values, which are at most 1
+# of the sinusoids, whose values are at most 1
 _TOLERANCE = 1e-4
 
-# what reads the residual stream has its channels in columns, what writes to it in rows
+# weights with the residual stream as input have its channels in columns, those with it as output in rows
 _READS = re.compile(
     r"model\.decoder\.(embed_tokens|layers\.\d+\.(self_attn\.[qkv]_proj|encoder_attn\.q_proj|mlp\.fc1))\.weight"
 )
@@ -75,10 +75,10 @@ _TOKENS = {
 
 
 def from_nemo(archive: NemoArchive) -> Network:
-    """Return the archive's network in float32, ready to train. Raises InputError for what cannot be mapped."""
+    """Return the archive's network in float32, ready to train. Raises InputError for unsupported archives."""
     require_plain_training(archive)
     if model_kind(archive) != "canary":
-        raise InputError(f"{archive.path}: is a Parakeet model, not a Canary; name the family parakeet")
+        raise InputError(f"{archive.path}: is a Parakeet model, not a Canary; use the family parakeet")
     network = build_network(
         CanaryForConditionalGeneration,
         _config(archive),
@@ -92,14 +92,14 @@ def from_nemo(archive: NemoArchive) -> Network:
 
 
 def to_nemo(state: Mapping[str, torch.Tensor], archive: NemoArchive) -> dict[str, torch.Tensor]:
-    """Return the weights of a network that came from `archive` under NeMo's names, in the archive's precision."""
+    """Return the weights of a network built from `archive`, with NeMo's names and the archive's precision."""
     if _HEAD in state and not torch.equal(state[_HEAD], state[_EMBEDDING]):
         raise InputError(
-            f"{archive.path}: the head of the network is no longer its token embedding, and an archive has both in "
-            "one; train without adapting proj_out or embed_tokens"
+            f"{archive.path}: the head of the network differs from its token embedding, and an archive has one weight "
+            "for both; train without adapting proj_out or embed_tokens"
         )
     untied = {name: value for name, value in state.items() if name != _HEAD}
-    return weights_for_nemo(untied, archive, _name, rearranged=_in_turn)
+    return weights_for_nemo(untied, archive, _name, rearranged=_alternating)
 
 
 def _name(name: str) -> str | None:
@@ -113,7 +113,7 @@ def _sines_first(name: str, tensor: torch.Tensor) -> torch.Tensor:
     return _reordered(name, tensor, lambda size: torch.cat([torch.arange(0, size, 2), torch.arange(1, size, 2)]))
 
 
-def _in_turn(name: str, tensor: torch.Tensor) -> torch.Tensor:
+def _alternating(name: str, tensor: torch.Tensor) -> torch.Tensor:
     return _reordered(name, tensor, lambda size: torch.arange(size).view(2, size // 2).T.reshape(size))
 
 
@@ -137,7 +137,7 @@ def _config(archive: NemoArchive) -> CanaryConfig:
     decoder.require("hidden_act", "relu", "relu")
     decoder.require("pre_ln", False, True)
     num_heads = decoder.integer("num_attention_heads")
-    # NeMo rounds up for tensor cores
+    # NeMo rounds the vocabulary up to a multiple of 8, for tensor cores
     vocab_size = 8 * -(-len(pieces) // 8)
     tokens = {name: pieces[piece] for name, piece in _TOKENS.items()}
     decoder_config = CanaryDecoderConfig(
@@ -175,13 +175,13 @@ def _config(archive: NemoArchive) -> CanaryConfig:
 
 
 def _require_plain_stack(archive: NemoArchive, encoder_size: int) -> None:
-    """Refuse by name what stands between encoder, decoder and head, or in place of them."""
+    """Refuse settings with other modules between encoder, decoder and head, or in place of them."""
     if (found := archive.config.get("prompt_format")) != "canary2":
         raise InputError(
             f"{archive.path}: {CONFIG}: prompt_format is {found!r:.80}, and only 'canary2' is supported; "
             "tune this model with NeMo itself"
         )
-    # NeMo projects the encoder's states where these differ
+    # NeMo adds a projection of the encoder states if these differ
     for name in ("asr_enc_hidden", "lm_dec_hidden"):
         archive.section("model_defaults").require(name, None, encoder_size)
     archive.section("transf_decoder").require("pre_ln_final_layer_norm", True, True)
@@ -195,7 +195,7 @@ def _require_plain_stack(archive: NemoArchive, encoder_size: int) -> None:
 
 
 def _require_sinusoids(tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Refuse positions that transformers does not compute: P positions of sines and cosines in turn, D in all."""
+    """Refuse position embeddings other than alternating sines and cosines [P, D], which transformers computes."""
     if _POSITIONS not in tensors:
         return
     table_PD = tensors[_POSITIONS].float()

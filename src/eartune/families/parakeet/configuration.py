@@ -1,4 +1,4 @@
-"""model_config.yaml of a Parakeet -> transformers' configuration of its network, or a refusal by name.
+"""A Parakeet's model_config.yaml -> transformers' configuration of its network; unsupported settings are refused.
 
 Names of sections and settings are NeMo's: collections/asr/models, modules/rnnt.py, losses/rnnt.py.
 """
@@ -24,14 +24,14 @@ from eartune.nemo.tokenizer import piece_ids, tokenizer_model
 
 _OF_UNIFIED = ("offline_loss_weight", "streaming_loss_weight")
 _RNNT_LOSSES = ("default", "warprnnt_numba", "warprnnt", "pytorch")
-# how NeMo computes the loss, not what
+# settings of how NeMo computes the loss, without effect on its value
 _HARMLESS_IN_JOINT = frozenset(
     {"log_softmax", "preserve_memory", "fuse_loss_wer", "fused_batch_size", "experimental_fuse_loss_wer", "vocabulary"}
 )
 
 
 def ctc_config(archive: NemoArchive) -> ParakeetCTCConfig:
-    """Return the configuration of a CTC model. Raises InputError, as transducer_config, for settings not known here."""
+    """Return the configuration of a CTC model. Raises InputError, as transducer_config, for unsupported settings."""
     if is_streaming(archive):
         raise _streaming_problem(archive, "a CTC head alone")
     num_classes = _ctc_classes(archive, "decoder")
@@ -46,12 +46,12 @@ def ctc_config(archive: NemoArchive) -> ParakeetCTCConfig:
 def _ctc_classes(archive: NemoArchive, name: str) -> int:
     head = archive.section(name)
     head.require_class("ConvASRDecoder")
-    # NeMo fills in what is left open when it restores a model, and may save it as it was
+    # NeMo fills in open settings when it restores a model, and may save them open
     head.require("feat_in", None, None, -1, encoder_config(archive).hidden_size)
     head.require("add_blank", True, True)
     vocabulary = head.get("vocabulary", None)
-    left_open = head.get("num_classes", None) is None
-    num_classes = -1 if left_open else head.integer("num_classes", least=-1)
+    is_open = head.get("num_classes", None) is None
+    num_classes = -1 if is_open else head.integer("num_classes", least=-1)
     head.require_nothing_else(harmless={"init_mode"})
     if num_classes > 0:
         return num_classes
@@ -61,7 +61,7 @@ def _ctc_classes(archive: NemoArchive, name: str) -> int:
 def _streaming_problem(archive: NemoArchive, what: str) -> InputError:
     return InputError(
         f"{archive.path}: {CONFIG}: is a model with {what} for streaming (att_context_style: chunked_limited);"
-        " supported are those with an RNN-T, alone or with a CTC head beside it; tune this model with NeMo itself"
+        " supported are those with an RNN-T, alone or with a CTC head; tune this model with NeMo itself"
     )
 
 
@@ -80,7 +80,7 @@ def transducer_config(archive: NemoArchive, kind: Kind) -> Any:
         "hidden_act": joint.activation,
         "encoder_config": encoder,
         "blank_token_id": prediction.num_tokens,
-        # every token is a word's, so what fills labels is the blank
+        # there is no padding token, so labels are padded with the blank
         "pad_token_id": prediction.num_tokens,
         "output_dropouts": dropouts,
         # between the layers of the prediction network
@@ -98,7 +98,7 @@ def transducer_config(archive: NemoArchive, kind: Kind) -> Any:
         return (NemotronAsrStreamingConfig if is_streaming(archive) else ParakeetRNNTConfig)(**settings)
     if not is_streaming(archive):
         raise InputError(
-            f"{archive.path}: {CONFIG}: has prompts of languages and an encoder that sees whole clips;"
+            f"{archive.path}: {CONFIG}: has language prompts and an encoder for whole clips;"
             " supported are those that stream (att_context_style: chunked_limited); tune this model with NeMo itself"
         )
     return Nemotron3_5AsrConfig(**settings, **prompts)
@@ -159,7 +159,7 @@ def _joint_network(archive: NemoArchive, prediction: _PredictionNetwork, encoder
 
 
 def _auxiliary_loss_weight(archive: NemoArchive, num_tokens: int) -> float:
-    """Return the weight of the CTC loss beside the transducer's."""
+    """Return the weight of the auxiliary CTC loss."""
     num_ctc_tokens = _ctc_classes(archive, "aux_ctc.decoder")
     if num_ctc_tokens != num_tokens:
         raise InputError(
@@ -172,21 +172,21 @@ def _auxiliary_loss_weight(archive: NemoArchive, num_tokens: int) -> float:
 def _rnnt_loss(archive: NemoArchive) -> dict[str, Any]:
     loss = archive.section("loss")
     loss.require("loss_name", "default", *_RNNT_LOSSES)
-    # how a model for streaming too was made; ONLY_WHOLE_CLIPS in model.py names it
-    made_with = _OF_UNIFIED if getattr(encoder_config(archive), "untrained_contexts", None) else ()
-    loss.require_nothing_else(harmless=[*_settings_of_losses(archive), *made_with])
+    # loss weights of models for streaming and whole clips, of which only whole clips are trained (ONLY_WHOLE_CLIPS)
+    ignored = _OF_UNIFIED if getattr(encoder_config(archive), "untrained_contexts", None) else ()
+    loss.require_nothing_else(harmless=[*_settings_of_losses(archive), *ignored])
     name = loss.get("loss_name", "default")
     kwargs = f"{'warprnnt_numba' if name == 'default' else name}_kwargs"
     if loss.get(kwargs, None) is None:
         return {}
     _require_whole_gradients(archive, kwargs)
     fast_emit = archive.section(f"loss.{kwargs}").number("fastemit_lambda", 0.0)
-    # under the name that a TDT has it by
+    # under TDT's name, so that the loss reads one key
     return {"tdt_loss": {"fastemit_lambda": fast_emit}} if fast_emit else {}
 
 
 def _settings_of_losses(archive: NemoArchive) -> list[str]:
-    # NeMo keeps those of the losses that are not chosen
+    # NeMo keeps the settings of losses that are not used
     return [key for key in archive.config["loss"] if str(key).endswith("_kwargs")]
 
 
@@ -200,20 +200,20 @@ def _durations(archive: NemoArchive, num_extra: int) -> dict[str, Any]:
     if len(durations) != num_extra:
         raise InputError(
             f"{archive.path}: the TDT loss has {len(durations)} durations and the joint network {num_extra} outputs "
-            "for them; the archive does not fit together: save the model again"
+            "for them; the archive is inconsistent: save the model again"
         )
     return {
         "durations": durations,
-        # how NeMo trains it; names of nemo/collections/asr/losses/rnnt.py
+        # names of nemo/collections/asr/losses/rnnt.py
         "tdt_loss": {name: tdt.number(name, 0.0) for name in ("sigma", "omega", "fastemit_lambda")},
     }
 
 
 def _require_whole_gradients(archive: NemoArchive, kwargs: str) -> None:
-    # zero and below are off
+    # zero and below disable clamping
     if (clamp := archive.section(f"loss.{kwargs}").number("clamp", -1.0)) > 0:
         raise InputError(
-            f"{archive.path}: its loss cuts gradients at {clamp:g} (loss.{kwargs}.clamp), which is not supported; "
+            f"{archive.path}: its loss clamps gradients at {clamp:g} (loss.{kwargs}.clamp), which is not supported; "
             "unpack the archive, set it to -1, and give the folder"
         )
 

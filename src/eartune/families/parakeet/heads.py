@@ -1,4 +1,4 @@
-"""Alignment limits of a Parakeet's heads: how many tokens CTC, RNN-T and TDT fit into a clip's encoder frames.
+"""Alignment limits of a Parakeet's heads: numbers of tokens that CTC, RNN-T and TDT can align to encoder frames.
 
 T frames of 80 ms, U tokens.
 """
@@ -16,27 +16,27 @@ from transformers import ParakeetForCTC, ParakeetForRNNT
 
 @dataclass(frozen=True)
 class Heads:
-    """Which heads a loss trains, and what decides over the texts that they can align."""
+    """The heads that the loss trains, and the limits on texts that they can align."""
 
     ctc_weight: float
-    """the share of CTC in the loss: 1 without a transducer, 0 without a CTC head"""
+    """the weight of CTC in the loss: 1 without a transducer, 0 without a CTC head"""
     durations: tuple[int, ...] = ()
-    """of TDT's tokens and blanks, in frames; () in RNN-T and CTC"""
+    """of TDT's tokens and blanks, in frames; () for RNN-T and CTC"""
     max_tokens_per_frame: int | None = None
-    """what greedy decoding of a transducer writes at most in one frame"""
+    """limit on the tokens that greedy decoding of a transducer emits in one frame"""
 
     @property
     def is_ctc(self) -> bool:
-        """Whether CTC is all that is trained."""
+        """Whether CTC is the only head."""
         return self.ctc_weight >= 1
 
     def align(self, num_frames: int, num_tokens: int) -> bool:
-        """Tell whether the transducer has a path for so many tokens; an RNN-T has one for any number."""
+        """Return whether the transducer has a path with `num_tokens`; an RNN-T has one for any number."""
         return num_frames > 0 and (not self.durations or tdt_aligns(num_frames, num_tokens, self.durations))
 
 
 def heads_of(network: ParakeetForCTC | ParakeetForRNNT) -> Heads:
-    """Read the heads of a network."""
+    """Return the heads of a network."""
     if isinstance(network, ParakeetForCTC):
         return Heads(ctc_weight=1.0)
     return Heads(
@@ -47,23 +47,23 @@ def heads_of(network: ParakeetForCTC | ParakeetForRNNT) -> Heads:
 
 
 def ctc_frames(tokens: Sequence[int]) -> int:
-    """Return how many frames CTC needs: one for each token, and one for a blank between two alike."""
+    """Return the number of frames CTC needs: one per token, and one for a blank between equal neighbours."""
     return len(tokens) + repeats(tokens)
 
 
 def repeats(tokens: Sequence[int]) -> int:
-    """Count the tokens that repeat the one before."""
+    """Count the tokens that equal their predecessor."""
     return sum(first == second for first, second in itertools.pairwise(tokens))
 
 
 @cache
 def tdt_aligns(num_frames: int, num_tokens: int, durations: tuple[int, ...]) -> bool:
-    """Tell whether U tokens and one or more blanks can last exactly T frames; blanks last at least one.
+    """Return whether U tokens and at least one blank can last exactly T frames; a blank lasts at least one frame.
 
-    This is where the loss is finite: transducer/lattice.py has the same steps.
+    Only then is the loss finite: transducer/lattice.py has the same steps.
     """
     within = (1 << (num_frames + 1)) - 1
-    # bit t: the frame t can be reached
+    # bit t: frame t can be reached
     reached = 1
     for _ in range(num_tokens):
         reached = reduce(or_, (reached << duration for duration in durations), 0) & within

@@ -1,4 +1,4 @@
-"""Transcripts as the targets of Parakeet's heads: tokens, and nothing else."""
+"""Transcripts as targets of Parakeet's heads: tokens without special tokens."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ADVICE_ON_LACKING = "; extend_vocabulary adds tokens for those of the training t
 
 @dataclass(frozen=True)
 class EncodedTranscripts:
-    """Texts as tokens, light enough for workers."""
+    """Texts as tokens, small enough to be sent to workers."""
 
     texts: tuple[tuple[int, ...], ...]
     languages: tuple[str | None, ...]
-    # of models that are told the language by a number
+    # numbers of language prompts, for models that have them
     prompts: tuple[int, ...] | None = None
 
     def num_tokens(self, index: int) -> int:
@@ -38,9 +38,9 @@ class EncodedTranscripts:
         return self.languages[index]
 
     def labels(self, placed: Sequence[PlacedUtterance], *, timestamps: bool) -> Labels:
-        """Give the tokens of one clip, which a prediction network reads behind a blank; its times are not asked.
+        """Return the tokens of one utterance, which the loss prefixes with a blank; `timestamps` does not apply.
 
-        A prompt stands before them, and is not a target.
+        A prompt precedes them and is not a target.
         """
         assert len(placed) == 1
         assert not timestamps
@@ -52,21 +52,21 @@ class EncodedTranscripts:
 
 
 def translation_problem(utterance: Utterance) -> str | None:
-    """Say that a row is not a transcript of what is spoken, or None."""
+    """Return why a row is a translation, not a transcript, or None."""
     row = utterance.extra
     named = [value_of(row, "source_lang") or utterance.language, value_of(row, "target_lang")]
     named = [None if value == AUTO else value for value in named]
     source, target = (read_language(value, ()) or value for value in named)
-    writes = "and a Parakeet only transcribes: take a Canary or a Whisper for translations"
+    advice = "and a Parakeet only transcribes: use a Canary or a Whisper for translations"
     if None not in named and source != target:
-        return f"the row is a translation from {source!r} into {target!r}, {writes}"
+        return f"the row is a translation from {source!r} into {target!r}, {advice}"
     task = task_named(row)
-    return f"the row's task is {task!r}, {writes}" if read_task(task) == "translate" else None
+    return f"the row's task is {task!r}, {advice}" if read_task(task) == "translate" else None
 
 
 @dataclass(frozen=True)
 class LabelEncoder:
-    """Encodes transcripts for one model; `num_frames` tells how many frames of 80 ms its encoder makes of a clip."""
+    """Encodes transcripts for one model; `num_frames` maps a duration in seconds to encoder frames of 80 ms."""
 
     tokenizer: PreTrainedTokenizerBase
     num_frames: Callable[[float], int]
@@ -91,35 +91,35 @@ class LabelEncoder:
         return EncodedTranscripts(tagged, languages, tuple(number for number in numbers if number is not None))
 
     def prompt_of(self, utterance: Utterance) -> int | None:
-        """Return the number that tells a model the language of an utterance; None: nothing tells it."""
+        """Return the number of an utterance's language prompt; None: the model or the language has no prompt."""
         return None if self.prompts is None else self.prompts.number(utterance, self.language_of(utterance))
 
     def prompt_problem(self, utterance: Utterance) -> str | None:
-        """Say that a model which must be told the language cannot be, or None."""
+        """Return why an utterance has no language prompt although the model needs one, or None."""
         if self.prompts is None or self.prompt_of(utterance) is not None:
             return None
         language, known = self.language_of(utterance), ", ".join(list(self.prompts.numbers)[:20])
         if language is None:
-            return f"no language is named, and this model finds none out: name it with --language; it knows {known}"
-        return f"language {language!r} has no prompt in this model, which has {known}: name one of these in target_lang"
+            return f"no language is given, and this model does not detect it: add --language; it knows {known}"
+        return f"language {language!r} has no prompt in this model, which has {known}: use one of these in target_lang"
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of texts."""
         return self.alphabet.tokens(texts)
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        """Say for each utterance why it cannot be trained on, or None."""
+        """Return for each utterance why it cannot be trained on, or None."""
         return [
             self._finding(u, text)
             for u, text in zip(utterances, self.tokens([utterance.text for utterance in utterances]), strict=True)
         ]
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
-        """Say what is odd about utterances without findings, as SpeechModel does."""
+        """Return remarks on utterances without findings, see SpeechModel.remarks."""
         frames = [self.num_frames(utterance.duration_s) for utterance in utterances]
         rows = list(zip(utterances, self.tokens([utterance.text for utterance in utterances]), frames, strict=True))
         most = self.heads.max_tokens_per_frame
-        unlike = [u for u, text, _ in rows if not text and u.text.strip()]
+        dropped = [u for u, text, _ in rows if not text and u.text.strip()]
         timed = [u for u in utterances if u.segments]
         found = [
             *no_speech_remarks(utterances),
@@ -127,50 +127,53 @@ class LabelEncoder:
             *times_asked_for(utterances),
             *self._prompt_remarks(utterances),
             *rows_remark(
-                timed, "has times, which a Parakeet does not learn", "have times, which a Parakeet does not learn"
+                timed,
+                "has times, which are not used to train a Parakeet",
+                "have times, which are not used to train a Parakeet",
             ),
             *rows_remark(
-                unlike,
-                "has a text of which the tokenizer keeps nothing, and is trained as no speech",
-                "have texts of which the tokenizer keeps nothing, and are trained as no speech",
+                dropped,
+                "has a text without tokens, and is trained as no speech",
+                "have texts without tokens, and are trained as no speech",
             ),
         ]
         if self.heads.is_ctc:
             return found
-        asked = "see that {} of this recording, and the clip not cut short"
+        advice = "check that {} of this recording, and the clip is not truncated"
         if self.heads.ctc_weight > 0:
             beyond_ctc = [u for u, text, num_frames in rows if ctc_frames(text) > num_frames]
-            why = "more tokens (and blanks between repeated ones) than encoder frames"
+            limit = (
+                "more tokens (and blanks between repeated ones) than encoder frames, so only the transducer is trained"
+            )
             found += rows_remark(
                 beyond_ctc,
-                f"has {why}, so only the transducer is trained on it, not the CTC head: {asked.format('the text is')}",
-                f"have {why}, so only the transducer is trained on them, not the CTC head: {asked.format('texts are')}",
+                f"has {limit} on it, not the CTC head: {advice.format('the text is')}",
+                f"have {limit} on them, not the CTC head: {advice.format('the texts are')}",
             )
         else:
             crowded = [u for u, text, num_frames in rows if len(text) > num_frames]
             found += rows_remark(
                 crowded,
-                f"has more tokens than encoder frames, and is trained: {asked.format('the text is')}",
-                f"have more tokens than encoder frames, and are trained: {asked.format('the texts are')}",
+                f"has more tokens than encoder frames, and is trained: {advice.format('the text is')}",
+                f"have more tokens than encoder frames, and are trained: {advice.format('the texts are')}",
             )
         if most:
-            unwritten = [u for u, text, num_frames in rows if len(text) > most * num_frames]
-            limit = f"more than the {most} tokens a frame that decoding writes"
-            found += rows_remark(unwritten, f"has {limit}", f"have {limit}")
+            beyond_limit = [u for u, text, num_frames in rows if len(text) > most * num_frames]
+            limit = f"more than {most} tokens per frame, the limit of decoding"
+            found += rows_remark(beyond_limit, f"has {limit}", f"have {limit}")
         return found
 
     def _prompt_remarks(self, utterances: Sequence[Utterance]) -> list[str]:
         if self.prompts is None:
             return []
-        lacking = [u for u in utterances if (code := self.language_of(u)) is not None and not self.prompts.names(code)]
-        what = f"of which this model has no prompt, and is trained with that of {AUTO!r}"
-        found = rows_remark(lacking, f"is in a language {what}", f"are in languages {what}")
+        unknown = [u for u in utterances if (code := self.language_of(u)) is not None and not self.prompts.names(code)]
+        what = f"without a prompt in this model, and trained with the prompt {AUTO!r}"
+        found = rows_remark(unknown, f"is in a language {what}", f"are in languages {what}")
         tagged = [u for u in utterances if u.text.strip() and self.prompt_of(u) in self.prompts.tags]
         return found + rows_remark(
             tagged,
-            "is trained with the tag of its language behind the text, as this model writes it; decoding leaves it out",
-            "are trained with the tags of their languages behind the texts, as this model writes them; decoding leaves "
-            "them out",
+            "is trained with a language tag after the text, as this model was; decoding removes it",
+            "are trained with language tags after the texts, as this model was; decoding removes them",
         )
 
     def _finding(self, utterance: Utterance, text: list[int]) -> str | None:
@@ -193,17 +196,17 @@ class LabelEncoder:
         if frames == 0:
             return f"{clip}, too short to be trained: cut it longer"
         if self.heads.is_ctc and ctc_frames(text) > frames:
-            repeated = f" ({repeats(text)} of them repeat the one before)" if repeats(text) else ""
+            repeated = f" ({repeats(text)} of them equal the one before)" if repeats(text) else ""
             return (
                 f"text is {len(text)} tokens{repeated}, for which CTC needs "
-                f"{ctc_frames(text)} frames, and {clip}: the text is of another recording, or the clip is cut short"
+                f"{ctc_frames(text)} frames, and {clip}: the text is of another recording, or the clip is truncated"
                 f"{self._on_single_characters(text)}; a transducer (RNN-T, TDT) has no such limit"
             )
         if not self.heads.align(frames, len(text)):
             durations = ", ".join(map(str, self.heads.durations))
             return (
-                f"text is {len(text)} tokens and {clip}, which tokens and blanks that last {durations} frames, as this "
-                "TDT has them, cannot fill: the text is of another recording, or the clip is cut short"
+                f"text is {len(text)} tokens and {clip}, which this TDT's tokens and blanks, of {durations} frames, "
+                "cannot fill: the text is of another recording, or the clip is truncated"
             )
         return None
 
@@ -211,4 +214,4 @@ class LabelEncoder:
         single = self.alphabet.num_single(text)
         if 2 * single <= len(text):
             return ""
-        return f", or the tokens are too small ({single} are single characters, such as --extend-vocabulary adds)"
+        return f", or the tokens are too short ({single} are single characters, such as --extend-vocabulary adds)"

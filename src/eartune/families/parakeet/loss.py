@@ -1,6 +1,6 @@
-"""Parakeet's losses: CTC, and that of a transducer, alone or with the CTC head beside it.
+"""Parakeet's losses: CTC, and that of a transducer, alone or with an auxiliary CTC head.
 
-Each is the sum over clips of -log P(tokens | clip), as NeMo's `mean_volume` before it divides by the tokens.
+Each is the sum over utterances of -log P(tokens | audio), as NeMo's `mean_volume` before the division by the tokens.
 B batch, T encoder positions of 80 ms, U tokens, D hidden size, V vocabulary with the blank.
 """
 
@@ -20,12 +20,12 @@ from eartune.languages import AUTO
 from eartune.model import Network
 from eartune.nemo.base import feature_inputs
 
-# where weights.py notes the dropout of the joint network, which the loss applies itself
+# key in output_dropouts of the joint network's dropout, which the loss applies itself
 JOINT_ACTIVATION = r"joint\.activation"
 
 
 def summed_loss(network: Network, batches: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:
-    """Sum the loss over the clips of batches, in float32."""
+    """Sum the loss over the utterances of batches, in float32."""
     return torch.stack([_batch_loss(network, batch) for batch in batches]).sum()
 
 
@@ -33,7 +33,7 @@ def _batch_loss(network: Network, batch: Mapping[str, torch.Tensor]) -> torch.Te
     targets_BU, tokens_B = batch["decoder_input_ids"], batch["target_lengths"]
     prompts_B = None
     if (numbers := getattr(network.config, "prompt_dictionary", None)) is not None:
-        # as labels.py puts it before the text
+        # labels.py puts the prompt before the text
         prompts_B, targets_BU = targets_BU[:, 0], targets_BU[:, 1:]
         prompts_B = now_and_then_auto(prompts_B, numbers.get(AUTO)) if network.training else prompts_B
     states_BTD, frames_B = encoded(network, feature_inputs(batch), prompts_B)
@@ -52,7 +52,7 @@ def _ctc_loss(
     logits_BTV: torch.Tensor, frames_B: torch.Tensor, targets_BU: torch.Tensor, tokens_B: torch.Tensor, blank: int
 ) -> torch.Tensor:
     log_probs_TBV = logits_BTV.float().log_softmax(dim=-1).transpose(0, 1)
-    # Clips without a path have been refused where CTC is all; beside a transducer their CTC term is 0, as remarks say.
+    # Utterances without a path are refused if CTC is the only head; with a transducer their CTC term is 0, as remarked.
     return nn.functional.ctc_loss(
         log_probs_TBV, targets_BU, frames_B, tokens_B, blank=blank, reduction="sum", zero_infinity=True
     )
@@ -68,7 +68,7 @@ def _transducer_loss(
     config = network.config
     blank, durations = config.blank_token_id, getattr(config, "durations", None)
     trained = getattr(config, "tdt_loss", {})
-    # as NeMo trains TDT: now and then as a plain RNN-T
+    # NeMo trains TDT as a plain RNN-T with the probability omega
     if durations is not None and network.training and float(torch.rand(())) < trained.get("omega", 0.0):
         durations = None
     rates = getattr(config, "output_dropouts", {})

@@ -1,4 +1,4 @@
-"""ParakeetModel: Parakeet's side of the contract in model.py."""
+"""ParakeetModel: the contract of model.py for Parakeet."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ TRANSDUCER_BLOCKS = Blocks(
 
 
 ONLY_WHOLE_CLIPS = (
-    "the model is made for streaming too, and is trained here on whole clips only, as NeMo trains it: how well it "
-    "streams afterwards is neither trained nor measured"
+    "the model supports streaming too, and is trained on whole clips only, as in NeMo: its streaming accuracy is "
+    "neither trained nor measured"
 )
 
 
@@ -82,17 +82,17 @@ class ParakeetModel(NemoModel):
             self.blocks = replace(TRANSDUCER_BLOCKS, head=(*TRANSDUCER_BLOCKS.head, "prompt_projector"))
         self.max_window_tokens = network.config.encoder_config.max_position_embeddings
         self.prompts: Prompts | None = prompts_of(network, tokenizer.get_vocab())
-        # what a model with prompts writes beside the words
+        # language tags, which a model with prompts writes after its texts
         self._tags = tag_tokens(tokenizer.get_vocab()) if self.prompts else frozenset()
         self.labeler = LabelEncoder(tokenizer, self.num_frames, language, heads_of(network), self.prompts)
 
     def num_frames(self, duration_s: float) -> int:
-        """Return how many frames of 80 ms the encoder makes of a clip."""
+        """Return the number of encoder frames, of 80 ms, for a duration."""
         hops = int(duration_s * SAMPLE_RATE_HZ) // self.log_mel.settings.hop_length
         return int(parakeet_of(self.network)._get_subsampling_output_length(torch.tensor([hops])))
 
     def pad_token_id(self) -> int:
-        # never read: rows have their lengths
+        # the padding is never read, as the loss has the lengths of all rows
         return 0
 
     def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
@@ -105,16 +105,16 @@ class ParakeetModel(NemoModel):
         found = super().describe_texts(utterances)
         if self.prompts is None:
             return found
-        told = Counter(self.labeler.prompt_of(utterance) for utterance in utterances)
-        named = ((self.prompts.told(number), count) for number, count in told.most_common())
+        prompts = Counter(self.labeler.prompt_of(utterance) for utterance in utterances)
+        named = ((self.prompts.told(number), count) for number, count in prompts.most_common())
         rows = ", ".join(f"{name} {count}" for name, count in named if name is not None)
-        return f"{found}; rows by the language that the model is told: {rows}"
+        return f"{found}; rows by language prompt: {rows}"
 
     def language_of(self, utterance: Utterance) -> str | None:
         language = self.labeler.language_of(utterance)
         if self.prompts is None:
             return language
-        # with its region, where the model is told that, so that other programs are told the same
+        # with its region if the prompt has one, so that runtimes use the same prompt
         name = self.prompts.name(utterance, language)
         return language if name == AUTO else name
 
@@ -141,11 +141,11 @@ class ParakeetModel(NemoModel):
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
     ) -> list[str]:
         if options.num_beams > 1:
-            raise InputError("num_beams: Parakeet is decoded greedily here: leave it at 1")
+            raise InputError("num_beams: Parakeet is decoded greedily: leave it at 1")
         return [text_of(self.tokenizer, decoded.tokens) for decoded in self._decode(waveforms, utterances)]
 
     def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
-        """Decode the clips of a recording, cut where it is quiet; segments end at pauses and at ends of sentences."""
+        """Decode the parts of a recording, cut at quiet points; segments end at pauses and at ends of sentences."""
         found: list[Segment] = []
         for first, last in cut_at_silences(waveform):
             (decoded,) = self._decode([waveform[first:last]], [utterance])
@@ -166,7 +166,7 @@ class ParakeetModel(NemoModel):
         if self.prompts is None:
             return None
         numbers = [self.labeler.prompt_of(utterance) for utterance in utterances]
-        assert None not in numbers, "decoding_findings says what has no prompt"
+        assert None not in numbers, "decoding_findings reports utterances without a prompt"
         return torch.tensor(numbers, device=inputs["input_features"].device)
 
     def _is_unified(self) -> bool:
@@ -182,5 +182,5 @@ class ParakeetModel(NemoModel):
         generator = torch.Generator().manual_seed(0)
         tokens_BU = torch.randint(0, self.network.config.vocab_size - 1, (2, 6), generator=generator)
         device = features["input_features"].device
-        told = {} if self.prompts is None else {"prompt_ids": torch.tensor([0, 1], device=device)}
-        return {**features, "decoder_input_ids": tokens_BU.to(device), **told}
+        prompts = {} if self.prompts is None else {"prompt_ids": torch.tensor([0, 1], device=device)}
+        return {**features, "decoder_input_ids": tokens_BU.to(device), **prompts}

@@ -1,4 +1,4 @@
-"""Parakeet networks: transducers with an auxiliary CTC head, and what transformers' own need to train as in NeMo."""
+"""Parakeet networks: transducers with an auxiliary CTC head, and transformers' own prepared to train as in NeMo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderCTCHea
 from eartune.model import Network
 from eartune.nemo.dropouts import attach_dropouts
 
-# the modules that have a row for each token: the input of the prediction network, and heads
+# modules with a row per token: the embedding of the prediction network, and the heads
 WITH_TOKENS = ("decoder.embedding", "joint.head", "ctc_head", "aux_ctc_head")
 
 
@@ -30,7 +30,7 @@ Memory = tuple[torch.Tensor, torch.Tensor]
 
 
 class _WithCTC:
-    """An auxiliary CTC head on the encoder of a transducer; forward stays that of the transducer."""
+    """An auxiliary CTC head on the encoder of a transducer; forward is that of the transducer."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)  # type: ignore[call-arg]  # the transducer's class comes next
@@ -38,7 +38,7 @@ class _WithCTC:
         self.post_init()  # type: ignore[attr-defined]
 
     def ctc_logits(self, states_BTD: torch.Tensor) -> torch.Tensor:
-        """Return the CTC head's logits [B, T, V + 1] of the encoder's states; the blank is the last."""
+        """Return the CTC head's logits [B, T, V + 1] of encoder states; the blank is the last."""
         return self.aux_ctc_head(states_BTD)  # type: ignore[no-any-return]
 
 
@@ -51,11 +51,11 @@ class ParakeetForTDTWithCTC(_WithCTC, ParakeetForTDT):  # type: ignore[misc]
 
 
 class NemotronAsrStreamingForRNNTWithCTC(_WithCTC, NemotronAsrStreamingForRNNT):  # type: ignore[misc]
-    """An RNN-T that streams, whose encoder also feeds a CTC head."""
+    """A streaming RNN-T whose encoder also feeds a CTC head."""
 
 
 def parakeet_of(network: Network) -> Network:
-    """Return the Parakeet network itself; PEFT's layers lie within it."""
+    """Return the Parakeet network, unwrapped from PEFT's model; adapter layers remain in it."""
     return network if isinstance(network, PARAKEETS) else network.get_base_model()
 
 
@@ -64,10 +64,10 @@ def _ctc_head(config: Any) -> ParakeetEncoderCTCHead:
 
 
 def prepare_network(network: Network) -> None:
-    """Give a network that was just built or loaded what its configuration says and transformers does not do.
+    """Apply settings that transformers ignores to a newly built or loaded network.
 
-    Dropouts as in NeMo; the blank's embedding, with which each hypothesis begins, stays at zero;
-    a transducer's decoding never writes a duration; its LSTM runs under autocast on any processor.
+    Dropouts as in NeMo; the blank's embedding, the start of each hypothesis, stays zero; decoding of a transducer never
+    emits a duration as a token; its LSTM runs under autocast on any processor.
     """
     attach_dropouts(network)
     if hasattr(network, "joint"):
@@ -77,10 +77,10 @@ def prepare_network(network: Network) -> None:
 
 
 def set_blank(network: Network, blank: int) -> None:
-    """Tell a network that its blank, the last of its tokens, is another one than before."""
+    """Set the blank of a network, its last token, after its vocabulary was extended."""
     config = network.config
     for name in ("blank_token_id", "pad_token_id"):
-        # labels may be filled with a token that is not a blank, and that one stays
+        # a padding token other than the blank stays
         if getattr(config, name, None) == config.vocab_size - 1:
             setattr(config, name, blank)
     config.vocab_size = blank + 1
@@ -116,9 +116,9 @@ def network_class(config: Mapping[str, Any]) -> Any:
 
 
 class PredictionLSTM(nn.LSTM):
-    """An LSTM that autocast computes in float32 on processors which lack one in its type.
+    """An LSTM that runs in float32 under autocast on processors without an LSTM of the autocast type.
 
-    oneDNN has none in bf16 for processors without AVX-512, where torch imitates all else that bf16 takes.
+    oneDNN has none in bf16 for processors without AVX-512, where torch emulates all other bf16 operations.
     """
 
     def forward(self, inputs: torch.Tensor, memory: Memory | None = None) -> tuple[torch.Tensor, Memory]:  # type: ignore[override]
@@ -133,7 +133,7 @@ class PredictionLSTM(nn.LSTM):
 
 @cache
 def _runs(dtype: torch.dtype) -> bool:
-    """Try whether this processor has an LSTM under autocast to a type."""
+    """Return whether this processor can run an LSTM under autocast to a type."""
     with torch.random.fork_rng(devices=[]), torch.autocast("cpu", dtype), torch.no_grad():
         try:
             nn.LSTM(1, 1)(torch.zeros(1, 1, 1))

@@ -1,4 +1,4 @@
-"""The transformers processor of a Parakeet, which knows the blank and the decoder type."""
+"""Parakeet's transformers processor, with the blank and the decoder type."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BLANK = "<blank>"
 def build_processor(
     network: Network, tokenizer: PreTrainedTokenizerBase, extractor: ParakeetFeatureExtractor
 ) -> ProcessorMixin:
-    """Return the processor of a network. Raises InputError where its tokenizer is another model's."""
+    """Return the processor of a network. Raises InputError if the tokenizer is another model's."""
     is_ctc = isinstance(network, ParakeetForCTC)
     decoder_type = "ctc" if is_ctc else "tdt" if isinstance(network, ParakeetForTDT) else "rnnt"
     blank = network.config.pad_token_id if is_ctc else network.config.blank_token_id
@@ -35,17 +35,17 @@ def build_processor(
     lookaheads = lookaheads_of(network)
     if not lookaheads:
         return ParakeetProcessor(extractor, tokenizer, blank_token=blank_token, decoder_type=decoder_type)
-    told = {"blank_token": blank_token, "supported_num_lookahead_tokens": lookaheads}
+    settings = {"blank_token": blank_token, "supported_num_lookahead_tokens": lookaheads}
     prompts = getattr(network.config, "prompt_dictionary", None)
     if prompts is None:
-        return NemotronAsrStreamingProcessor(extractor, tokenizer, **told)
+        return NemotronAsrStreamingProcessor(extractor, tokenizer, **settings)
     return Nemotron3_5AsrProcessor(
-        extractor, tokenizer, **told, prompt_dictionary=prompts, num_prompts=network.config.num_prompts
+        extractor, tokenizer, **settings, prompt_dictionary=prompts, num_prompts=network.config.num_prompts
     )
 
 
 def _with_blank(tokenizer: PreTrainedTokenizerBase, blank: int) -> ParakeetTokenizer:
-    """Return a copy that joins a CTC's repeats and writes nothing for the blank, which follows all other tokens."""
+    """Return a copy that merges CTC's repeats and skips the blank, which follows all other tokens."""
     found = ParakeetTokenizer(
         tokenizer_object=Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()),
         unk_token=tokenizer.unk_token,

@@ -1,4 +1,4 @@
-"""Models that stream: the lookahead of the encoder, and its run with lookahead and prompts.
+"""Streaming models: the lookahead of the encoder, and its forward pass with lookahead and language prompts.
 
 NeMo: collections/asr/modules/conformer_encoder.py. B clips, T encoder positions of 80 ms, D hidden size.
 """
@@ -20,16 +20,16 @@ from eartune.model import Network
 def encoded(
     network: Network, inputs: Mapping[str, torch.Tensor], prompts_B: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a Parakeet's encoder: its inputs -> states [B, T, D] and how many of them are each clip's [B]."""
+    """Run a Parakeet's encoder; return its states [B, T, D] and each clip's number of frames [B]."""
     found = network.encoder(**inputs, **lookahead(network))
     states_BTD, frames_B = found.last_hidden_state, found.attention_mask.sum(dim=1)
     return states_BTD if prompts_B is None else tell_language(network, states_BTD, prompts_B), frames_B
 
 
 def lookahead(network: Network) -> dict[str, int]:
-    """Return the encoder's argument for how many frames it sees ahead; {}: it sees whole clips.
+    """Return the encoder's argument for its lookahead in frames; {} if it is not a streaming encoder.
 
-    In training it is drawn for each pass, as NeMo does; else it is the first of the model's lookaheads.
+    In training it is sampled for each pass, as in NeMo; else it is the first of the model's lookaheads.
     """
     config = network.config.encoder_config
     choices = lookaheads_of(network)
@@ -37,22 +37,22 @@ def lookahead(network: Network) -> dict[str, int]:
         return {}
     if not network.training or len(choices) == 1:
         return {"num_lookahead_tokens": int(config.default_num_lookahead_tokens)}
-    drawn = torch.multinomial(torch.tensor(config.lookahead_probabilities), 1)
-    return {"num_lookahead_tokens": choices[int(drawn)]}
+    sampled = torch.multinomial(torch.tensor(config.lookahead_probabilities), 1)
+    return {"num_lookahead_tokens": choices[int(sampled)]}
 
 
 def lookaheads_of(network: Network) -> list[int]:
-    """Return the numbers of frames that an encoder was made to see ahead; [] of whole clips."""
+    """Return the lookaheads of an encoder in frames; [] if it is not a streaming encoder."""
     return list(getattr(network.config.encoder_config, "lookaheads", None) or ())
 
 
 def untrained_contexts(network: Network) -> bool:
-    """Tell whether a model is made for streaming too, and trained here on whole clips only."""
+    """Return whether a model supports streaming too, but is trained on whole clips only."""
     return bool(getattr(network.config.encoder_config, "untrained_contexts", None))
 
 
 def complete(network: Network, folder: Path) -> None:
-    """Give a network that was loaded from a folder what stands beside it: lookaheads, and prompts of languages."""
+    """Set lookaheads and language prompts of a network from the processor_config.json in its folder."""
     encoder = network.config.encoder_config
     if not hasattr(encoder, "default_num_lookahead_tokens"):
         return
@@ -77,5 +77,5 @@ def _checked_lookaheads(processor: Mapping[str, Any], encoder: Any, folder: Path
             f"{folder}: processor_config.json: supported_num_lookahead_tokens is {found!r:.80}, expected numbers of"
             " frames"
         )
-    # the first one is what clips are decoded with
+    # the first one is used in decoding
     return sorted(found, key=lambda each: each != first)

@@ -1,4 +1,4 @@
-"""Tokens for characters that a Parakeet lacks: new rows between its old tokens and the blank, in network and tokenizer.
+"""Extension of a Parakeet's vocabulary: new tokens between the old ones and the blank, in network and tokenizer.
 
 V tokens with the blank, N new ones, D hidden size.
 """
@@ -24,16 +24,16 @@ from eartune.nemo.more_tokens import add_to_tokenizer, lacking_characters
 
 
 def lacking(model: SpeechModel, utterances: Sequence[Utterance]) -> str:
-    """Return the characters of texts to learn that no token stands for, the most frequent first."""
+    """Return the characters of training texts without a token, the most frequent first."""
     assert isinstance(model, ParakeetModel)
     return "".join(lacking_characters(model.tokenizer, (utterance.text for utterance in utterances)))
 
 
 def extend(model: SpeechModel, characters: str) -> None:
-    """Give a model tokens for characters, in place. What it says of its old tokens stays as it is, bit by bit.
+    """Add a token for each character to a model, in place. Logits of the old tokens are unchanged, to the bit.
 
-    New rows are the same each time, so that an adapter finds the base that it was trained on.
-    Raises InputError where a character has a token already, or network and tokenizer do not belong together.
+    New rows are deterministic, so that an adapter can be applied to the base model again.
+    Raises InputError if a character has a token already, or network and tokenizer do not belong together.
     """
     assert isinstance(model, ParakeetModel)
     old = _blank_of(model.network)
@@ -44,9 +44,9 @@ def extend(model: SpeechModel, characters: str) -> None:
 
 
 def added_since(model: ParakeetModel, archive: NemoArchive) -> str:
-    """Return the characters that a model has tokens for behind those of the archive that it began as.
+    """Return the characters whose tokens were added to a model since it was loaded from the archive.
 
-    Raises InputError where its other tokens are not those of the archive.
+    Raises InputError if its other tokens are not those of the archive.
     """
     before, blank = parts_of(archive)[0].get_vocab(), _blank_of(model.network)
     if len(before) == blank:
@@ -56,7 +56,7 @@ def added_since(model: ParakeetModel, archive: NemoArchive) -> str:
     if before.items() <= now.items() and all(len(piece) == 1 for _, piece in added):
         return "".join(piece for _, piece in added)
     raise InputError(
-        f"{archive.path}: has other tokens than this model, which did not begin as this archive; name another one"
+        f"{archive.path}: has other tokens than this model, which was not trained from this archive; give another one"
     )
 
 
@@ -65,19 +65,19 @@ def _blank_of(network: Network) -> int:
     blank = config.pad_token_id if isinstance(network, ParakeetForCTC) else config.blank_token_id
     if blank != config.vocab_size - 1:
         raise InputError(
-            f"extend_vocabulary: the blank is token {blank} of {config.vocab_size}, and only one that is the last can "
-            "be moved: leave it out"
+            f"extend_vocabulary: the blank is token {blank} of {config.vocab_size}, and only a blank that is the last "
+            "token can be moved: remove it"
         )
     return int(blank)
 
 
 def _extended_modules(network: Network) -> tuple[str, ...]:
-    there = {name for name, _ in network.named_modules()}
-    return tuple(name for name in WITH_TOKENS if name in there)
+    existing = {name for name, _ in network.named_modules()}
+    return tuple(name for name in WITH_TOKENS if name in existing)
 
 
 def extend_network(network: Network, num_more: int) -> None:
-    """Insert rows before the blank's in each module that has one for each token."""
+    """Insert rows before the blank's in each module with a row per token."""
     blank, generator = _blank_of(network), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name in _extended_modules(network):
@@ -88,7 +88,7 @@ def extend_network(network: Network, num_more: int) -> None:
 def _insert_rows(module: Any, at: int, num_more: int, generator: torch.Generator) -> None:
     module.weight = _inserted(module.weight, at, _new_weight(module, num_more, generator))
     if getattr(module, "bias", None) is not None:
-        # far below the others a new token hardly occurs in any path, and learns slowly: docs/methods.md has figures
+        # with a much lower bias a new token hardly occurs in any path and is trained slowly: figures in docs/methods.md
         module.bias = _inserted(module.bias, at, module.bias[:at].mean().expand(num_more))
     for size in ("num_embeddings", "out_features", "out_channels"):
         if hasattr(module, size):
@@ -96,12 +96,12 @@ def _insert_rows(module: Any, at: int, num_more: int, generator: torch.Generator
 
 
 def _new_weight(module: nn.Module, num_more: int, generator: torch.Generator) -> torch.Tensor:
-    """Return rows as NeMo initialises them: normal, uniform as torch's linear layers, or Xavier's in a CTC head."""
+    """Return rows initialised as in NeMo: normal (embedding), Kaiming uniform (linear) or Xavier uniform (CTC head)."""
     old: Any = module.weight
     if isinstance(module, nn.Embedding):
         return nn.init.normal_(old.new_empty(num_more, *old.shape[1:]), generator=generator)
     if isinstance(module, nn.Conv1d):
-        # its spread follows from all rows
+        # the scale of Xavier's initialisation depends on the number of all rows
         return nn.init.xavier_uniform_(old.new_empty(len(old) + num_more, *old.shape[1:]), generator=generator)[
             :num_more
         ]

@@ -1,6 +1,6 @@
-"""Parakeet's .nemo archives as networks of transformers, and a network's weights as an archive has them.
+"""Parakeet's weights: .nemo archives -> transformers' networks, and back.
 
-Renamed weights; no values change. V tokens, of which the blank is the last; D hidden size.
+Weights are renamed; no values change. V tokens, of which the blank is the last; D hidden size.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ _TRANSDUCER = {
     "decoder.prediction.dec_rnn.lstm": "decoder.lstm",
     "joint.pred": "decoder.decoder_projector",
     "joint.enc": "encoder_projector",
-    # the activation is 0; dropout, where there is one, is 1
+    # index 0 is the activation, index 1 the optional dropout
     "joint.joint_net.1": "joint.head",
     "joint.joint_net.2": "joint.head",
     "ctc_decoder.decoder_layers.0": "aux_ctc_head",
     "prompt_kernel.0": "prompt_projector.linear_1",
-    # 1 is the activation
+    # index 1 is the activation
     "prompt_kernel.2": "prompt_projector.linear_2",
 }
 
 
 def from_nemo(archive: NemoArchive) -> Network:
-    """Return the archive's network in float32, ready to train. Raises InputError for what cannot be mapped."""
+    """Return the archive's network in float32, ready to train. Raises InputError for unsupported archives."""
     require_plain_training(archive)
     kind = model_kind(archive)
     if kind == "canary":
-        raise InputError(f"{archive.path}: is a Canary model, not a Parakeet; name the family canary")
+        raise InputError(f"{archive.path}: is a Canary model, not a Parakeet; use the family canary")
     if kind == "ctc":
         network = build_network(ParakeetForCTC, ctc_config(archive), archive, _names(archive))
     else:
         config = transducer_config(archive, kind)
         network = build_network(network_class(config.to_dict()), config, archive, _names(archive))
-        _require_silent_start(network, archive)
+        _require_zero_blank(network, archive)
     _require_tokens(network, archive)
     prepare_network(network)
     return network
@@ -57,15 +57,15 @@ def from_nemo(archive: NemoArchive) -> Network:
 def to_nemo(
     state: Mapping[str, torch.Tensor], archive: NemoArchive, *, more_rows: Mapping[str, int] = NO_ROWS
 ) -> dict[str, torch.Tensor]:
-    """Return the weights of a network that came from `archive` under NeMo's names, in the archive's precision.
+    """Return the weights of a network built from `archive`, with NeMo's names and the archive's precision.
 
-    `more_rows` are those of weights that were extended since.
+    `more_rows` are the numbers of rows added to weights since.
     """
     return weights_for_nemo(state, archive, _names(archive), more_rows=more_rows)
 
 
 def rows_for_more_tokens(archive: NemoArchive, num_more: int) -> dict[str, int]:
-    """Return NeMo's names of the weights that have a row for each token, and `num_more` for each."""
+    """Return NeMo's names of the weights with a row per token, each with `num_more`."""
     name_here = _names(archive)
     names = {name: name_here(name) or "" for name in archive.weight_shapes()}
     return {name: num_more for name, here in names.items() if here.rpartition(".")[0] in WITH_TOKENS}
@@ -80,18 +80,18 @@ def _name(name: str, *, streaming: bool) -> str | None:
     return found or renamed(name, _CTC if name.startswith("decoder.decoder_layers.") else _TRANSDUCER)
 
 
-def _require_silent_start(network: Network, archive: NemoArchive) -> None:
+def _require_zero_blank(network: Network, archive: NemoArchive) -> None:
     if network.decoder.embedding.weight[network.config.blank_token_id].any():
         raise InputError(
-            f"{archive.path}: the embedding of its blank is not zero, and NeMo begins hypotheses with zeros; "
+            f"{archive.path}: the embedding of its blank is not zero, and NeMo starts hypotheses with zeros; "
             "the file is damaged or was changed: download or save the model again"
         )
 
 
 def _require_tokens(network: Network, archive: NemoArchive) -> None:
-    held = num_pieces(archive)
-    if held + 1 != network.config.vocab_size:
+    num_tokens = num_pieces(archive)
+    if num_tokens + 1 != network.config.vocab_size:
         raise InputError(
-            f"{archive.path}: its tokenizer has {held} tokens and its network {network.config.vocab_size - 1}; "
-            "the archive does not fit together: save the model again"
+            f"{archive.path}: its tokenizer has {num_tokens} tokens and its network {network.config.vocab_size - 1}; "
+            "the archive is inconsistent: save the model again"
         )
