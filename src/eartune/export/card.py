@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-import yaml
-
 from eartune.export.usage import Usage
+from eartune.parsing import dump_yaml
 
 CARD = "README.md"
 NOT_STATED = "not stated"
@@ -57,7 +56,7 @@ def _header(record: Mapping[str, Any], license_id: str | None) -> str:
         "tags": [record["family"], "eartune"],
     }
     shown = {name: value for name, value in facts.items() if value}
-    return f"---\n{yaml.safe_dump(shown, allow_unicode=True, sort_keys=False)}---\n"
+    return f"---\n{dump_yaml(shown)}---\n"
 
 
 def _summary(record: Mapping[str, Any], source: Mapping[str, Any]) -> str:
@@ -147,7 +146,7 @@ def _configuration(source: Mapping[str, Any]) -> str:
     config = dict(_public(source.get("config") or {}))
     if not config:
         return ""
-    shown = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
+    shown = dump_yaml(config)
     return f"## Configuration\n\n<details><summary>all settings</summary>\n\n```yaml\n{shown}```\n\n</details>\n"
 
 

@@ -5,7 +5,6 @@ The base model is OpenAI's own tiny.en, the speech is a wind farm's service log 
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from eartune.files import write_json_atomic
 from eartune.manifest import read_manifest
 from eartune.packages import PackageFile, fetch_package_file, sha256_of
 from eartune.reporting import Reporter, Silent
+from eartune.run_dir import read_origin
 from eartune.verbs.evaluate import Evaluation, evaluate
 from eartune.verbs.export import export
 from eartune.verbs.export_one import Exported
@@ -173,5 +173,6 @@ def _export_summary(exported: Exported) -> dict[str, Any]:
 
 
 def _train_audio_seconds(run: Path) -> float:
-    origin = json.loads((run / "origin.json").read_text(encoding="utf-8"))
+    origin = read_origin(run)
+    assert origin is not None, "the demonstration has just trained it"
     return float(origin["data"]["train"]["seconds"])
