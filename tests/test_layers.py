@@ -20,7 +20,7 @@ LAYERS = [
     {"model"},
     {"run_dir", "origin", "base_model", "speech_checks"},
     {"config", "manifest", "scoring"},
-    {"declared_weights"},
+    {"declared_weights", "model_folder"},
     {"weights", "audio", "text", "packages", "reporting", "files", "records", "language_tokens", "languages"},
     {"parsing"},
     {"errors"},

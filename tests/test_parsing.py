@@ -1,5 +1,6 @@
 """JSON and YAML from outside: whatever they hold, a value of the declared type or an InputError of one line."""
 
+import ast
 import json
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+import eartune
 from eartune.errors import InputError
 from eartune.parsing import (
     JsonObject,
@@ -22,6 +24,8 @@ from eartune.parsing import (
     parse_yaml_pairs,
     read_json,
 )
+
+PACKAGE = Path(eartune.__file__).parent
 
 Plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
@@ -199,3 +203,21 @@ def test_a_file_that_cannot_be_read_is_named(content: bytes | str | None, messag
 def test_a_byte_order_mark_is_no_part_of_a_document(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"a": 1}', encoding="utf-8-sig")
     assert read_json(tmp_path / "x.json", JsonObject) == {"a": 1}
+
+
+# processes of our own that exchange messages with us, and start faster without pydantic
+OWN_MESSAGES = {"runtimes/worker_loop.py", "runtimes/sherpa_onnx_worker.py"}
+SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "parsing"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_nothing_else_reads_json_or_yaml(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not {"yaml", "tomllib"} & names, "eartune.parsing reads and writes YAML"
+    used = {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "json"
+    }
+    if path.relative_to(PACKAGE).as_posix() not in OWN_MESSAGES:
+        assert used <= {"dumps", "dump"}, "eartune.parsing reads JSON"

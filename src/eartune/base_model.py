@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import lzma
 import tarfile
 import zlib
@@ -26,9 +25,11 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from typing_extensions import TypedDict
 
 from eartune.errors import EartuneError, InputError
 from eartune.packages import sha256_of
+from eartune.parsing import read_json
 
 # kinds of single files with a whole model: suffix, and name in messages
 FILES = {"openai": (".pt", "an OpenAI .pt file"), "nemo": (".nemo", "a .nemo file")}
@@ -174,16 +175,18 @@ def _check_folder(folder: Path, model_types: Sequence[str]) -> None:
 OTHER_NAMES = {"nemotron": "parakeet"}
 
 
+class _Config(TypedDict, total=False):
+    """config.json of a model folder."""
+
+    model_type: str | None
+
+
 def model_type(folder: Path) -> str | None:
     """Return the model_type in a folder's config.json; None without a config.json."""
     config = folder / "config.json"
     if not config.is_file():
         return None
-    try:
-        found = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (ValueError, AttributeError):
-        raise InputError(f"{config}: is not a model's JSON configuration") from None
-    return found if isinstance(found, str) else None
+    return read_json(config, _Config, advice="copy the model's own").get("model_type")
 
 
 def _hash_of_weights(folder: Path) -> str:

@@ -6,18 +6,20 @@ Format: github.com/huggingface/safetensors, and torch.save's zip.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
+from typing_extensions import TypedDict
 
 from eartune.errors import InputError, first_line
+from eartune.parsing import JsonObject, check_shape, parse_json, read_json
 from eartune.weights import QUANTIZED_ADVICE, RELOAD_ADVICE, require_finite, require_types
 
 # as in the safetensors library; a header of 1.5 B parameters takes 150 kB
@@ -110,60 +112,50 @@ def _loaded_files(folder: Path) -> list[Path]:
     return []
 
 
+class _Index(TypedDict):
+    weight_map: dict[str, str]
+
+
 def _shards(index: Path) -> list[str]:
-    try:
-        content = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_refusing_duplicates(index))
-        shards = sorted(set(content["weight_map"].values()))
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise InputError(f"{index}: is damaged; it should list the file of each weight; {RELOAD_ADVICE}") from None
-    missing = [name for name in shards if not isinstance(name, str) or not (index.parent / name).is_file()]
+    names = read_json(index, _Index, advice=RELOAD_ADVICE, unique_keys=True)["weight_map"]
+    shards = sorted(set(names.values()))
+    missing = [name for name in shards if not (index.parent / name).is_file()]
     if missing:
         raise InputError(f"{index}: names {missing[0]!r:.120}, which does not exist; copy the whole model folder")
     return shards
 
 
+class _Tensor(TypedDict):
+    """A tensor in a safetensors header."""
+
+    dtype: str
+    shape: list[Annotated[int, Field(ge=0)]]
+
+
 def read_safetensors_header(path: Path) -> dict[str, Declared]:
-    """Read the tensors declared in a safetensors file.
-
-    Raises InputError for duplicate names, and ValueError for an invalid header.
-    """
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            if start == _LFS_POINTER[:8]:
-                raise InputError(f"{path}: is a pointer of Git LFS, not the weights; fetch them with: git lfs pull")
-            size = int.from_bytes(start, "little")
-            if size > min(MAX_HEADER_BYTES, path.stat().st_size):
-                raise ValueError("its header is longer than the file, or than any model's")
-            header = json.loads(file.read(size), object_pairs_hook=_refusing_duplicates(path))
-        return {name: _declared(each, name, path) for name, each in header.items() if name != "__metadata__"}
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path.name} is damaged: {first_line(error)[:120]}; {RELOAD_ADVICE}") from None
+    """Read the tensors declared in a safetensors file. Raises InputError for a damaged file and for duplicate names."""
+    with path.open("rb") as file:
+        start = file.read(8)
+        if start == _LFS_POINTER[:8]:
+            raise InputError(f"{path}: is a pointer of Git LFS, not the weights; fetch them with: git lfs pull")
+        size = int.from_bytes(start, "little")
+        if len(start) < 8 or size > min(MAX_HEADER_BYTES, path.stat().st_size):
+            raise InputError(
+                f"{path}: is damaged: its header is longer than the file, or than any model's; {RELOAD_ADVICE}"
+            )
+        text = file.read(size)
+    where = f"{path}: header"
+    header = parse_json(text, JsonObject, where=where, advice=RELOAD_ADVICE, unique_keys=True)
+    header.pop("__metadata__", None)
+    tensors = check_shape(header, dict[str, _Tensor], where=where, advice=RELOAD_ADVICE)
+    return {name: _declared(each, name, path) for name, each in tensors.items()}
 
 
-def _declared(each: Mapping[str, Any], name: str, path: Path) -> Declared:
-    dtype, shape = each["dtype"], tuple(each["shape"])
+def _declared(each: _Tensor, name: str, path: Path) -> Declared:
+    dtype = each["dtype"]
     if dtype not in _TYPES:
         raise InputError(f"{path}: {name} is {dtype!r:.40}, but weights must be floating point; {QUANTIZED_ADVICE}")
-    if not all(isinstance(length, int) and length >= 0 for length in shape):
-        raise ValueError(f"{name} has the shape {shape!r:.80}")
-    return Declared(_TYPES[dtype], shape)
-
-
-def _refusing_duplicates(path: Path) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in pairs:
-            if name in found:
-                raise InputError(f"{path}: names {name!r:.120} twice, so that it has two values; {RELOAD_ADVICE}")
-            found[name] = value
-        return found
-
-    return unique
+    return Declared(_TYPES[dtype], tuple(each["shape"]))
 
 
 def _read_pickled(path: Path) -> dict[str, Declared]:

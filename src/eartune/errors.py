@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 MAX_FINDINGS_SHOWN = 20
@@ -47,6 +48,21 @@ def raise_findings(findings: Sequence[str], *, summary: str = "", advice: str = 
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, or its type if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def explained(where: object, said: str, *, advice: str) -> Iterator[None]:
+    """Turn whatever a library raises over a user's file into an InputError of one line, which begins with `where`.
+
+    Over a damaged file, or values that nobody foresaw, libraries raise anything.
+    """
+    try:
+        yield
+    except EartuneError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{where}: {said} ({reason}); {advice}") from None
 
 
 def nearest(name: str, known: Sequence[str], *, count: int = 3) -> str:

@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import TypedDict
+
+from eartune.errors import InputError
+from eartune.parsing import JsonObject, check_shape, parse_json
 
 Samples = npt.NDArray[np.float32]
 
@@ -24,6 +28,15 @@ MIN_LEVEL_RATIO = 0.1
 
 # of the measurements; a file with those of another version is measured again
 _VERSION = 2
+
+
+class _Measured(TypedDict):
+    peak: float
+    rms: float
+    clipped: float
+    mean: float
+    centred_rms: float | None
+    different_voices: bool
 
 
 @dataclass(frozen=True)
@@ -50,9 +63,11 @@ class Loudness:
     def from_comment(cls, comment: str) -> Loudness | None:
         """Read the comment of a converted file; None if it has no measurements, or those of another version."""
         try:
-            values = json.loads(comment)
-            return cls(**values) if isinstance(values, dict) and values.pop("version", None) == _VERSION else None
-        except (ValueError, TypeError, RecursionError):
+            values = parse_json(comment, JsonObject, where="comment")
+            if values.get("version") != _VERSION:
+                return None
+            return cls(**check_shape(values, _Measured, where="comment"))
+        except InputError:
             return None
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-import yaml
-
 from eartune.export.evaluation import EvaluationRecord, ScoresRecord
 from eartune.export.parity_record import ParityRecord, WordsRecord
 from eartune.export.record import ExportRecord, MadeFromRecord
 from eartune.export.usage import Usage
+from eartune.parsing import dump_yaml
 
 CARD = "README.md"
 NOT_STATED = "not stated"
@@ -59,7 +58,7 @@ def _header(record: ExportRecord, license_id: str | None) -> str:
         "tags": [record.family, "eartune"],
     }
     shown = {name: value for name, value in facts.items() if value}
-    return f"---\n{yaml.safe_dump(shown, allow_unicode=True, sort_keys=False)}---\n"
+    return f"---\n{dump_yaml(shown)}---\n"
 
 
 def _summary(record: ExportRecord) -> str:
@@ -161,7 +160,7 @@ def _configuration(source: MadeFromRecord) -> str:
     config = dict(_public(source.config or {}))
     if not config:
         return ""
-    shown = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
+    shown = dump_yaml(config)
     return f"## Configuration\n\n<details><summary>all settings</summary>\n\n```yaml\n{shown}```\n\n</details>\n"
 
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from eartune.parsing import JsonObject, read_json
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ def usages(family: str, format: str, *, exported: Path, file: str, language: str
     """Return the snippets that run an export; `file` is its name in the card."""
     known = _USAGES.get(format, [])
     if format == "onnx":
-        known = _onnx(json.loads((exported / "config.json").read_text(encoding="utf-8")))
+        known = _onnx(read_json(exported / "config.json", JsonObject))
     elif format == "hf" and family != "whisper":
         known = _HF_NEMO[family]
     elif format == "hf":
-        settings = json.loads((exported / "generation_config.json").read_text(encoding="utf-8"))
+        settings = read_json(exported / "generation_config.json", JsonObject)
         # English-only models refuse a language
         language_argument = ', generate_kwargs={"language": "{language}"}' if settings.get("is_multilingual") else ""
         known = [_with(each, language_argument=language_argument) for each in known]

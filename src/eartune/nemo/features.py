@@ -72,9 +72,17 @@ def feature_settings(archive: NemoArchive) -> FeatureSettings:
         normalize=settings.get("normalize", "per_feature") not in UNNORMALIZED,
     )
     settings.require_nothing_else(harmless=_HARMLESS)
-    if not 0 < found.hop_length <= found.win_length <= found.n_fft <= SAMPLE_RATE_HZ:
-        raise InputError(f"{archive.path}: {CONFIG}: preprocessor has impossible lengths: {found}; save it again")
+    require_possible_lengths(found, where=f"{archive.path}: {CONFIG}: preprocessor", advice="save it again")
     return found
+
+
+def require_possible_lengths(settings: FeatureSettings, *, where: str, advice: str) -> None:
+    """Raise InputError, which begins with `where`, for windows that cannot be cut out of sound of 16 kHz."""
+    if not 0 < settings.hop_length <= settings.win_length <= settings.n_fft <= SAMPLE_RATE_HZ:
+        raise InputError(
+            f"{where}: has impossible lengths (hop_length {settings.hop_length}, win_length {settings.win_length}, "
+            f"n_fft {settings.n_fft}); {advice}"
+        )
 
 
 class LogMel(nn.Module):

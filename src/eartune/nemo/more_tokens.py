@@ -20,6 +20,7 @@ from eartune.errors import InputError
 from eartune.nemo.coverage import unknown_characters
 from eartune.nemo.tokenizer import SentencePieceTokenizer, build_tokenizer, parse_model
 from eartune.nemo.tokenizer_pipeline import NORMAL
+from eartune.parsing import JsonObject, parse_json
 
 # kUnkPenalty of sentencepiece's src/unigram_model.cc
 UNKNOWN_PENALTY = 10.0
@@ -44,7 +45,7 @@ def add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, characters: str, *, fir
     if isinstance(tokenizer, SentencePieceTokenizer) and first == len(tokenizer):
         extended_model = add_to_sentencepiece(tokenizer.model, characters, where=_WHERE)
         return build_tokenizer(extended_model, where=_WHERE)
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state = parse_json(tokenizer.backend_tokenizer.to_str(), JsonObject, where=_WHERE)
     model, more = state["model"], len(characters)
     if model["type"] not in ("BPE", "Unigram"):
         raise InputError(f"extend_vocabulary: a tokenizer of type {model['type']} cannot be extended: leave it out")

@@ -15,7 +15,8 @@ from tokenizers import normalizers
 from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import import_protobuf
 
-from eartune.errors import InputError, first_line
+from eartune.errors import InputError, explained, first_line
+from eartune.model_folder import require_tokenizer_files
 from eartune.nemo.archive import MAX_FILE_BYTES, NemoArchive
 from eartune.nemo.tokenizer_pipeline import BPE_MODEL, SPACE, UNIGRAM_MODEL, UNKNOWN, UNUSED, pipeline
 
@@ -76,7 +77,10 @@ def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> Sente
 
 def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a Hugging Face folder: sentencepiece itself where its tokenizer.model lies there too."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    advice = "copy the whole model folder"
+    require_tokenizer_files(folder, advice=advice)
+    with explained(folder, "its tokenizer cannot be read from tokenizer.json and tokenizer_config.json", advice=advice):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     file = folder / MODEL_FILE
     if not file.is_file() or file.stat().st_size > MAX_FILE_BYTES:
         return _composing(tokenizer)

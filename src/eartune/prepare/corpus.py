@@ -13,6 +13,7 @@ from eartune.manifest import Manifest, Utterance
 from eartune.manifest.read import SKIP_ADVICE, check_rows
 from eartune.manifest.remarks import text_remarks
 from eartune.manifest.write import manifest_text
+from eartune.parsing import JsonObject, read_json
 from eartune.prepare.audit import Report, audit, warnings
 from eartune.prepare.convert import Measured, Progress, convert_utterances, remove_unused
 from eartune.prepare.folder import read_folder
@@ -98,10 +99,10 @@ def _check_paths(source: Path, out: Path) -> None:
 
 def _is_ours(out: Path) -> bool:
     try:
-        report = json.loads((out / AUDIT_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        report = read_json(out / AUDIT_FILE, JsonObject)
+    except InputError:
         return False
-    return isinstance(report, dict) and report.get("made_by") == MADE_BY
+    return report.get("made_by") == MADE_BY
 
 
 def _read(source: Path, *, language: str | None, skip_bad: bool, max_duration_s: float | None) -> Manifest:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 from itertools import islice
 from pathlib import Path
+from typing import Annotated, Literal, NotRequired
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import EartuneError, InputError
 from eartune.manifest import Segment
 from eartune.model import Waveform
+from eartune.model_folder import TokenId, require_tokens
+from eartune.parsing import read_json
 from eartune.runtimes.runtime import (
     LongTranscript,
     RuntimeBase,
@@ -24,10 +29,46 @@ from eartune.runtimes.runtime import (
     supported_task,
 )
 
+ADVICE = "export the model again"
 FILES = ("model.bin", "config.json", "vocabulary.json", "tokenizer.json", "preprocessor_config.json")
 
 # speech has fewer segments; decoding with a file whose times are broken would not end
 MAX_SEGMENTS_PER_S, EXTRA_SEGMENTS = 4, 40
+
+
+class _Config(TypedDict):
+    """config.json. CTranslate2 trusts it: without these keys, or with tokens beyond the last, the process ends."""
+
+    alignment_heads: NotRequired[list[list[Annotated[int, Field(ge=0, le=1000)]]]]
+    lang_ids: list[TokenId]
+    suppress_ids: list[TokenId]
+    suppress_ids_begin: list[TokenId]
+
+
+class _Preprocessor(TypedDict, total=False):
+    """preprocessor_config.json, whose values faster-whisper computes features by."""
+
+    feature_size: Annotated[int, Field(ge=1, le=1000)]
+    sampling_rate: Literal[16_000]
+    n_fft: Literal[400]
+    hop_length: Literal[160]
+    chunk_length: Literal[30]
+
+
+def _require_sound_settings(folder: Path) -> None:
+    """Raise InputError, by file, for settings of other types, and for tokens that the vocabulary has not."""
+    path = folder / "config.json"
+    settings = read_json(path, _Config, advice=ADVICE)
+    read_json(folder / "preprocessor_config.json", _Preprocessor, advice=ADVICE)
+    vocabulary = read_json(folder / "vocabulary.json", list[str], advice=ADVICE)
+    tokens = {
+        "lang_ids": settings["lang_ids"],
+        "suppress_ids": settings["suppress_ids"],
+        "suppress_ids_begin": settings["suppress_ids_begin"],
+    }
+    require_tokens(tokens, len(vocabulary), where=str(path))
+    if "<|en|>" in vocabulary and not settings["lang_ids"]:
+        raise InputError(f"{path}: lang_ids is empty, and the vocabulary has languages; {ADVICE}")
 
 
 class FasterWhisper(RuntimeBase):
@@ -41,6 +82,8 @@ class FasterWhisper(RuntimeBase):
         missing = [name for name in FILES if folder.is_dir() and not (folder / name).is_file()]
         if missing:
             raise InputError(f"{folder}: has no {missing[0]}, which faster-whisper needs; export the model again")
+        if folder.is_dir():
+            _require_sound_settings(folder)
         with opening(folder, package="faster_whisper", extra="eartune[ctranslate2]", program="faster-whisper"):
             import ctranslate2  # noqa: PLC0415  optional extras
             from faster_whisper import WhisperModel  # noqa: PLC0415

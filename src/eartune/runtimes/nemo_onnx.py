@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from eartune.errors import InputError
 from eartune.model import Waveform
+from eartune.parsing import read_json
 
-KINDS = ("nemo-conformer-ctc", "nemo-conformer-rnnt", "nemo-conformer-tdt", "nemo-conformer-aed")
-CANARY = KINDS[-1]
+CANARY = "nemo-conformer-aed"
+TOKENS = "tokens.txt"
 # frames of 10 ms
 _FRAME_SAMPLES = 160
 # normalisation divides by the standard deviation, which a single frame does not have
 _MIN_FRAMES = 2
+
+
+class _Config(TypedDict):
+    model_type: Literal["nemo-conformer-ctc", "nemo-conformer-rnnt", "nemo-conformer-tdt", "nemo-conformer-aed"]
+    features_size: Annotated[int, Field(ge=1, lt=1000)]
+    subsampling_factor: Annotated[int, Field(ge=1, lt=1000)]
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class NemoFolder:
         """
         if self.kind != CANARY:
             return None
-        text = (self.path / "tokens.txt").read_text(encoding="utf-8", errors="replace")
+        text = (self.path / TOKENS).read_text(encoding="utf-8", errors="replace")
         known = re.findall(r"^<\|([a-z]{2})\|> ", text, flags=re.MULTILINE)
         if language is None:
             raise InputError(f"{self.path}: a Canary needs a language, one of {', '.join(sorted(known))}")
@@ -66,15 +76,11 @@ def open_folder(path: Path, *, task: str) -> NemoFolder:
     """Read config.json. Raises InputError for folders that eartune did not write, and for tasks a model does not do."""
     if not path.is_dir():
         raise InputError(f"{path}: is not a folder with ONNX files; give the path of an export")
-    try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        kind, sizes = config["model_type"], (config["features_size"], config["subsampling_factor"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{path}: has no config.json with model_type, features_size and subsampling_factor; export the model again"
-        ) from None
-    if kind not in KINDS or not all(isinstance(size, int) and 0 < size < 1000 for size in sizes):
-        raise InputError(f"{path / 'config.json'}: is not of a Parakeet or Canary ({kind}, {sizes}); export again")
+    config = read_json(path / "config.json", _Config, advice="export the model again")
+    kind = config["model_type"]
     if task != "transcribe" and kind != CANARY:
         raise InputError(f"task: {path} is a Parakeet, which only transcribes, and cannot {task}")
-    return NemoFolder(path, kind, *sizes)
+    folder = NemoFolder(path, kind, config["features_size"], config["subsampling_factor"])
+    if kind == CANARY:
+        folder.require((TOKENS,), program="a Canary")
+    return folder

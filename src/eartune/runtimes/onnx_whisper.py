@@ -7,18 +7,19 @@ S samples, B batch, U tokens, V vocabulary.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.manifest import Segment
 from eartune.model import Waveform
+from eartune.model_folder import CONFIG, GENERATION_CONFIG, Size, require_tokens
+from eartune.parsing import read_json
 from eartune.runtimes.onnx_whisper_graphs import DECODER, ENCODER, Floats, OnDevice, WhisperGraphs
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
@@ -31,10 +32,13 @@ from eartune.runtimes.runtime import (
     supported_language,
     supported_task,
 )
+from eartune.runtimes.whisper_settings import CompleteWhisperSettings
 from eartune.runtimes.whisper_timestamps import Timestamps
 
+ADVICE = "export the model again"
+
 FILES = (
-    ENCODER, DECODER, "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json",
+    ENCODER, DECODER, CONFIG, GENERATION_CONFIG, "preprocessor_config.json", "tokenizer.json",
     "tokenizer_config.json",
 )  # fmt: skip
 
@@ -50,7 +54,7 @@ class OnnxWhisper(RuntimeBase):
             self._graphs = WhisperGraphs(folder, device=device, num_threads=num_threads)
             self._extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
             self._tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
-            self._rules = Rules(_read(folder / "generation_config.json"), _read(folder / "config.json"), task)
+            self._rules = _read_rules(folder, task)
         supported_task(task, multilingual=bool(self._rules.languages))
         self._require_same_features(folder)
 
@@ -123,27 +127,33 @@ class OnnxWhisper(RuntimeBase):
             )
 
 
+class _Config(BaseModel):
+    """config.json, as far as it is read here."""
+
+    max_target_positions: Size
+    vocab_size: Size
+
+
 class Rules:
     """Rules for the next token, from a model's own settings."""
 
-    # Any: parsed JSON
-    def __init__(self, settings: dict[str, Any], config: dict[str, Any], task: Task) -> None:
+    def __init__(self, settings: CompleteWhisperSettings, max_positions: int, task: Task) -> None:
         self.languages: dict[str, int] = {}
         self._task: list[int] = []
-        if settings["is_multilingual"]:
-            self.languages = {token.strip("<|>"): number for token, number in settings["lang_to_id"].items()}
-            self._task = [settings["task_to_id"][task]]
-        self.start, self.end = int(settings["decoder_start_token_id"]), int(settings["eos_token_id"])
-        self._no_timestamps = int(settings["no_timestamps_token_id"])
+        if settings.is_multilingual:
+            self.languages = {token.strip("<|>"): number for token, number in (settings.lang_to_id or {}).items()}
+            self._task = [(settings.task_to_id or {})[task]]
+        self.start, self.end = settings.decoder_start_token_id, settings.eos_token_id
+        self._no_timestamps = settings.no_timestamps_token_id
         self.times = Timestamps(
             first=self._no_timestamps + 1,
             end_of_text=self.end,
-            max_initial_index=int(settings["max_initial_timestamp_index"]),
+            max_initial_index=settings.max_initial_timestamp_index,
         )
-        self._suppressed = list(settings.get("suppress_tokens") or [])
-        self._suppressed_at_begin = [*self._suppressed, *(settings.get("begin_suppress_tokens") or [])]
+        self._suppressed = settings.suppress_tokens or []
+        self._suppressed_at_begin = [*self._suppressed, *(settings.begin_suppress_tokens or [])]
         prompt = 2 + 2 * bool(self.languages)
-        self.num_steps = min(MAX_TOKENS, int(config["max_target_positions"]) - prompt)
+        self.num_steps = min(MAX_TOKENS, max_positions - prompt)
 
     def prompt(self, language: str | None, *, timestamps: bool) -> list[int]:
         code = [self.languages[language]] if language in self.languages else []
@@ -159,6 +169,12 @@ class Rules:
         return int(allowed_V.argmax())
 
 
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def _read_rules(folder: Path, task: Task) -> Rules:
+    """Read the two files of settings. Raises InputError, by file, for what no Whisper can be decoded by."""
+    config = read_json(folder / CONFIG, _Config, advice=ADVICE)
+    path = folder / GENERATION_CONFIG
+    settings = read_json(path, CompleteWhisperSettings, advice=ADVICE)
+    require_tokens(settings.named_tokens(), config.vocab_size, where=str(path))
+    if settings.is_multilingual and not (settings.lang_to_id and task in (settings.task_to_id or {})):
+        raise InputError(f"{path}: lang_to_id or task_to_id lacks the languages, or the task {task}; {ADVICE}")
+    return Rules(settings, config.max_target_positions, task)

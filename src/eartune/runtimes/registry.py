@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import struct
 import tarfile
 import zipfile
@@ -12,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from eartune.base_model import OTHER_NAMES
+from eartune.base_model import OTHER_NAMES, model_type
 from eartune.errors import InputError
 from eartune.language_tokens import parse_stand_ins
 
@@ -99,7 +98,7 @@ def _opener(found: Format, path: Path) -> tuple[str, str]:
 
 def _families(found: Format, path: Path) -> tuple[str, ...]:
     if found == "hf":
-        name = str(_model_type(path / "config.json"))
+        name = str(_model_type(path))
         other = next((family for word, family in OTHER_NAMES.items() if name.startswith(word)), None)
         return (other or name.split("_")[0],)
     if found in ("nemo", "onnx") and not (path / ONNX_WHISPER).is_file():
@@ -113,15 +112,14 @@ def _folder_format(folder: Path) -> Format | None:
     if (folder / "model.bin").is_file() and any(folder.glob("vocabulary.*")):
         return "ctranslate2"
     weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
-    return "hf" if weights and _model_type(folder / "config.json") else None
+    return "hf" if weights and _model_type(folder) else None
 
 
-def _model_type(config: Path) -> str | None:
+def _model_type(folder: Path) -> str | None:
     try:
-        found = json.loads(config.read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, TypeError, LookupError):
+        return model_type(folder)
+    except InputError:
         return None
-    return found if isinstance(found, str) else None
 
 
 def _single_file(folder: Path) -> Path | None:

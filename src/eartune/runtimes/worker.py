@@ -14,8 +14,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from eartune.errors import EartuneError
+from eartune.errors import EartuneError, InputError
 from eartune.model import Waveform
+from eartune.parsing import JsonObject, parse_json
 
 # when ggml aborts, it would otherwise start a debugger, and several threads that do so wait for each other
 NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}
@@ -84,7 +85,10 @@ class Worker:
         line = self._process.stdout.readline()
         if not line.endswith(b"\n"):
             raise self._death()
-        response: dict[str, Any] = json.loads(line)
+        try:
+            response = parse_json(line, JsonObject, where=self._program)
+        except InputError as error:
+            raise EartuneError(f"{self._path}: {error}{self._logged_error()}") from None
         if "error" in response:
             raise EartuneError(f"{self._path}: {self._program} {response['error']}{self._logged_error()}")
         return response

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,9 +15,10 @@ from eartune.families.registry import family, family_of, load_model, vocabulary
 from eartune.language_tokens import require_language
 from eartune.model import SpeechModel
 from eartune.origin import BaseModelRecord, Origin, RunOrigin, Tuning, read_origin
+from eartune.parsing import read_json
 from eartune.records import Task
 from eartune.run_dir import RunDir
-from eartune.training.adaptation.adapter_files import ADAPTER_CONFIG, load_adapter
+from eartune.training.adaptation.adapter_files import ADAPTER_CONFIG, COPY, AdapterConfig, load_adapter
 
 Checkpoint = Literal["best", "last"]
 
@@ -184,8 +184,4 @@ def _recorded_base(recorded: BaseModelRecord, name: str, *, where: str) -> BaseM
 
 
 def _spec_in_adapter_config(path: Path) -> str | None:
-    try:
-        spec = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (ValueError, AttributeError):
-        raise InputError(f"{path}: is not an adapter's JSON configuration") from None
-    return str(spec) if spec else None
+    return read_json(path, AdapterConfig, advice=COPY).get("base_model_name_or_path") or None

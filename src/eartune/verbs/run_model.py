@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from eartune.errors import InputError
 from eartune.files import new_directory, recover_directory, require_writable, write_json_atomic
 from eartune.origin import read_origin
+from eartune.parsing import read_json
 from eartune.reporting import Reporter
 from eartune.run_dir import RunDir
 from eartune.training.adaptation.adapter_files import ADAPTER_CONFIG
@@ -41,10 +40,11 @@ def _record(run: RunDir) -> Path:
     return run.root / "exports.json"
 
 
-def _stamps(run: RunDir) -> dict[str, Any]:
+def _stamps(run: RunDir) -> dict[str, list[int]]:
     """Return size and modification time of the files that the run has written outside its folder."""
     path = _record(run)
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    advice = "delete this file, and the run takes nothing outside of itself for its own"
+    return read_json(path, dict[str, list[int]], advice=advice) if path.exists() else {}
 
 
 def _stamp(path: Path) -> list[int]:

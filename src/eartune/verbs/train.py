@@ -10,17 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
 
-from eartune.base_model import BaseModel, weight_files
+from eartune.base_model import BaseModel
 from eartune.config import TrainConfig
-from eartune.declared_weights import require_weight_file
 from eartune.errors import InputError, Interrupted
 from eartune.families.registry import family, load_model
 from eartune.files import new_file, write_text_atomic
 from eartune.manifest import Utterance
 from eartune.origin import RunOrigin, origin_of_run, write_origin
+from eartune.parsing import dump_yaml
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import RunDir, RunSummary, write_summary
 from eartune.training.adaptation.adapter_files import Weights, load_weights, save_weights
@@ -29,6 +28,7 @@ from eartune.training.arguments import learning_rate_floor, training_arguments
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.epochs import Epochs, plan_epochs
 from eartune.training.callbacks import Interruption, LastStep, MetricsFile, ProgressLine, TensorBoardFiles
+from eartune.training.checkpoints import newest_whole
 from eartune.training.compiling import compile_layers
 from eartune.training.device import best_device, choose_gpu, describe_device, describe_precision, resolve_precision
 from eartune.training.encoder_cache import open_cache
@@ -107,6 +107,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
         report.line(f"{run.root}: this run is finished; nothing to do (--overwrite trains it again)")
         _write_models(config, run, report, config.run.export)
         return _finished_run(config, run, state.finished)
+    checkpoint = newest_whole(run.list_checkpoints(), report) if state.checkpoint is not None else None
     report.line(f"device: {describe_device(device)}, {describe_precision(precision, device)}")
     dataset = SpeechDataset(data.train, model)
     epochs = plan_epochs(config, dataset.clips(), model, device)
@@ -123,7 +124,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
         cache = open_cache(
             config.model.cache_encoder, model, data.train, plan=epochs.plan(0), precision=precision, report=report
         )
-    if state.checkpoint is None:
+    if checkpoint is None:
         _write_start(run, config, origin, adaptation.initial)
     elif adaptation.initial is not None:
         adaptation = dataclasses.replace(adaptation, initial=load_weights(run.initial_adapter))
@@ -138,7 +139,7 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     )
     if config.window.batch_seconds == "auto":
         epochs = fit_into_memory(epochs, forward, dataset, report)
-    prepared = Prepared(forward, run, dataset, data.validation, epochs, arguments, origin, adaptation, state.checkpoint)
+    prepared = Prepared(forward, run, dataset, data.validation, epochs, arguments, origin, adaptation, checkpoint)
     try:
         trained = _run_trainer(config, prepared, report, watch)
     except Interrupted:
@@ -189,7 +190,7 @@ def _write_start(run: RunDir, config: TrainConfig, origin: RunOrigin, initial: W
         with new_file(run.initial_adapter) as aside:
             save_weights(initial, aside)
     shown = {name: value for name, value in config.values().items() if value is not None and name != "overwrite"}
-    write_text_atomic(run.config, yaml.safe_dump(shown, allow_unicode=True, sort_keys=False))
+    write_text_atomic(run.config, dump_yaml(shown))
 
 
 def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watch: Watch | None) -> TrainedRun:
@@ -230,8 +231,6 @@ def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watc
         trainer.add_callback(callback)
     progress.trained_audio_s = lambda: trainer.audio_seconds
     if checkpoint is not None:
-        for path in weight_files(checkpoint):
-            require_weight_file(path)
         report.line(f"resuming from {checkpoint.name}")
     began = time.monotonic()
     with interruption.handling_signals(), progress.stack:

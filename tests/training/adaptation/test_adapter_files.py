@@ -80,13 +80,16 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     "half the weights": (half, "the adapter lacks base_model.model.model"),
     "damaged": (
         lambda folder: (folder / ADAPTER_WEIGHTS).write_bytes(b"x" * 99),
-        "adapter_model.safetensors is damaged",
+        "adapter_model.safetensors: is damaged",
     ),
     "no kind": (lambda folder: edit(folder, peft_type=None), "peft_type is None"),
     "a newer kind": (lambda folder: edit(folder, peft_type="TELEPATHY"), "peft_type is 'TELEPATHY', which PEFT"),
     "no targets": (lambda folder: edit(folder, target_modules=["qq_proj"]), "does not fit its base model: Target mod"),
     "a rank in words": (lambda folder: edit(folder, r="eight"), "the adapter cannot be read: TypeError"),
-    "no JSON": (lambda folder: (folder / ADAPTER_CONFIG).write_text("[]"), "is not an adapter's JSON configuration"),
+    "no JSON": (
+        lambda folder: (folder / ADAPTER_CONFIG).write_text("[]"),
+        "adapter_config.json: is a list, and should be a valid mapping",
+    ),
 }
 
 

@@ -6,13 +6,13 @@ B clips, T encoder positions of 80 ms, D hidden size.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import torch
+from pydantic import BaseModel, Field
 from torch import nn
 
 from eartune.errors import InputError
@@ -21,11 +21,13 @@ from eartune.manifest import Utterance
 from eartune.model import Network
 from eartune.nemo.archive import CONFIG, NemoArchive
 from eartune.nemo.slots import value_of
+from eartune.parsing import read_json
 
 # how often a clip is trained so although its language is known; NeMo's `unified_auto_ratio`
 AUTO_SHARE = 0.5
 # 128 in nemotron-3.5-asr-streaming-0.6b, which has 119 names for them
 MAX_PROMPTS = 2000
+_Frames: TypeAlias = Annotated[int, Field(ge=0, lt=1000)]
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,15 @@ def _is_number(number: object, num_prompts: int) -> bool:
     return type(number) is int and 0 <= number < num_prompts
 
 
-def read_processor(folder: Path) -> dict[str, Any]:
-    """Return what processor_config.json of a folder says of prompts and lookaheads; {}: it says nothing."""
+class Processor(BaseModel):
+    """What processor_config.json of a folder says of prompts and lookaheads; None: it says nothing."""
+
+    prompt_dictionary: dict[str, Any] | None = None
+    supported_num_lookahead_tokens: list[_Frames] | None = None
+    default_num_lookahead_tokens: _Frames | None = None
+
+
+def read_processor(folder: Path) -> Processor:
+    """Read processor_config.json of a folder, where it has one."""
     path = folder / "processor_config.json"
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path}: is not JSON; copy the whole model folder") from None
-    return found if isinstance(found, dict) else {}
+    return read_json(path, Processor, advice="copy the whole model folder") if path.exists() else Processor()

@@ -13,8 +13,9 @@ import torch
 from transformers.models.nemotron3_5_asr.processing_nemotron3_5_asr import DEFAULT_PROMPT_DICTIONARY
 
 from eartune.errors import InputError
-from eartune.families.parakeet.prompts import checked_numbers, read_processor, tell_language
+from eartune.families.parakeet.prompts import Processor, checked_numbers, read_processor, tell_language
 from eartune.model import Network
+from eartune.model_folder import CONFIG
 
 
 def encoded(
@@ -58,24 +59,33 @@ def complete(network: Network, folder: Path) -> None:
         return
     processor = read_processor(folder)
     if not lookaheads_of(network):
-        encoder.lookaheads = _checked_lookaheads(processor, encoder, folder)
+        encoder.lookaheads = _lookaheads(processor, encoder)
         encoder.default_num_lookahead_tokens = encoder.lookaheads[0]
         encoder.lookahead_probabilities = [1 / len(encoder.lookaheads)] * len(encoder.lookaheads)
-    if hasattr(network, "prompt_projector") and getattr(network.config, "prompt_dictionary", None) is None:
-        network.config.prompt_dictionary = checked_numbers(
-            processor.get("prompt_dictionary") or DEFAULT_PROMPT_DICTIONARY,
-            network.config.num_prompts,
-            where=f"{folder}: processor_config.json: prompt_dictionary",
-        )
+    _require_probabilities(encoder, folder)
+    if hasattr(network, "prompt_projector"):
+        network.config.prompt_dictionary = _prompt_dictionary(network, processor, folder)
 
 
-def _checked_lookaheads(processor: Mapping[str, Any], encoder: Any, folder: Path) -> list[int]:
-    found = processor.get("supported_num_lookahead_tokens") or [encoder.default_num_lookahead_tokens]
-    first = processor.get("default_num_lookahead_tokens", found[0] if isinstance(found, list) else None)
-    if not isinstance(found, list) or not all(type(each) is int and 0 <= each < 1000 for each in found):
-        raise InputError(
-            f"{folder}: processor_config.json: supported_num_lookahead_tokens is {found!r:.80}, expected numbers of"
-            " frames"
-        )
+def _prompt_dictionary(network: Network, processor: Processor, folder: Path) -> dict[str, int]:
+    numbers, file = getattr(network.config, "prompt_dictionary", None), CONFIG
+    if numbers is None:
+        numbers, file = processor.prompt_dictionary or DEFAULT_PROMPT_DICTIONARY, "processor_config.json"
+    return checked_numbers(numbers, network.config.num_prompts, where=f"{folder / file}: prompt_dictionary")
+
+
+def _lookaheads(processor: Processor, encoder: Any) -> list[int]:
+    found = processor.supported_num_lookahead_tokens or [encoder.default_num_lookahead_tokens]
+    first = processor.default_num_lookahead_tokens
     # the first one is used in decoding
     return sorted(found, key=lambda each: each != first)
+
+
+def _require_probabilities(encoder: Any, folder: Path) -> None:
+    """Raise InputError where there is not a probability for each lookahead, or they cannot be drawn from."""
+    shares = getattr(encoder, "lookahead_probabilities", None) or []
+    if len(shares) != len(encoder.lookaheads) or not sum(shares) > 0:
+        raise InputError(
+            f"{folder / CONFIG}: encoder_config.lookahead_probabilities is {shares!r:.80}, expected one for each of "
+            f"the {len(encoder.lookaheads)} lookaheads; copy the whole model folder"
+        )

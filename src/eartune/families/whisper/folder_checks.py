@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from transformers import GenerationConfig, WhisperConfig, WhisperTokenizer
 
 from eartune.audio import SAMPLE_RATE_HZ
-from eartune.errors import InputError, first_line
+from eartune.errors import InputError, explained
 from eartune.families.whisper.features import FFT_SAMPLES, HOP_SAMPLES
 from eartune.families.whisper.openai import generation_config
 from eartune.languages import language_code
+from eartune.model_folder import (
+    CONFIG,
+    GENERATION_CONFIG,
+    Rate,
+    Size,
+    TokenId,
+    read_generation_config,
+    require_tokenizer_files,
+    require_tokens,
+)
+from eartune.parsing import JsonObject, check_shape, read_json
+from eartune.runtimes.whisper_settings import WhisperSettings
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 COPY = "copy the tokenizer files (tokenizer.json, tokenizer_config.json, ...) of the model it was tuned from"
@@ -25,6 +37,30 @@ LANGUAGE_TOKEN = re.compile(r"<\|([a-z]{2,3})\|>")
 _COMPLETED = ("is_multilingual", "no_timestamps_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id")
 
 
+class NetworkSettings(BaseModel):
+    """config.json, as far as transformers takes it as it comes and the network fails with it later."""
+
+    encoder_attention_heads: Size = 1
+    decoder_attention_heads: Size = 1
+    encoder_ffn_dim: Size = 1
+    decoder_ffn_dim: Size = 1
+    max_source_positions: Size = 1
+    max_target_positions: Size = 1
+    num_mel_bins: Size = 1
+    dropout: Rate = 0.0
+    attention_dropout: Rate = 0.0
+    activation_dropout: Rate = 0.0
+    encoder_layerdrop: Rate = 0.0
+    decoder_layerdrop: Rate = 0.0
+    decoder_start_token_id: TokenId | None = None
+    eos_token_id: TokenId | None = None
+    pad_token_id: TokenId | None = None
+    bos_token_id: TokenId | None = None
+    # of folders without a generation_config.json
+    suppress_tokens: list[TokenId] | None = None
+    begin_suppress_tokens: list[TokenId] | None = None
+
+
 def read_tokenizer(folder: Path) -> WhisperTokenizer:
     """Read a folder's tokenizer. Raises InputError where it has none: transformers makes an empty one up, silently."""
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
@@ -32,10 +68,9 @@ def read_tokenizer(folder: Path) -> WhisperTokenizer:
             f"{folder}: has no tokenizer ({' or '.join(TOKENIZER_FILES)}), as checkpoints of a training have not; "
             f"{COPY}, such as openai/whisper-small, into it"
         )
-    try:
+    require_tokenizer_files(folder, advice=COPY)
+    with explained(folder, "its tokenizer cannot be read from tokenizer.json and tokenizer_config.json", advice=COPY):
         return WhisperTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # tokenizers raises anything over files that are not Whisper's
-        raise InputError(f"{folder}: its tokenizer cannot be read ({first_line(error)[:120]}); {COPY}") from None
 
 
 def require_fitting_tokenizer(folder: Path, tokenizer: WhisperTokenizer, config: WhisperConfig) -> None:
@@ -45,6 +80,8 @@ def require_fitting_tokenizer(folder: Path, tokenizer: WhisperTokenizer, config:
     missing = [token for token in needed if token not in vocabulary]
     if missing:
         raise InputError(f"{folder}: its tokenizer has no token {missing[0]}, so it is not Whisper's; {COPY}")
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"{folder / 'tokenizer_config.json'}: names no pad_token; {COPY}")
     most = max(vocabulary.values())
     if most >= config.vocab_size:
         raise InputError(
@@ -53,7 +90,7 @@ def require_fitting_tokenizer(folder: Path, tokenizer: WhisperTokenizer, config:
         )
     wanted = {"decoder_start_token_id": "<|startoftranscript|>", "eos_token_id": "<|endoftext|>"}
     # as it is written: the class fills in the numbers of English-only models
-    written = _json_object(folder / "config.json")
+    written = read_json(folder / CONFIG, JsonObject)
     for name, token in wanted.items():
         number = written.get(name)
         if isinstance(number, int) and number != vocabulary[token]:
@@ -66,9 +103,9 @@ def require_fitting_tokenizer(folder: Path, tokenizer: WhisperTokenizer, config:
 def require_fitting_features(folder: Path, config: WhisperConfig) -> None:
     """Raise InputError where the settings of features are not those that the network is run with."""
     path = folder / "preprocessor_config.json"
-    if not path.is_file():
+    if not path.exists():
         return
-    settings = _json_object(path)
+    settings = read_json(path, JsonObject, advice=COPY)
     wanted = {
         "feature_size": config.num_mel_bins,
         "sampling_rate": SAMPLE_RATE_HZ,
@@ -83,11 +120,13 @@ def require_fitting_features(folder: Path, config: WhisperConfig) -> None:
             )
 
 
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise InputError(f"{path}: is not a JSON object") from None
+def require_fitting_generation_config(folder: Path, config: WhisperConfig) -> None:
+    """Raise InputError where the settings of decoding are of other types, or name tokens that the network has not."""
+    settings, path = read_generation_config(folder, WhisperSettings), folder / GENERATION_CONFIG
+    if settings is None:
+        path = folder / CONFIG
+        settings = check_shape(config.to_dict(), WhisperSettings, where=str(path), advice=COPY)
+    require_tokens(settings.named_tokens(), config.vocab_size, where=str(path))
 
 
 def require_whole_weights(folder: Path, report: Mapping[str, Any]) -> None:
@@ -119,7 +158,9 @@ def complete_generation_config(folder: Path, found: GenerationConfig, tokenizer:
     Raises InputError where they name other tokens than the tokenizer.
     """
     vocabulary = tokenizer.get_vocab()
-    stock = generation_config(tokenizer, multilingual="<|en|>" in vocabulary)
+    knows_languages = "<|en|>" in vocabulary
+    with explained(folder, "its tokenizer is not Whisper's", advice=COPY):
+        stock = generation_config(tokenizer, multilingual=knows_languages)
     number = getattr(found, "no_timestamps_token_id", None)
     if number is None:
         return stock
@@ -132,10 +173,15 @@ def complete_generation_config(folder: Path, found: GenerationConfig, tokenizer:
         if getattr(found, name, None) is None:
             setattr(found, name, getattr(stock, name))
     if found.is_multilingual:
-        for name in ("lang_to_id", "task_to_id"):
-            if not getattr(found, name, None):
-                setattr(found, name, getattr(stock, name, {}))
+        if not knows_languages:
+            raise InputError(
+                f"{folder}: has no token <|en|> in its tokenizer, and is_multilingual in generation_config.json: "
+                f"one of them is another model's; {COPY}"
+            )
+        if not getattr(found, "lang_to_id", None):
+            found.lang_to_id = stock.lang_to_id
         found.lang_to_id = {**_added_languages(tokenizer), **found.lang_to_id}
+        found.task_to_id = {**stock.task_to_id, **(getattr(found, "task_to_id", None) or {})}
         for token, listed in {**found.lang_to_id, **_tasks(found)}.items():
             if vocabulary.get(token) != listed:
                 raise InputError(

@@ -5,25 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration, WhisperTokenizer
 
 from eartune.base_model import BaseModel, find_base_model
 from eartune.declared_weights import require_declared
-from eartune.errors import InputError, first_line, nearest
+from eartune.errors import InputError, explained, nearest
 from eartune.families.whisper.encoder import ATTENTION, accept_any_length
 from eartune.families.whisper.folder_checks import (
+    NetworkSettings,
     complete_generation_config,
     read_tokenizer,
     require_fitting_features,
+    require_fitting_generation_config,
     require_fitting_tokenizer,
     require_whole_weights,
 )
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.openai import load_openai_checkpoint
 from eartune.language_tokens import NO_STAND_INS, StandIns, no_token, parse_stand_ins, require_language
-from eartune.weights import network_weights, require_finite
+from eartune.model_folder import CONFIG, read_network_config
+from eartune.weights import RELOAD_ADVICE, network_weights, require_finite
 
 
 def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
@@ -74,15 +75,18 @@ def _require_languages(spec: str, settings: GenerationConfig, language: str | No
 
 
 def _load_folder(folder: Path) -> tuple[WhisperForConditionalGeneration, WhisperTokenizer]:
+    # the small files first: weights take long to read
     tokenizer = read_tokenizer(folder)
-    try:
-        # the small files first: weights take long to read
-        config = WhisperConfig.from_pretrained(folder, local_files_only=True)
-        require_fitting_tokenizer(folder, tokenizer, config)
-        require_fitting_features(folder, config)
+    config = read_network_config(folder, WhisperConfig, NetworkSettings)
+    require_fitting_tokenizer(folder, tokenizer, config)
+    require_fitting_features(folder, config)
+    require_fitting_generation_config(folder, config)
+    with explained(folder / CONFIG, "is of a network that cannot be built", advice=RELOAD_ADVICE):
         require_declared(folder, WhisperForConditionalGeneration, config)
+    with explained(folder, "cannot be loaded as a Whisper model", advice=RELOAD_ADVICE):
         network, report = WhisperForConditionalGeneration.from_pretrained(
             folder,
+            config=config,
             local_files_only=True,
             dtype=torch.float32,
             attn_implementation="sdpa",
@@ -90,20 +94,6 @@ def _load_folder(folder: Path) -> tuple[WhisperForConditionalGeneration, Whisper
             # which ones do not fit is said below
             ignore_mismatched_sizes=True,
         )
-    except InputError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ImportError,
-        SafetensorError,
-        StrictDataclassError,
-    ) as error:
-        reason = first_line(error)
-        raise InputError(f"{folder}: cannot be loaded as a Whisper model: {reason[:200]}") from None
     require_whole_weights(folder, report)
     require_finite(network_weights(network), where=str(folder))
     network.generation_config = complete_generation_config(folder, network.generation_config, tokenizer)

@@ -13,9 +13,9 @@ import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration, WhisperTokenizer
 
 from eartune.declared_weights import require_layers, require_shapes
-from eartune.errors import InputError, first_line
+from eartune.errors import InputError, explained, first_line
 from eartune.families.whisper.tokenizer import build_tokenizer
-from eartune.weights import require_weights
+from eartune.weights import RELOAD_ADVICE, require_weights
 
 _DIMENSIONS = (
     "n_mels", "n_vocab", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer",
@@ -51,13 +51,14 @@ def load_openai_checkpoint(path: Path) -> tuple[WhisperForConditionalGeneration,
     require_weights(weights, where=where)
     multilingual = sizes["n_vocab"] > _ENGLISH_ONLY_VOCABULARY
     num_languages = sizes["n_vocab"] - _LANGUAGES_AND_OTHERS - int(multilingual)
-    tokenizer = build_tokenizer(multilingual=multilingual, num_languages=num_languages)
-    config = network_config(sizes, tokenizer)
     names = {name: f"model.{transformers_name(name)}" for name in weights}
-    require_layers(names.values(), config, where=where)
     shapes = {names[name]: tuple(value.shape) for name, value in weights.items()}
-    require_shapes(shapes, WhisperForConditionalGeneration, config, where=where)
-    network = WhisperForConditionalGeneration(config)
+    with explained(where, "is of a network that cannot be built", advice=RELOAD_ADVICE):
+        tokenizer = build_tokenizer(multilingual=multilingual, num_languages=num_languages)
+        config = network_config(sizes, tokenizer)
+        require_layers(names.values(), config, where=where)
+        require_shapes(shapes, WhisperForConditionalGeneration, config, where=where)
+        network = WhisperForConditionalGeneration(config)
     _fill(network, weights, path)
     network.generation_config = generation_config(tokenizer, multilingual=multilingual)
     return network.eval(), tokenizer

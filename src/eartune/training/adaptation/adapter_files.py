@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,11 @@ from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import nn
+from typing_extensions import TypedDict
 
 from eartune.declared_weights import require_weight_file
-from eartune.errors import InputError, first_line
+from eartune.errors import InputError, explained, first_line
+from eartune.parsing import read_json
 from eartune.training.adaptation.adapters import changes_base
 from eartune.training.adaptation.unfreezing import Unfrozen
 
@@ -26,11 +27,19 @@ PICKLED_ADAPTER_WEIGHTS = "adapter_model.bin"
 ADAPTER_CONFIG = "adapter_config.json"
 # largest difference allowed between any logit of a merged model and the adapted one
 MERGE_TOLERANCE = 1e-4
+COPY = "copy the whole folder of the adapter"
 Weights = Mapping[str, torch.Tensor]
 # weights shared between layers are saved once, so PEFT reports them as missing in each layer
 _SHARED = ("vblora_vector_bank", ".tinylora_v.", ".unilora_theta_d.")
 _WITHOUT_MERGE = (PeftType.ADAPTION_PROMPT, PeftType.XLORA, PeftType.POLY)
 NOTHING_UNFROZEN = Unfrozen()
+
+
+class AdapterConfig(TypedDict, total=False):
+    """adapter_config.json, as far as it is read before PEFT reads it."""
+
+    peft_type: str | None
+    base_model_name_or_path: str | None
 
 
 def adapter_weights(adapted: PeftModel) -> dict[str, torch.Tensor]:
@@ -132,7 +141,7 @@ def load_adapter(network: nn.Module, folder: Path) -> PeftModel:
     files = [path for name in (ADAPTER_WEIGHTS, PICKLED_ADAPTER_WEIGHTS) if (path := folder / name).is_file()]
     # PEFT looks on the hub for weights that a folder lacks
     if not files:
-        raise InputError(f"{folder}: has no {ADAPTER_WEIGHTS}; copy the whole folder of the adapter")
+        raise InputError(f"{folder}: has no {ADAPTER_WEIGHTS}; {COPY}")
     for path in files:
         require_weight_file(path)
     try:
@@ -161,16 +170,11 @@ def read_adapter_config(folder: Path) -> PeftConfig:
     Raises InputError for one that is damaged, from a newer PEFT, or of a type that cannot be merged into the weights.
     """
     path = folder / ADAPTER_CONFIG
-    try:
-        kind = json.loads(path.read_text(encoding="utf-8")).get("peft_type")
-    except (OSError, ValueError, AttributeError):
-        raise InputError(f"{path}: is not an adapter's JSON configuration") from None
+    kind = read_json(path, AdapterConfig, advice=COPY).get("peft_type")
     if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
         raise InputError(f"{path}: peft_type is {kind!r}, which PEFT {peft.__version__} does not know; update peft")
-    try:
+    with explained(path, "PEFT cannot read it", advice=COPY):
         config: PeftConfig = PeftConfig.from_pretrained(folder)
-    except Exception as error:  # PEFT raises any type for unexpected values
-        raise InputError(f"{path}: PEFT cannot read it: {type(error).__name__}: {_cause(error)}") from None
     if config.is_prompt_learning or config.peft_type in _WITHOUT_MERGE:
         raise InputError(
             f"{path}: peft_type {kind} adds inputs or networks, not weights that can be merged; "

@@ -1,0 +1,100 @@
+"""Files of a Hugging Face model folder beside its weights: what they must hold, and what transformers makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from pydantic import BaseModel, Field
+from transformers import GenerationConfig
+from typing_extensions import TypedDict
+
+from eartune.errors import InputError, explained
+from eartune.parsing import JsonObject, read_json
+from eartune.weights import RELOAD_ADVICE
+
+T = TypeVar("T")
+CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
+# of dropout: at 1 nothing is left
+Rate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+# ten times the largest of the published models, and more
+Size: TypeAlias = Annotated[int, Field(ge=1, le=10_000_000)]
+TokenId: TypeAlias = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class _AddedToken(TypedDict):
+    content: str
+
+
+_Token: TypeAlias = str | _AddedToken
+_Tokens: TypeAlias = list[_Token] | dict[str, _Token] | None
+
+
+class _TokenizerConfig(BaseModel):
+    """tokenizer_config.json, as far as wrong values are found late."""
+
+    tokenizer_class: str | None = None
+    bos_token: _Token | None = None
+    eos_token: _Token | None = None
+    unk_token: _Token | None = None
+    pad_token: _Token | None = None
+    extra_special_tokens: _Tokens = None
+    additional_special_tokens: _Tokens = None
+    added_tokens_decoder: dict[str, _AddedToken] | None = None
+    model_max_length: float | None = None
+    clean_up_tokenization_spaces: bool | None = None
+    chat_template: str | list[Any] | dict[str, Any] | None = None
+
+
+_TOKENIZER_SHAPES: Mapping[str, Any] = {
+    "tokenizer.json": JsonObject,
+    "tokenizer_config.json": _TokenizerConfig,
+    "special_tokens_map.json": JsonObject,
+    "vocab.json": dict[str, int],
+    "added_tokens.json": dict[str, int],
+    "normalizer.json": dict[str, str],
+}
+
+
+def read_network_config(folder: Path, config_class: Any, shape: type[BaseModel]) -> Any:
+    """Read a folder's config.json as a `config_class` of transformers, which checks most of its types.
+
+    `shape` is what transformers takes as it comes, and the network fails with later. Raises InputError that names the
+    file.
+    """
+    path = folder / CONFIG
+    read_json(path, shape, advice=RELOAD_ADVICE)
+    with explained(path, "cannot be used", advice=RELOAD_ADVICE):
+        return config_class.from_pretrained(folder, local_files_only=True)
+
+
+def read_generation_config(folder: Path, shape: type[T]) -> T | None:
+    """Read a folder's generation_config.json as a `shape`; None where it has none.
+
+    Raises InputError where it is not of that shape, or transformers cannot use it.
+    """
+    path = folder / GENERATION_CONFIG
+    if not path.exists():
+        return None
+    found = read_json(path, shape, advice=RELOAD_ADVICE)
+    with explained(path, "cannot be used", advice=RELOAD_ADVICE):
+        GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return found
+
+
+def require_tokenizer_files(folder: Path, *, advice: str) -> None:
+    """Raise InputError, by file, where a folder's tokenizer is described by values of other types."""
+    for name, shape in _TOKENIZER_SHAPES.items():
+        if (folder / name).exists():
+            read_json(folder / name, shape, advice=advice)
+
+
+def require_tokens(named: Mapping[str, Iterable[int]], num_tokens: int, *, where: str) -> None:
+    """Raise InputError where a setting names tokens that a network of `num_tokens` tokens has not."""
+    for name, tokens in named.items():
+        beyond = [token for token in tokens if not 0 <= token < num_tokens]
+        if beyond:
+            raise InputError(
+                f"{where}: {name} names token {beyond[0]}, and the network has {num_tokens} tokens; {RELOAD_ADVICE}"
+            )
