@@ -102,7 +102,7 @@ def test_an_archive_packed_with_its_folder_is_written_with_the_files_at_the_top(
 
 def test_an_archive_within_a_tar_is_named(tmp_path: Path) -> None:
     write_members(tmp_path / "download.nemo", {"v1/parakeet.nemo": b""})
-    with pytest.raises(InputError, match=r"a tar that holds one: unpack it, and give v1/parakeet\.nemo"):
+    with pytest.raises(InputError, match=r"a tar that contains one: unpack it, and give v1/parakeet\.nemo"):
         read_archive(tmp_path / "download.nemo")
 
 
@@ -143,7 +143,7 @@ def test_an_archive_without_configuration_or_weights_is_no_model(
     tmp_path: Path, contents: Contents, missing: str
 ) -> None:
     write_members(tmp_path / "model.nemo", changed(contents, **{missing: None}))
-    with pytest.raises(InputError, match=f"is no .nemo model: it has no {missing}"):
+    with pytest.raises(InputError, match=f"is not a .nemo model: it has no {missing}"):
         read_archive(tmp_path / "model.nemo")
 
 
@@ -191,7 +191,7 @@ def test_a_header_that_claims_what_is_not_there_is_refused(tmp_path: Path, conte
     end = len(path.read_bytes().rstrip(b"\0"))
     content = path.read_bytes()[: -(-end // 512) * 512]
     path.write_bytes(content + member.tobuf(tarfile.GNU_FORMAT) + b"x" * 512)
-    with pytest.raises(InputError, match=r"model\.nemo: (ends within|is no \.nemo file)"):
+    with pytest.raises(InputError, match=r"model\.nemo: (ends within|is not a \.nemo file)"):
         read_archive(path)
 
 
@@ -295,8 +295,8 @@ def zip_bomb() -> bytes:
         (b"not a checkpoint", "is not a checkpoint of PyTorch"),
         (pickle.dumps({"a": 1}), "is not a checkpoint of PyTorch"),
         (zip_bomb(), "claims more data than it has bytes"),
-        (saved([torch.zeros(2)]), "holds 'list', not weights"),
-        (saved({}), "holds 'dict', not weights"),
+        (saved([torch.zeros(2)]), "holds 'list', not named weights"),
+        (saved({}), "holds 'dict', not named weights"),
         (saved({"a": "text"}), "'a' is a str, not a tensor"),
         (saved({1: torch.zeros(2)}), "1 is a Tensor, not a tensor|1 is a"),
         (saved({"a": torch.zeros(1).expand(10**9)}), "'a' is not a plain dense tensor"),

@@ -76,13 +76,13 @@ def test_letters_of_a_symbol_are_unknown_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "count", "advice"),
     [
-        ("GOOD MORNING", "capital letters, whose small ones it has", "(11: O G", "write the texts in lower case"),
+        ("GOOD MORNING", "capital letters that it has in lower case", "(11: O G", "write the texts in lower case"),
         ("good mörning", "Latin letters", "(1: ö)", "take a model of this language"),
         ("доброе утро", "Cyrillic letters", "(10: о", "take a model of this language"),
         ("早上好", "CJK characters", "(3: ", "take a model of this language"),
         ("good 42", "digits", "(2: ", "write numbers as words"),
         ("good, morning.", "punctuation and signs", "(2: ", "remove them from the texts"),
-        ("good [laughs] morning", "brackets", "(2: ", "remove marks such as '[laughs]', which nobody says"),
+        ("good [laughs] morning", "brackets", "(2: ", "remove marks such as '[laughs]', which are not spoken"),
         ("good \u2066 morning", "invisible characters", "(1: U+2066)", "remove them from the texts"),
     ],
 )
@@ -101,7 +101,7 @@ def test_the_cause_is_named(text: str, kind: str, count: str, advice: str) -> No
 
 def test_small_letters_of_a_model_of_capitals() -> None:
     finding = unknown_finding(Alphabet(small_tokenizer("GOOD MORNING")), "good morning")
-    assert "small letters, whose capital ones it has" in finding
+    assert "lower-case letters that it has as capitals" in finding
     assert finding.endswith("write the texts in capital letters")
 
 

@@ -123,12 +123,12 @@ def test_lacking_characters_are_counted_after_normalisation() -> None:
 @pytest.mark.parametrize("name", ["bpe", "unigram"])
 def test_characters_that_have_a_token_are_refused(name: str) -> None:
     for characters, first in (("tж", "t"), ("жщж", "ж")):
-        with pytest.raises(InputError, match=re.escape(f"{first!r} has a token already")):
+        with pytest.raises(InputError, match=re.escape(f"{first!r} already has a token")):
             add_to_tokenizer(BEFORE[name], characters, first=len(BEFORE[name]))
-        with pytest.raises(InputError, match=re.escape(f"{first!r} has a token already")):
+        with pytest.raises(InputError, match=re.escape(f"{first!r} already has a token")):
             add_to_sentencepiece(MODELS[name], characters, where=name)
 
 
 def test_a_tokenizer_of_another_size_than_the_network_is_refused() -> None:
-    with pytest.raises(InputError, match="has not one token for each of the network's 9999"):
+    with pytest.raises(InputError, match="does not have a token for each of the network's 9999"):
         add_to_tokenizer(BEFORE["bpe"], "ж", first=9999)

@@ -91,7 +91,7 @@ def broken(weights: dict[str, torch.Tensor], how: str) -> dict[str, torch.Tensor
         ("extra", "the new weights have more than the archive: 'extra.weight'"),
         ("shape", "'encoder.pre_encode.out.bias' is (3,) in torch.float32, and (16,) in torch.float32"),
         ("precision", "'encoder.pre_encode.out.bias' is (16,) in torch.float64"),
-        ("nan", "'encoder.pre_encode.out.bias' is not written as it is, or is not a number"),
+        ("nan", "'encoder.pre_encode.out.bias' was not written correctly, or contains NaN"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_and_nothing_is_left(

@@ -32,7 +32,7 @@ def test_classes_of_others_are_never_made(config: dict, tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_archive_is_refused_before_nemo_sees_it(tmp_path: Path) -> None:
     (tmp_path / "model.nemo").write_bytes(b"no tar")
-    with pytest.raises(InputError, match=r"model\.nemo: is no \.nemo file"):
+    with pytest.raises(InputError, match=r"model\.nemo: is not a \.nemo file"):
         open_nemo(tmp_path / "model.nemo", read_config=known_config)
 
 

@@ -1,1 +1,1 @@
-"""Shared parts of the families of NVIDIA's NeMo: archives, the FastConformer encoder, features and tokenizers."""
+"""Code shared by the NeMo families Canary and Parakeet: archives, FastConformer, features and tokenizers."""

@@ -1,4 +1,4 @@
-"""model_config.yaml -> transformers' configuration of the FastConformer encoder; what that cannot do is refused.
+"""model_config.yaml -> transformers' configuration of the FastConformer encoder; unsupported settings are refused.
 
 Defaults are those of NeMo's classes (nemo/collections/asr/modules/conformer_encoder.py).
 """
@@ -26,12 +26,12 @@ KINDS: dict[str, Kind] = {
     "EncDecMultiTaskModel": "canary",
 }
 PROBABILITIES_TOLERANCE = 1e-3
-# dropout of transformers' modules whose output NeMo drops out too, by the module's name within the encoder
+# modules of transformers' encoder to whose output NeMo applies dropout, and transformers does not
 _DROPPED_OUT = r"layers\.\d+\.(feed_forward1|self_attn|conv|feed_forward2)"
 
 
 def model_kind(archive: NemoArchive) -> Kind:
-    """Return what the archive holds. Raises InputError for a model that is neither a Parakeet nor a Canary."""
+    """Return the kind of an archive's model. Raises InputError if it is neither a Parakeet nor a Canary."""
     target = archive.config.get("target")
     name = target.rsplit(".", 1)[-1] if isinstance(target, str) else None
     if name not in KINDS:
@@ -43,7 +43,7 @@ def model_kind(archive: NemoArchive) -> Kind:
 
 
 def known_config(path: Path) -> dict[str, Any]:
-    """Return the configuration of a .nemo file. Raises InputError for what is neither a Parakeet nor a Canary."""
+    """Return the configuration of a .nemo file. Raises InputError if it is neither a Parakeet nor a Canary."""
     archive = read_archive(path)
     model_kind(archive)
     return archive.config
@@ -52,7 +52,7 @@ def known_config(path: Path) -> dict[str, Any]:
 def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
     """Return the configuration of the encoder; `max_position_embeddings` is in encoder frames.
 
-    Of an encoder that streams (`att_context_style: chunked_limited`) it is a NemotronAsrStreamingEncoderConfig.
+    For streaming encoders (`att_context_style: chunked_limited`) it is a NemotronAsrStreamingEncoderConfig.
     """
     encoder = archive.section("encoder")
     encoder.require_class("ConformerEncoder")
@@ -107,15 +107,15 @@ def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
 
 
 def is_streaming(archive: NemoArchive) -> bool:
-    """Tell whether an encoder sees only a stretch of what has been said, and some frames ahead, of a clip."""
+    """Return whether an encoder has limited attention context: some past frames, and a few frames of lookahead."""
     return bool(archive.section("encoder").get("att_context_style", "regular") == "chunked_limited")
 
 
 def _whole_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
-    """Check that an encoder sees whole clips.
+    """Check that an encoder attends to whole clips.
 
-    One made for both (`chunked_limited_with_rc`) does in NeMo's own training and decoding of clips: its contexts for
-    streaming are returned, as nothing here trains them.
+    One for both modes (`chunked_limited_with_rc`) does so when NeMo trains on clips or decodes them: its streaming
+    contexts are returned, as they are not trained here.
     """
     same_padding = (kernel_size - 1) // 2
     encoder.require("causal_downsampling", False, False)
@@ -131,9 +131,9 @@ def _whole_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
 
 
 def _streaming_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
-    """Return the frames that an encoder sees behind and ahead of it, as transformers calls them.
+    """Return the past and lookahead frames of a streaming encoder, as options of transformers.
 
-    In training NeMo draws one of the contexts for each batch (`att_context_probs`); else the first one holds.
+    In training NeMo samples one of the contexts for each batch (`att_context_probs`); otherwise it uses the first.
     """
     encoder.require("causal_downsampling", False, True)
     encoder.require("conv_norm_type", "batch_norm", "layer_norm")
@@ -141,11 +141,11 @@ def _streaming_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
     encoder.require("conv_context_style", "regular", "regular")
     encoder.require("att_chunk_context_size", None, None)
     contexts = encoder.integer_pairs("att_context_size")
-    behind = contexts[0][0]
+    past = contexts[0][0]
     for left, ahead in contexts:
-        if left != behind or left < 0 or ahead < 0 or left % (ahead + 1):
+        if left != past or left < 0 or ahead < 0 or left % (ahead + 1):
             raise encoder.unsupported(
-                "att_context_size", "contexts alike on the left, limited, and of whole chunks (a multiple of ahead + 1)"
+                "att_context_size", "contexts with the same limited left context, a multiple of lookahead + 1"
             )
     probabilities = encoder.get("att_context_probs", None) or [1 / len(contexts)] * len(contexts)
     if (
@@ -154,9 +154,9 @@ def _streaming_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
         or not all(isinstance(each, int | float) and each >= 0 for each in probabilities)
         or abs(sum(probabilities) - 1) > PROBABILITIES_TOLERANCE
     ):
-        raise encoder.unsupported("att_context_probs", "one probability for each context, 1 in all")
+        raise encoder.unsupported("att_context_probs", "one probability for each context, summing to 1")
     return {
-        "sliding_window": behind + 1,
+        "sliding_window": past + 1,
         "default_num_lookahead_tokens": contexts[0][1],
         "lookaheads": [ahead for _, ahead in contexts],
         "lookahead_probabilities": [float(each) for each in probabilities],
@@ -164,13 +164,13 @@ def _streaming_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
 
 
 def encoder_output_dropouts(archive: NemoArchive, prefix: str) -> dict[str, float]:
-    """Return the dropouts after the encoder's modules, for `dropouts.attach_dropouts`; `prefix` is where it lies."""
+    """Return dropouts after the encoder's modules, for `dropouts.attach_dropouts`; `prefix` is the encoder's name."""
     rate = archive.section("encoder").rate("dropout", 0.1)
     return {rf"{prefix}\.{_DROPPED_OUT}": rate} if rate else {}
 
 
 def require_plain_training(archive: NemoArchive) -> None:
-    """Refuse by name what changes the loss or the modules of a whole model, in sections of its own."""
+    """Raise InputError for settings outside the encoder that change the loss or the modules of the model."""
     config: dict[str, Any] = archive.config
     where = f"{archive.path}: {CONFIG}"
     if config.get("adapters"):
@@ -178,12 +178,12 @@ def require_plain_training(archive: NemoArchive) -> None:
     interctc = config.get("interctc")
     if isinstance(interctc, dict) and interctc.get("loss_weights"):
         raise InputError(
-            f"{where}: interctc.loss_weights is set, and losses of inner layers are not supported;"
+            f"{where}: interctc.loss_weights is set, and losses of intermediate layers are not supported;"
             " tune this model with NeMo itself"
         )
 
 
-# how NeMo computes, not what
+# settings of how NeMo computes, which do not change results
 _HARMLESS = frozenset(
     {
         "att_context_probs", "global_attn_separate", "global_tokens_spacing", "reduction_factor", "reduction_position",

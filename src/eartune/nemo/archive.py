@@ -1,7 +1,7 @@
-"""NVIDIA's .nemo files, read without NeMo and without trusting them: a tar of configuration, weights and tokenizer.
+"""NVIDIA's .nemo files, read safely without NeMo: a tar of configuration, weights and tokenizer.
 
-Format: nemo/core/connectors/save_restore_connector.py. Older files are compressed; nothing is ever unpacked by name.
-A folder that such a file was unpacked into is read as the file is.
+Format: nemo/core/connectors/save_restore_connector.py. Older files are compressed; members are never extracted to disk.
+A folder that such a file was unpacked into is read in the same way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from eartune.nemo.checkpoint import load_checkpoint
 from eartune.nemo.settings import Section, read_settings
 
 CONFIG, WEIGHTS = NEMO_CONFIG, NEMO_WEIGHTS
-# Bounds are against files made to harm: ten times the largest value of the published models, and more.
+# Limits against malicious files: at least ten times the largest value in the published models.
 # 17 in canary-1b-flash, with its five tokenizers
 MAX_MEMBERS = 1000
 # 217 588 in nemotron-3.5-asr-streaming-0.6b
@@ -49,7 +49,7 @@ _COMPRESSIONS: dict[bytes, _Opener] = {
 
 @dataclass(frozen=True, eq=False)
 class NemoArchive:
-    """An open .nemo file, or a folder with what one holds; `members` are its regular files in their order, by name."""
+    """An open .nemo file, or a folder with its contents; `members` are its regular files in order, by name."""
 
     path: Path
     config: dict[str, Any]
@@ -76,7 +76,7 @@ class NemoArchive:
         return self._load_weights("cpu")
 
     def weight_shapes(self) -> dict[str, torch.Tensor]:
-        """Return all weights without their values, on the device `meta`: names, shapes and precision."""
+        """Return all weights on the device `meta`: names, shapes and precision, without values."""
         return self._load_weights("meta")
 
     def _load_weights(self, device: str) -> dict[str, torch.Tensor]:
@@ -86,22 +86,22 @@ class NemoArchive:
 
     @contextmanager
     def open_member(self, name: str) -> Iterator[IO[bytes]]:
-        """Yield a member as a file that can be searched; one at a time."""
+        """Yield a member as a seekable file; only one can be open at a time."""
         with _explained(self.path), _opened(self.path, self._tar, self.members[name]) as file:
             yield file
 
 
 def is_unpacked(folder: Path) -> bool:
-    """Tell whether a folder holds what a .nemo file does."""
+    """Return whether a folder is an unpacked .nemo file."""
     return (folder / CONFIG).is_file()
 
 
 def read_archive(path: str | Path) -> NemoArchive:
     """Open a .nemo file, or the folder that one was unpacked into, and read its configuration.
 
-    A file is closed when the archive is forgotten. A compressed one is unpacked into an unnamed temporary file, which
-    takes as much disk as the model.
-    Raises InputError for everything that is not a complete archive with configuration and weights, or is made to harm.
+    A file is closed when the archive is garbage-collected. A compressed one is unpacked into an unnamed temporary file,
+    as large as the model.
+    Raises InputError unless it is a complete archive with configuration and weights, and for malicious files.
     """
     path = Path(path)
     with _explained(path):
@@ -127,11 +127,11 @@ def read_archive(path: str | Path) -> NemoArchive:
 def _incomplete(path: Path, missing: str, found: list[str]) -> str:
     inner = next((name for name in found if name.endswith(".nemo")), None)
     if inner is not None:
-        return f"{path}: is no .nemo model but a tar that holds one: unpack it, and give {inner}"
-    told = f"{path}: is no .nemo model: it has no {missing} (found: {', '.join(found[:8]) or 'nothing'}); "
+        return f"{path}: is not a .nemo model but a tar that contains one: unpack it, and give {inner}"
+    problem = f"{path}: is not a .nemo model: it has no {missing} (found: {', '.join(found[:8]) or 'nothing'}); "
     if path.is_dir():
-        return told + f"give the .nemo file that NeMo saved, or all files of it: tar xf MODEL.nemo -C {path}"
-    return told + "give the file that NeMo saved"
+        return problem + f"give the .nemo file that NeMo saved, or all files of it: tar xf MODEL.nemo -C {path}"
+    return problem + "give the file that NeMo saved"
 
 
 @contextmanager
@@ -154,14 +154,14 @@ def _uncompressed(path: Path) -> IO[bytes]:
     if opener is None:
         return _rewound(file)
     limit = MAX_EXPANSION * path.stat().st_size + MAX_FILE_BYTES
-    unpacked = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  it lives as long as the archive
+    unpacked = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  open as long as the archive
     try:
         with file, opener(_rewound(file)) as packed:
             while chunk := packed.read(_CHUNK_BYTES):
                 unpacked.write(chunk)
                 if unpacked.tell() > limit:
                     raise InputError(
-                        f"{path}: unpacks to more than {MAX_EXPANSION} times its size, as weights never do; {_ADVICE}"
+                        f"{path}: unpacks to more than {MAX_EXPANSION} times its size, unlike any weights; {_ADVICE}"
                     )
         return _rewound(unpacked)
     except BaseException:
@@ -179,7 +179,7 @@ def _list_members(path: Path, tar_file: IO[bytes]) -> dict[str, tarfile.TarInfo]
                 continue
             name = _plain(member.name)
             if not member.isreg() or member.issparse():
-                raise InputError(f"{path}: {name!r} is a link, a device or a sparse file, not a plain one; {_ADVICE}")
+                raise InputError(f"{path}: {name!r} is a link, a device or a sparse file, not a regular one; {_ADVICE}")
             windows = PureWindowsPath(name)
             if windows.anchor or ".." in windows.parts or PurePosixPath(name).is_absolute():
                 raise InputError(f"{path}: {name!r} leads out of the archive; do not use this file, {_ADVICE}")
@@ -194,19 +194,19 @@ def _list_members(path: Path, tar_file: IO[bytes]) -> dict[str, tarfile.TarInfo]
 
 
 def _at_the_top(members: dict[str, tarfile.TarInfo]) -> dict[str, tarfile.TarInfo]:
-    """Take the files of an archive that was packed with the folder around them for those of the folder."""
+    """Strip the top folder from the member names of an archive that was packed with it."""
     folder, _, name = next((found.rpartition("/") for found in members if found.endswith(f"/{CONFIG}")), ("", "", ""))
     if not name or not all(found.startswith(f"{folder}/") for found in members):
         return members
     inner = {found.removeprefix(f"{folder}/"): member for found, member in members.items()}
     for found, member in inner.items():
-        # NeMo looks for them at the top, and so they are written
+        # NeMo expects them at the top level, so they are written there
         member.name = found
     return inner
 
 
 def _list_files(folder: Path) -> dict[str, tarfile.TarInfo]:
-    """Return the files of a folder that a .nemo file was unpacked into as its members; NeMo packs no others."""
+    """Return as members the files of an unpacked .nemo file that NeMo would pack."""
     members: dict[str, tarfile.TarInfo] = {}
     for file in sorted(folder.iterdir()):
         if file.is_file() and not file.name.startswith(".") and file.suffix != ".nemo":
@@ -221,7 +221,7 @@ def _list_files(folder: Path) -> dict[str, tarfile.TarInfo]:
 def _require_small(path: Path, member: tarfile.TarInfo, limit: int) -> None:
     if member.size > limit:
         raise InputError(
-            f"{path}: {_plain(member.name)!r} has {member.size} bytes, more than the {limit} such a file may have;"
+            f"{path}: {_plain(member.name)!r} has {member.size} bytes, more than the {limit} allowed for such a file;"
             f" {_ADVICE}"
         )
 
@@ -241,6 +241,6 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: is no .nemo file, or an incomplete one ({reason[:100]}); {_ADVICE}") from None
+        raise InputError(f"{path}: is not a .nemo file, or an incomplete one ({reason[:100]}); {_ADVICE}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}; check the path and the disk") from None

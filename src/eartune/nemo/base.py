@@ -1,4 +1,4 @@
-"""Shared base of the Canary and Parakeet models: FastConformer's features, windows and files."""
+"""Base class of the Canary and Parakeet models: features, windows and files."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from eartune.nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer, build_tok
 from eartune.runtimes.runtime import NEMO_WINDOW_S
 from eartune.training.batching.windows import widened_s
 
-# short windows come in so many seconds, so that few shapes occur
+# window lengths are multiples of this, so that there are few different shapes
 WIDTH_STEP_S = 0.32
-# an encoder's position, after eightfold subsampling of frames of 10 ms
+# one encoder position: eightfold subsampling of frames of 10 ms
 POSITION_S = 0.08
-# what the released models were trained on at most; attention's memory grows with the square
+# the longest clips in training of the released models; the memory of attention grows with the square
 MAX_DURATION_S = NEMO_WINDOW_S
-# what adapters go into in the encoder by default, and NeMo's names for it
+# the encoder's default adapter targets, and NeMo's names for them
 ENCODER_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2")
 ENCODER_ALIASES = {
     "linear_q": "q_proj",
@@ -53,12 +53,12 @@ def parts_of(archive: NemoArchive) -> tuple[PreTrainedTokenizerBase, LogMel]:
 
 
 class NemoModel(ABC):
-    """A network of NeMo's with its tokenizer and features; each clip is seen in its own length."""
+    """A NeMo network with its tokenizer and features; clips are not padded to a fixed window."""
 
     max_duration_s = MAX_DURATION_S
     timestamp_step_s = POSITION_S
     time_axis = 1
-    # what else to do where the tokenizer lacks characters
+    # additional advice where the tokenizer lacks characters
     advice_on_lacking = ""
 
     def __init__(self, network: Network, tokenizer: PreTrainedTokenizerBase, log_mel: LogMel) -> None:
@@ -73,7 +73,7 @@ class NemoModel(ABC):
         require_words(utterances)
         return str(require_covered(self.tokenizer, utterances, advice=self.advice_on_lacking))
 
-    def encoder_input_s(self, longest_s: float, window: WindowKind) -> float:  # noqa: ARG002  there is no other window
+    def encoder_input_s(self, longest_s: float, window: WindowKind) -> float:  # noqa: ARG002  there is only one kind
         return widened_s(longest_s, step_s=WIDTH_STEP_S, most_s=MAX_DURATION_S)
 
     def features(
@@ -86,14 +86,14 @@ class NemoModel(ABC):
         return {"input_features": features_BTM, "attention_mask": mask_BT}
 
     def features_of(self, waveforms: Sequence[Waveform]) -> dict[str, torch.Tensor]:
-        """Compute the features of clips of some lengths, on the network's device, in its type."""
+        """Compute the features of clips, padded to the longest, on the network's device, in its dtype."""
         samples_B = torch.tensor([len(waveform) for waveform in waveforms])
         weight = next(self.network.parameters())
         inputs = self.features(pad_waveforms(waveforms).to(weight.device), samples_B.to(weight.device))
         return inputs | {"input_features": inputs["input_features"].to(weight.dtype)}
 
     def probe_features(self) -> dict[str, torch.Tensor]:
-        """Return the features of two fixed clips of noise, of unlike length."""
+        """Return the features of two fixed noise clips of different lengths."""
         noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * SAMPLE_RATE_HZ)).astype(np.float32)
         return self.features_of([noise[0], noise[1][: SAMPLE_RATE_HZ * 3 // 2]])
 
@@ -108,14 +108,14 @@ class NemoModel(ABC):
         extractor.save_pretrained(folder)
         self.processor(extractor).save_pretrained(folder)
         if isinstance(self.tokenizer, SentencePieceTokenizer):
-            # what tokenizer.json is made of, and more exact
+            # the source of tokenizer.json, and more exact
             (folder / MODEL_FILE).write_bytes(self.tokenizer.model)
 
     @abstractmethod
     def processor(self, extractor: ParakeetFeatureExtractor) -> ProcessorMixin:
-        """Return what transformers runs the model with: the tokenizer completed, and how to ask and decode."""
+        """Return transformers' processor for the model: extractor, complete tokenizer, prompts and decoding."""
 
 
 def feature_inputs(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the encoder's part of a batch."""
+    """Return the encoder inputs of a batch."""
     return {name: batch[name] for name in ("input_features", "attention_mask")}

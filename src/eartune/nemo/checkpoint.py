@@ -1,4 +1,4 @@
-"""PyTorch checkpoints from strangers: tensors under names, and nothing else."""
+"""Safe loading of untrusted PyTorch checkpoints: named tensors only."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _ADVICE = "download or save the model again"
 
 
 def load_checkpoint(file: IO[bytes], *, where: str, size: int, device: str = "cpu") -> dict[str, torch.Tensor]:
-    """Load tensors without running anything in the file, and without taking more memory than its `size` in bytes.
+    """Load tensors without executing code from the file, and without using more memory than its `size` in bytes.
 
-    On the device `meta` they have shapes and no values. `where` begins the message of the InputError that is raised
-    for any other content.
+    On the device `meta` they have shapes but no values. Raises InputError, beginning with `where`, for any other
+    content.
     """
     _refuse_bombs(file, where, size)
     file.seek(0)
     try:
         loaded = torch.load(file, map_location=device, weights_only=True)
-    except Exception as error:  # an unpickler that is fed any bytes may raise anything
+    except Exception as error:  # the unpickler may raise anything on arbitrary bytes
         reason = first_line(error)
         raise InputError(f"{where}: cannot be read safely ({reason[:120]}); {_ADVICE}") from None
     if not isinstance(loaded, Mapping) or not loaded:
-        raise InputError(f"{where}: holds {type(loaded).__name__!r}, not weights under names; {_ADVICE}")
+        raise InputError(f"{where}: holds {type(loaded).__name__!r}, not named weights; {_ADVICE}")
     for name, value in loaded.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise InputError(f"{where}: {name!r:.80} is a {type(value).__name__}, not a tensor; {_ADVICE}")
         dense = value.layout == torch.strided and not value.is_quantized and value.device.type == device
-        # a view that repeats its memory would grow when it is copied
+        # an expanded view would take more memory when copied
         if not dense or value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise InputError(f"{where}: {name!r:.80} is not a plain dense tensor; {_ADVICE}")
     return dict(loaded)

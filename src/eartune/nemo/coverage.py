@@ -1,4 +1,4 @@
-"""Tokenizer coverage of the training texts: measured before training, refused where it is too low."""
+"""Tokenizer coverage of the training texts, measured before training and refused where it is too low."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from eartune.nemo.symbols import SYMBOL
 from eartune.nemo.tokenizer import normalise
 from eartune.nemo.tokenizer_pipeline import SPACE
 
-# The share of characters that the tokenizer may lack, and of rows in which some may be lacking. Beyond both it is of
-# another language; below, each such row is a finding of its own.
-MOST_UNKNOWN, MOST_ROWS = 0.02, 0.25
+# The highest allowed share of unknown characters, and of rows that contain any. Above both the tokenizer is for another
+# language; below, each such row is a separate finding.
+MAX_UNKNOWN, MAX_ROWS = 0.02, 0.25
 NUM_SHOWN = 20
 
 
@@ -35,30 +35,30 @@ class Alphabet:
         return list(self.tokenizer(list(texts), add_special_tokens=False).input_ids) if texts else []
 
     def has(self, characters: str) -> bool:
-        """Tell whether there are tokens for all of some characters."""
+        """Return whether there are tokens for all of the given characters."""
         unseen = sorted(set(characters) - self._known.keys())
         for character, found in zip(unseen, self.tokens(unseen), strict=True):
             self._known[character] = self.tokenizer.unk_token_id not in found
         return all(self._known[character] for character in characters)
 
     def num_single(self, tokens: Sequence[int]) -> int:
-        """Count the tokens that stand for one character at most."""
+        """Count the tokens of at most one character."""
         return sum(len(piece.strip(SPACE)) <= 1 for piece in self.tokenizer.convert_ids_to_tokens(list(tokens)))
 
     def lacking(self, text: str) -> Counter[str]:
-        """Count the characters that no token stands for in a text whose tokens hold the unknown one."""
+        """Count the characters without a token in a text whose tokens contain the unknown token."""
         unknown = self.tokenizer.unk_token_id
         counts = characters_of(self.tokenizer, [self.without_symbols(text)])
         found = Counter({character: count for character, count in counts.items() if not self.has(character)})
-        # what is unknown in its place only, such as the letters of <unk>
+        # unknown only in their context, such as the letters of <unk>
         return found or Counter(word for word in text.split() if unknown in self.tokens([word])[0]) or Counter([text])
 
     def without_symbols(self, text: str) -> str:
-        """Return a text without the symbols that have tokens as a whole, though not each of their letters has one."""
+        """Return a text without the symbols that have their own token although some of their letters have none."""
         return text if self._symbols is None else self._symbols.sub(" ", text)
 
     def num_symbols(self, text: str) -> int:
-        """Count the symbols that have tokens as a whole."""
+        """Count the symbols that have their own token."""
         return 0 if self._symbols is None else len(self._symbols.findall(text))
 
     @cached_property
@@ -68,15 +68,15 @@ class Alphabet:
     @cached_property
     def _symbols(self) -> re.Pattern[str] | None:
         vocabulary = self.vocabulary
-        # pieces of text are made of characters that are pieces too
-        unlike = [
+        # ordinary pieces consist of characters that are pieces too
+        candidates = [
             piece
             for piece in vocabulary
             if len(piece) > 1 and any(character not in vocabulary for character in piece.replace(SPACE, ""))
         ]
         found = [
             piece
-            for piece, tokens in zip(unlike, self.tokens(unlike), strict=True)
+            for piece, tokens in zip(candidates, self.tokens(candidates), strict=True)
             if vocabulary[piece] in tokens and self.tokenizer.unk_token_id not in tokens
         ]
         longest_first = sorted(found, key=lambda piece: (-len(piece), piece))
@@ -85,9 +85,9 @@ class Alphabet:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Counts over texts: characters without white space, those that no token stands for, tokens, seconds of speech.
+    """Counts over texts: characters without white space, those without a token, tokens, seconds of speech.
 
-    A symbol that has a token as a whole is one character. `rows` are those with unknown characters.
+    A symbol that has its own token is one character. `rows` are those with unknown characters.
     """
 
     characters: int
@@ -101,14 +101,14 @@ class Coverage:
         return self.unknown.total() / max(1, self.characters)
 
     def __str__(self) -> str:
-        told = f"tokenizer: {self.tokens / max(self.seconds, 1e-9):.1f} tokens a second of speech"
+        rate = f"tokenizer: {self.tokens / max(self.seconds, 1e-9):.1f} tokens a second of speech"
         if not self.unknown:
-            return f"{told}, every character known"
-        return f"{told}, {100 * self.unknown_rate:.2g} % of the characters unknown: {_shown(self.unknown)}"
+            return f"{rate}, every character known"
+        return f"{rate}, {100 * self.unknown_rate:.2g} % of the characters unknown: {_shown(self.unknown)}"
 
 
 def measure(tokenizer: PreTrainedTokenizerBase, utterances: Sequence[Utterance]) -> Coverage:
-    """Count what a tokenizer makes of the texts. Symbols of prompts that it does not have are left out of them."""
+    """Measure the coverage of texts. Prompt symbols that the tokenizer does not have are ignored."""
     alphabet = Alphabet(tokenizer)
     texts = [SYMBOL.sub(lambda found: found[0] if found[0] in alphabet.vocabulary else " ", u.text) for u in utterances]
     tokens = alphabet.tokens(texts)
@@ -134,8 +134,8 @@ def characters_of(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> C
 
 
 def unknown_finding(alphabet: Alphabet, text: str, *, advice: str = "") -> str:
-    """Say of a text with unknown characters which they are, of what kind, and what to do; `advice` ends the sentence
-    unless the texts only have to be written otherwise."""
+    """Return the finding for a text with unknown characters: which, of what kind, and what to do; `advice` is appended
+    unless changing the case is enough."""
     unknown = alphabet.lacking(text)
     explained = explain(unknown, [text], alphabet.has, on_letters="write it in letters that it has, or leave it out")
     shown = "".join(sorted(unknown))
@@ -148,9 +148,9 @@ def unknown_finding(alphabet: Alphabet, text: str, *, advice: str = "") -> str:
 def require_covered(
     tokenizer: PreTrainedTokenizerBase, utterances: Sequence[Utterance], *, advice: str = ""
 ) -> Coverage:
-    """Measure, and raise InputError where the texts of many rows are not the tokenizer's; `advice` ends its message."""
+    """Measure the coverage; raise InputError, ending with `advice`, where it is too low in many rows."""
     coverage = measure(tokenizer, utterances)
-    if coverage.unknown_rate > MOST_UNKNOWN and len(coverage.rows) > MOST_ROWS * len(utterances):
+    if coverage.unknown_rate > MAX_UNKNOWN and len(coverage.rows) > MAX_ROWS * len(utterances):
         first = coverage.rows[0]
         explained = explain(coverage.unknown, [row.text for row in coverage.rows], Alphabet(tokenizer).has)
         raise InputError(
@@ -170,7 +170,7 @@ def _shown(unknown: Counter[str]) -> str:
 
 
 def unknown_characters(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> Counter[str]:
-    """Count the characters of texts that no token stands for."""
+    """Count the characters of texts that have no token."""
     alphabet, kept = Alphabet(tokenizer), list(texts)
     unknown: Counter[str] = Counter()
     for text, tokens in zip(kept, alphabet.tokens(kept), strict=True):

@@ -1,11 +1,11 @@
-"""NeMo's names of weights -> transformers', for the FastConformer encoder; no values change."""
+"""NeMo's weight names -> transformers', for the FastConformer encoder; values do not change."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-# applied to whole dotted parts
+# replaced as complete dotted parts
 _ENCODER = {
     "pre_encode.conv": "subsampling.layers",
     "pre_encode.out": "subsampling.linear",
@@ -19,12 +19,12 @@ _ENCODER = {
     "conv.batch_norm": "conv.norm",
 }
 _SUBSAMPLING = re.compile(r"encoder\.pre_encode\.conv\.(\d+)\.(\w+)")
-# computed from the configuration, in NeMo a part of the weights
+# computed here from the configuration; NeMo stores them with the weights
 _FEATURES = "preprocessor.featurizer."
 
 
 def renamed(name: str, renames: Mapping[str, str]) -> str:
-    """Replace whole dotted parts of a name, in the order of `renames`."""
+    """Replace complete dotted parts of a name, in the order of `renames`."""
     dotted = f".{name}."
     for old, new in renames.items():
         dotted = dotted.replace(f".{old}.", f".{new}.")
@@ -32,14 +32,14 @@ def renamed(name: str, renames: Mapping[str, str]) -> str:
 
 
 def is_of_features(name: str) -> bool:
-    """Say whether one of NeMo's names belongs to its log-mel features, which are not weights of a network."""
+    """Return whether a NeMo name belongs to its log-mel features, which are not network weights."""
     return name.startswith(_FEATURES)
 
 
 def encoder_name(name: str, *, streaming: bool = False) -> str | None:
     """Return transformers' name of one of NeMo's encoder weights, or None for weights of other parts.
 
-    An encoder that streams has its subsampling in pieces: one convolution, then pairs of them.
+    The subsampling of streaming encoders is named differently: one convolution, then pairs of them.
     """
     if not name.startswith("encoder."):
         return None

@@ -1,4 +1,4 @@
-"""Export formats of the families of NeMo's models; NeMo itself, where it is installed, checks each .nemo file."""
+"""Export formats of the NeMo families; NeMo itself, where installed, verifies each .nemo file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOLERANCE = 1e-3
 def nemo_exports(
     *, write_nemo: Callable[[SpeechModel, Path, Path], None], write_onnx: Callable[[SpeechModel, Path, Any], float]
 ) -> FamilyExports:
-    """Return the formats, given what writes a family's .nemo and ONNX files."""
+    """Return the formats, given a family's writers of .nemo and ONNX files."""
 
     def nemo(model: SpeechModel, out: Path, _: str, original: Path | None) -> float | None:
         assert original is not None
@@ -41,35 +41,33 @@ def nemo_exports(
 
 
 def certify(path: Path, model: SpeechModel) -> float | None:
-    """Restore a file with NeMo, and return the largest difference of its encoder's states to the model's.
+    """Restore a file with NeMo, and return the largest difference of its encoder outputs from the model's.
 
-    None where NeMo is not installed. Raises EartuneError where NeMo refuses the file or encodes otherwise.
+    None where NeMo is not installed. Raises EartuneError where NeMo cannot restore the file or its outputs differ.
     """
     if importlib.util.find_spec("nemo") is None:
         return None
-    # seconds to import, and only the judge needs it
+    # takes seconds to import, and only this check needs it
     from nemo.collections.asr.models import ASRModel  # noqa: PLC0415
 
     try:
-        judge: Any = ASRModel.restore_from(str(path), map_location=torch.device("cpu"))
-    except Exception as error:  # whatever NeMo raises, it does not load the file
+        restored: Any = ASRModel.restore_from(str(path), map_location=torch.device("cpu"))
+    except Exception as error:  # whatever NeMo raises, the file is not loadable
         reason = first_line(error)
-        raise EartuneError(f"{path}: NeMo does not restore it: {reason[:200]}") from None
-    difference = _difference(judge.eval(), model)
+        raise EartuneError(f"{path}: NeMo cannot restore it: {reason[:200]}") from None
+    difference = _difference(restored.eval(), model)
     if not difference <= TOLERANCE:
-        raise EartuneError(
-            f"{path}: NeMo encodes otherwise: states differ by {difference:.2g}, and {TOLERANCE:g} is allowed"
-        )
+        raise EartuneError(f"{path}: NeMo's encoder outputs differ by {difference:.2g}, and {TOLERANCE:g} is allowed")
     return difference
 
 
 @torch.no_grad()
-def _difference(judge: Any, model: SpeechModel) -> float:
+def _difference(restored: Any, model: SpeechModel) -> float:
     samples_B = torch.tensor([2 * SAMPLE_RATE_HZ, 3 * SAMPLE_RATE_HZ // 2])
     waveforms_BS = 0.1 * torch.randn(2, int(samples_B.max()), generator=torch.Generator().manual_seed(0))
     waveforms_BS[1, samples_B[1] :] = 0
-    features_BMT, frames_B = judge.preprocessor(input_signal=waveforms_BS, length=samples_B)
-    theirs_BDP, positions_B = judge.encoder(audio_signal=features_BMT, length=frames_B)
+    features_BMT, frames_B = restored.preprocessor(input_signal=waveforms_BS, length=samples_B)
+    theirs_BDP, positions_B = restored.encoder(audio_signal=features_BMT, length=frames_B)
     ours_BPD = model.encode(model.features(waveforms_BS, samples_B))
     rows = zip(ours_BPD, theirs_BDP.transpose(1, 2), positions_B.tolist(), strict=True)
     return max(float((ours_PD[:length] - theirs_PD[:length]).abs().max()) for ours_PD, theirs_PD, length in rows)

@@ -1,4 +1,4 @@
-"""Characters that a tokenizer lacks, explained: of what kind they are, and what to do about them."""
+"""Explanations for characters that a tokenizer lacks: their kinds, and what to do about them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _MARK = re.compile(r"[\[({<][^\[\](){}<>]{1,40}[\])}>]")
 
 @dataclass(frozen=True)
 class Lacking:
-    """What kinds of characters are lacking, and what to do; `is_case_alone` says that other letters stand for all."""
+    """Kinds of missing characters, and advice; `is_case_alone` if all are known in the other case."""
 
     kinds: tuple[str, ...]
     counts: str
-    """the kinds with the number of characters and the most frequent ones"""
+    """the kinds, each with its number of characters and the most frequent ones"""
     advice: str
     is_case_alone: bool
 
@@ -27,18 +27,18 @@ class Lacking:
 def explain(
     unknown: Counter[str], texts: Sequence[str], has: Callable[[str], bool], *, on_letters: str = _OTHER_MODEL
 ) -> Lacking:
-    """Explain the unknown characters of texts; `has` tells whether there are tokens for some characters.
+    """Explain the unknown characters of texts; `has` returns whether all given characters have tokens.
 
-    `on_letters` says what to do where letters are lacking.
+    `on_letters` is the advice for missing letters.
     """
     by_kind: dict[str, Counter[str]] = {}
     for character, count in unknown.items():
         by_kind.setdefault(_kind(character, has), Counter())[character] = count
     ordered = sorted(by_kind, key=lambda kind: -by_kind[kind].total())
-    told = [f"{_named(kind)} ({by_kind[kind].total()}: {_shown(by_kind[kind])})" for kind in ordered]
+    counts = [f"{_named(kind)} ({by_kind[kind].total()}: {_shown(by_kind[kind])})" for kind in ordered]
     advice = dict.fromkeys(_advice(kind, by_kind[kind], texts) or on_letters for kind in ordered)
     is_case_alone = set(by_kind) <= {"capitals", "small letters"}
-    return Lacking(tuple(map(_named, ordered)), ", ".join(told), "; ".join(advice), is_case_alone)
+    return Lacking(tuple(map(_named, ordered)), ", ".join(counts), "; ".join(advice), is_case_alone)
 
 
 def _kind(character: str, has: Callable[[str], bool]) -> str:
@@ -61,8 +61,8 @@ def _kind(character: str, has: Callable[[str], bool]) -> str:
 def _named(kind: str) -> str:
     named = {
         "words": "words",
-        "capitals": "capital letters, whose small ones it has",
-        "small letters": "small letters, whose capital ones it has",
+        "capitals": "capital letters that it has in lower case",
+        "small letters": "lower-case letters that it has as capitals",
         "digits": "digits",
         "brackets": "brackets",
         "signs": "punctuation and signs",
@@ -76,7 +76,7 @@ def _advice(kind: str, characters: Counter[str], texts: Sequence[str]) -> str | 
         found = (mark[0] for text in texts for mark in _MARK.finditer(text) if set(mark[0]) & characters.keys())
         mark = next(found, None)
         if mark is not None:
-            return f"remove marks such as {mark!r}, which nobody says"
+            return f"remove marks such as {mark!r}, which are not spoken"
     advice = {
         "words": "write what is said in its place",
         "capitals": "write the texts in lower case",

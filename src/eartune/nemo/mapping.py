@@ -1,4 +1,4 @@
-"""An archive's weights into a network of transformers and back: names, precision, and nothing left over."""
+"""Conversion of weights from an archive to a transformers network and back, complete and with checked shapes."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from eartune.nemo.features import require_same_features
 from eartune.nemo.write_archive import NO_ROWS, grown
 from eartune.weights import is_finite, require_weights, type_name
 
-# NeMo's name -> transformers', or None for what is not a weight of the network and stays as the archive has it
+# NeMo's name -> transformers', or None for a tensor that is not a network weight and is kept unchanged
 NameHere = Callable[[str], str | None]
 # transformers' name and a tensor -> the tensor rearranged
 Rearranged = Callable[[str, torch.Tensor], torch.Tensor]
 
 
-# what is not a weight of the network -> nothing, or an InputError
+# raises InputError for tensors that are not network weights
 Check = Callable[[Mapping[str, torch.Tensor]], None]
 
 
-def _as_it_is(_name: str, tensor: torch.Tensor) -> torch.Tensor:
+def _unchanged(_name: str, tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def _accept(_tensors: Mapping[str, torch.Tensor]) -> None:
+def _no_check(_tensors: Mapping[str, torch.Tensor]) -> None:
     pass
 
 
@@ -39,12 +39,12 @@ def build_network(
     archive: NemoArchive,
     name_here: NameHere,
     *,
-    rearranged: Rearranged = _as_it_is,
-    check_others: Check = _accept,
+    rearranged: Rearranged = _unchanged,
+    check_others: Check = _no_check,
 ) -> Network:
-    """Build a network in float32 with the archive's weights, which are in memory once.
+    """Build a network in float32 with the archive's weights, without a second copy in memory.
 
-    Raises InputError where weights are missing, left over or of another shape than the configuration says.
+    Raises InputError where weights are missing, unused or of another shape than in the configuration.
     """
     where = f"{archive.path}: {WEIGHTS}"
     weights = archive.weights()
@@ -70,13 +70,13 @@ def build_network(
 
 
 def _require_fitting(state: Mapping[str, torch.Tensor], network_class: Any, config: Any, where: str) -> None:
-    # without memory, so that a configuration cannot ask for more than the file has
+    # on meta, so that a configuration cannot allocate more memory than the file has
     with torch.device("meta"):
         expected = network_class(config).state_dict()
     missing = sorted(expected.keys() - state.keys() - set(network_class._tied_weights_keys or ()))
     extra = sorted(state.keys() - expected.keys())
     other = sorted(name for name in state.keys() & expected.keys() if state[name].shape != expected[name].shape)
-    for what, names in {"missing": missing, "without a place": extra, "of another shape": other}.items():
+    for what, names in {"missing": missing, "not in the network": extra, "of another shape": other}.items():
         if names:
             raise InputError(
                 f"{where}: does not fit the archive's configuration: {len(names)} weights are {what}, such as "
@@ -89,12 +89,12 @@ def weights_for_nemo(
     archive: NemoArchive,
     name_here: NameHere,
     *,
-    rearranged: Rearranged = _as_it_is,
+    rearranged: Rearranged = _unchanged,
     more_rows: Mapping[str, int] = NO_ROWS,
 ) -> dict[str, torch.Tensor]:
-    """Return a network's weights under the archive's names, in its order and precision; what is not a weight is kept.
+    """Return a network's weights under the archive's names, in its order and precision; other tensors are kept.
 
-    `more_rows` says which of the archive's weights have more rows in the network, and how many.
+    `more_rows` maps weights that have additional rows in the network to their number.
     """
     converted: dict[str, torch.Tensor] = {}
     result: dict[str, torch.Tensor] = {}
@@ -118,10 +118,10 @@ def weights_for_nemo(
                     f"{type_name(original.dtype)}; nothing was written"
                 )
         result[name] = converted[here]
-    left = sorted(state.keys() - converted.keys())
-    if left:
+    unused = sorted(state.keys() - converted.keys())
+    if unused:
         raise InputError(
-            f"{archive.path}: has no place for {left[0]} and {len(left)} weights in all; merge adapters first"
+            f"{archive.path}: has no counterpart of {unused[0]} ({len(unused)} weights in all); merge adapters first"
         )
     return result
 

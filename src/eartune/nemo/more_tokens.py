@@ -1,7 +1,7 @@
-"""Tokens for more characters, behind those that a tokenizer has: text it knew is cut into the same tokens as before.
+"""Additional tokens for characters, appended to a tokenizer: known text is tokenized as before.
 
-A new token is one character, and the worst choice of all: SentencePiece's unigram models take an unknown character at
-10 below the score of their worst piece, and there the new ones stand; BPE makes single characters by no merge.
+Each new token is one character with the lowest priority: SentencePiece's unigram models score an unknown character 10
+below their worst piece, and new tokens get this score; in BPE no merge produces a single character.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _WHERE = "extend_vocabulary: the model's tokenizer"
 
 
 def lacking_characters(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> Counter[str]:
-    """Count the characters that no token stands for, the most frequent first, after the tokenizer's normalisation.
+    """Count the characters without a token, the most frequent first, after the tokenizer's normalisation.
 
-    White space is not one of them. Of equally frequent ones the lower code point comes first.
+    White space is not counted. Ties are ordered by code point.
     """
     lacking = unknown_characters(tokenizer, texts)
     return Counter({c: lacking[c] for c in sorted(lacking, key=lambda c: (-lacking[c], c)) if len(c) == 1})
@@ -39,8 +39,8 @@ def lacking_characters(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str])
 def add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, characters: str, *, first: int) -> PreTrainedTokenizerBase:
     """Return a tokenizer in which the tokens from `first` on are `characters`.
 
-    What stood there, such as a blank that the network has as its last token, moves behind them. Raises InputError where
-    a character has a token already, or the tokenizer has not `first` tokens.
+    Tokens there before, such as a blank as the network's last token, move behind them. Raises InputError where a
+    character already has a token, or the tokenizer has fewer than `first` tokens.
     """
     if isinstance(tokenizer, SentencePieceTokenizer) and first == len(tokenizer):
         extended_model = add_to_sentencepiece(tokenizer.model, characters, where=_WHERE)
@@ -51,7 +51,7 @@ def add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, characters: str, *, fir
         raise InputError(f"extend_vocabulary: a tokenizer of type {model['type']} cannot be extended: leave it out")
     known = tokenizer.get_vocab()
     if sorted(number for number in known.values() if number < first) != list(range(first)):
-        raise InputError(f"extend_vocabulary: the tokenizer has not one token for each of the network's {first}")
+        raise InputError(f"extend_vocabulary: the tokenizer does not have a token for each of the network's {first}")
     _require_new(characters, known)
     if model["type"] == "Unigram":
         score = _worst_score(score for _, score in model["vocab"])
@@ -69,7 +69,7 @@ def add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, characters: str, *, fir
 def add_to_sentencepiece(model: bytes, characters: str, *, where: str) -> bytes:
     """Return the bytes of a tokenizer.model with `characters` as its last pieces.
 
-    Raises InputError, beginning with `where`, for what is not such a model.
+    Raises InputError, beginning with `where`, for bytes that are not such a model.
     """
     proto = parse_model(model, where)
     _require_new(characters, {piece.piece for piece in proto.pieces})
@@ -88,4 +88,4 @@ def _worst_score(scores: Iterable[Any]) -> float:
 def _require_new(characters: str, known: Iterable[str]) -> None:
     twice = sorted((Counter(characters) - Counter(set(characters))).keys() | (set(characters) & set(known)))
     if twice:
-        raise InputError(f"extend_vocabulary: {twice[0]!r} has a token already")
+        raise InputError(f"extend_vocabulary: {twice[0]!r} already has a token")

@@ -1,4 +1,4 @@
-"""Files beside the graphs of NeMo's models for onnx-asr and sherpa-onnx, and the comparison of graphs with torch.
+"""Files for onnx-asr and sherpa-onnx next to the graphs of NeMo models, and comparison of graphs with torch.
 
 onnx-asr reads config.json and vocab.txt, sherpa-onnx tokens.txt and the metadata of the encoder's graph.
 B batch, M mel bins, T frames.
@@ -23,36 +23,38 @@ from eartune.nemo.base import NemoModel
 from eartune.nemo.features import FeatureSettings
 
 BLANK = "<blk>"
-# clips of noise to compare graphs with torch: a batch as it is traced, and another one
+# lengths of noise clips to compare graphs with torch: a batch as traced, and one of another size
 PROBES_S = ((2.0, 1.5), (0.7, 1.0, 2.9))
 
 
 def require_known_features(model: NemoModel, folder: Path) -> None:
-    """Raise InputError for features that neither program computes; both have their own code for them."""
+    """Raise InputError for features that the two runtimes, which have their own code for them, do not compute."""
     settings = model.log_mel.settings
     usual = FeatureSettings(settings.feature_size)
     if settings != usual:
         differing = [name for name, value in asdict(usual).items() if asdict(settings)[name] != value]
-        told = ", ".join(f"{name} {asdict(settings)[name]} (they compute {asdict(usual)[name]})" for name in differing)
+        unusual = ", ".join(
+            f"{name} {asdict(settings)[name]} (they compute {asdict(usual)[name]})" for name in differing
+        )
         raise InputError(
-            f"{folder}: onnx-asr and sherpa-onnx have no features with {told}; export this model to .nemo, and run it"
-            " in NeMo"
+            f"{folder}: onnx-asr and sherpa-onnx do not support features with {unusual}; export this model to .nemo"
+            " and run it in NeMo"
         )
 
 
 def write_vocabulary(model: NemoModel, folder: Path, *, num_tokens: int, blank: bool) -> None:
-    """Write tokens.txt and vocab.txt, a token and its number in each line, the blank last.
+    """Write tokens.txt and vocab.txt, a token and its id in each line, the blank last.
 
     Raises InputError for tokens that such a file cannot hold.
     """
     pieces: list[str | None] = model.tokenizer.convert_ids_to_tokens(list(range(num_tokens)))
     for number, piece in enumerate(pieces):
-        # sherpa-onnx reads words between spaces of ASCII; onnx-asr lines
+        # sherpa-onnx splits at ASCII white space, onnx-asr at line ends
         if not piece or re.search(r"\s", piece, re.ASCII):
             raise InputError(f"{folder}: token {number} is {piece!r}, which tokens.txt cannot hold; export it to .nemo")
     if blank and BLANK in pieces:
         raise InputError(
-            f"{folder}: has a token {BLANK!r}, which stands for the blank in tokens.txt; export it to .nemo"
+            f"{folder}: has a token {BLANK!r}, which is the name of the blank in tokens.txt; export it to .nemo"
         )
     lines = "".join(f"{piece} {number}\n" for number, piece in enumerate([*pieces, *([BLANK] if blank else [])]))
     for name in ("tokens.txt", "vocab.txt"):
@@ -70,7 +72,7 @@ def write_config(model: NemoModel, folder: Path, *, model_type: str, **more: int
 
 
 def encoder_metadata(model: NemoModel, *, model_type: str, vocab_size: int) -> dict[str, object]:
-    """Return what sherpa-onnx reads from the encoder's graph; `model_type` is the name of NeMo's class."""
+    """Return the metadata that sherpa-onnx reads from the encoder's graph; `model_type` is the name of NeMo's class."""
     return {
         "model_type": model_type,
         "vocab_size": vocab_size,
@@ -82,7 +84,7 @@ def encoder_metadata(model: NemoModel, *, model_type: str, vocab_size: int) -> d
 
 
 def probes(model: NemoModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield features [B, M, T] of clips of noise and their lengths [B], on the CPU, in float32."""
+    """Yield features [B, M, T] of noise clips and their lengths [B], on the CPU, in float32."""
     generator = np.random.default_rng(0)
     for seconds in PROBES_S:
         clips: Sequence[npt.NDArray[np.float32]] = [
@@ -93,17 +95,17 @@ def probes(model: NemoModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def mask_of(features_BMT: torch.Tensor, length_B: torch.Tensor) -> torch.Tensor:
-    """Return which of the frames [B, T] are a clip's own."""
+    """Return a mask [B, T] of the frames that are not padding."""
     return torch.arange(features_BMT.shape[2]) < length_B[:, None]
 
 
-def difference_within(found_BPV: npt.NDArray[np.float32], expected_BPV: torch.Tensor, own_BP: torch.Tensor) -> float:
-    """Return the largest difference at positions of the clips; what stands behind them means nothing."""
-    own_BP1 = own_BP.bool()[..., None].numpy()
+def difference_within(found_BPV: npt.NDArray[np.float32], expected_BPV: torch.Tensor, valid_BP: torch.Tensor) -> float:
+    """Return the largest difference at positions of the clips, ignoring padding."""
+    valid_BP1 = valid_BP.bool()[..., None].numpy()
     if found_BPV.shape != tuple(expected_BPV.shape):
         return float("inf")
     return largest_difference(
-        {"found": np.where(own_BP1, found_BPV, 0)}, {"found": np.where(own_BP1, expected_BPV.numpy(), 0)}
+        {"found": np.where(valid_BP1, found_BPV, 0)}, {"found": np.where(valid_BP1, expected_BPV.numpy(), 0)}
     )
 
 

@@ -1,4 +1,4 @@
-"""Prompt slots of a row for models of NeMo, in the spellings people use: languages, switches, emotion and task.
+"""Prompt slots of manifest rows for NeMo models, in common spellings: languages, switches, emotion and task.
 
 NeMo: collections/common/prompts/canary2.py.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from eartune.languages import language_code, whisper_code
 
 SWITCHES = ("pnc", "itn", "timestamp", "diarize")
-# a key of NeMo's, and what else rows call it
+# a key of NeMo, and all its spellings in rows
 SPELLINGS = {
     "source_lang": ("source_lang", "source_language", "src_lang"),
     "target_lang": ("target_lang", "target_language", "tgt_lang"),
@@ -33,17 +33,17 @@ _TASKS = {
 
 
 def value_of(row: Mapping[str, Any], name: str) -> Any:
-    """Return what a row says under a key of NeMo's or another spelling of it; None: nothing."""
+    """Return the value of a row under a NeMo key or another spelling of it, or None."""
     for spelling in SPELLINGS.get(name, (name,)):
         value = row.get(spelling)
-        # times in a list are not switch
+        # a list of times is not a switch
         if value is not None and value != "" and (spelling != "timestamps" or read_switch(name, value) is not None):
             return value
     return None
 
 
 def read_switch(name: str, value: Any) -> bool | None:
-    """Read yes or no in any spelling (yes, true, 1, pnc, <|nopnc|>); None: it is neither."""
+    """Read yes or no in any spelling (yes, true, 1, pnc, <|nopnc|>), or return None."""
     spelled = bare(value).lower()
     if spelled in _YES or spelled == name:
         return True
@@ -51,7 +51,7 @@ def read_switch(name: str, value: Any) -> bool | None:
 
 
 def read_language(value: Any, known: Collection[str]) -> str | None:
-    """Return a language as the model calls it where it is among `known`, else its code; None: it is not understood."""
+    """Return a language in the spelling among `known`, else its code, or None if it is not a language."""
     if not isinstance(value, str):
         return None
     code = language_code(value)
@@ -67,38 +67,38 @@ def read_emotion(value: Any) -> str:
 
 
 def other_languages(row: Mapping[str, Any], language: str | None, *, task: str) -> str | None:
-    """Say that a row asks for other languages than an exported Canary is told, or None.
+    """Return a finding if a row names other languages than an exported Canary is run with, or None.
 
-    It is told the language spoken, and writes it too, or English where its task is translate.
+    It is run with the spoken language as source and as target, or English as target where its task is translate.
     """
-    told = (language, "en" if task == "translate" else language)
+    used = (language, "en" if task == "translate" else language)
     named = [value_of(row, name) for name in ("source_lang", "target_lang")]
-    asked = tuple(
-        default if value is None else read_language(value, ()) for value, default in zip(named, told, strict=True)
+    requested = tuple(
+        default if value is None else read_language(value, ()) for value, default in zip(named, used, strict=True)
     )
-    if asked == told:
+    if requested == used:
         return None
     return (
-        f"the row asks for {asked[0]} -> {asked[1]}, and the export is told {told[0]} -> {told[1]} (by lang or "
+        f"the row is {requested[0]} -> {requested[1]}, and the export decodes {used[0]} -> {used[1]} (from lang or "
         "--language, and the task it was exported for): evaluate the model that was exported"
     )
 
 
 def task_named(row: Mapping[str, Any]) -> Any:
-    """Return what a row says of its task; None: nothing."""
+    """Return the value of a row for its task, or None."""
     return next((row[name] for name in TASK_NAMES if row.get(name) not in (None, "")), None)
 
 
 def read_task(value: Any) -> str | None:
-    """Return transcribe or translate; None: it is neither."""
+    """Return transcribe or translate, or None if it is neither."""
     return _TASKS.get(bare(value).lower())
 
 
 def bare(value: Any) -> str:
-    """Return a value as text, without the marks of a token."""
+    """Return a value as text, without the delimiters of a token."""
     return str(value).strip().removeprefix("<|").removesuffix("|>")
 
 
 def listed(names: Sequence[str], *, most: int = 40) -> str:
-    """Return names with commas between them, and how many more there are."""
+    """Return names separated by commas, and the number of those not shown."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

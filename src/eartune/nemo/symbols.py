@@ -1,4 +1,4 @@
-"""Symbols in texts that nobody says: those of prompts (`<|en|>`), times, and what stands for text that was lost."""
+"""Symbols in texts that are not spoken: prompt tokens (`<|en|>`), times, and marks of unknown text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 from eartune.languages import LANGUAGE_NAMES, language_code
 
-# `<|...|>`, and names of tokens that tokenizers and decoders keep for themselves
+# `<|...|>`, and names of special tokens of tokenizers and decoders
 SYMBOL = re.compile(r"<\|[^<>|\s][^<>|]*\|>|</?s>|<(?:unk|pad|bos|eos|blank|blk)>|\[(?:unk|pad)\]|⁇", re.IGNORECASE)
-# what prompts of Canary and Whisper are made of, beside languages and times
+# prompt tokens of Canary and Whisper, besides languages and times
 _OF_PROMPTS = re.compile(
     r"<\|(?:nospeech|nocaptions|endoftext|startof\w+|transcribe|translate|unklang|audioseparator|emo:\w+"
     r"|(?:no)?(?:pnc|itn|timestamps?|diarize|predict_lang)|\d+(?:\.\d+)?)\|>",
@@ -21,10 +21,10 @@ _LOST = re.compile(r"<unk>|\[unk\]|⁇", re.IGNORECASE)
 
 
 def symbol_problem(text: str, *, known: Collection[str] = (), times: bool = False) -> str | None:
-    """Say which symbol of a text is not a word, or None.
+    """Return a finding on the first symbol of a text that is not a word, or None.
 
-    `known` are the tokens of a model: a symbol of its own is text to it, unless it is one of prompts. `times` says that
-    those in frames (`<|12|>`) belong there.
+    `known` are the tokens of a model: its own symbols are text, except those of prompts. `times` allows times in
+    frames (`<|12|>`).
     """
     for symbol in SYMBOL.findall(text):
         is_own = symbol in known and symbol.startswith("<|") and not _is_of_prompts(symbol)
@@ -49,13 +49,13 @@ def _is_language(symbol: str) -> bool:
 
 def _meaning(symbol: str) -> str:
     if _LOST.fullmatch(symbol):
-        return "which stands where a tokenizer lost characters: write what is said"
+        return "which a tokenizer wrote for unknown characters: write what is said"
     if _SECONDS.fullmatch(symbol):
         return "a time as Whisper writes it: begin and end each part of the text with one, or remove them"
     if TIME.fullmatch(symbol):
-        return "a time, and the row does not ask for times: remove it (a Canary learns times with timestamp: yes)"
+        return "a time, and the row does not ask for times: remove it (Canary is trained on times with timestamp: yes)"
     if symbol.lower() in ("<|nospeech|>", "<|nocaptions|>"):
         return "which is for clips without speech: leave the text empty where nobody speaks, or remove it"
     if _is_language(symbol):
         return "the symbol of a language: name it in a column (lang, source_lang, target_lang), not in the text"
-    return "a symbol of models that nobody says: remove it from the text"
+    return "a special token that is not spoken: remove it from the text"

@@ -1,4 +1,4 @@
-"""SentencePiece models as tokenizers of transformers: tokens and texts are those of the library sentencepiece itself.
+"""SentencePiece models as transformers tokenizers, with the tokens and texts of the library sentencepiece.
 
 Format: sentencepiece_model.proto of google/sentencepiece.
 """
@@ -60,7 +60,7 @@ def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> Sente
     """Return a tokenizer for the bytes of a tokenizer.model; `special_tokens` are such as eos_token="<|endoftext|>".
 
     Raises InputError, beginning with `where`, for bytes that are not such a model and for kinds of models that NeMo's
-    recipes do not make.
+    recipes do not produce.
     """
     proto = parse_model(model, where)
     tokenizer = SentencePieceTokenizer(
@@ -76,7 +76,7 @@ def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> Sente
 
 
 def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a Hugging Face folder: sentencepiece itself where its tokenizer.model lies there too."""
+    """Return the tokenizer of a Hugging Face folder: sentencepiece itself where the folder has its tokenizer.model."""
     advice = "copy the whole model folder"
     require_tokenizer_files(folder, advice=advice)
     with explained(folder, "its tokenizer cannot be read from tokenizer.json and tokenizer_config.json", advice=advice):
@@ -86,14 +86,14 @@ def folder_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         return _composing(tokenizer)
     found = build_tokenizer(file.read_bytes(), where=str(file))
     if not found.get_vocab().items() <= tokenizer.get_vocab().items():
-        # what was made of tokenizer.json alone since is what counts
+        # tokenizer.json was changed since, so it takes precedence
         return _composing(tokenizer)
     found.special |= {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     return found
 
 
 def _composing(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """Have letters composed with their marks, as sentencepiece does: Precompiled takes two marks for one."""
+    """Compose letters with their combining marks, as sentencepiece does: Precompiled handles only one mark."""
     normalizer = tokenizer.backend_tokenizer.normalizer
     if "Precompiled" in repr(normalizer) and "NFC()" not in repr(normalizer):
         tokenizer.backend_tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizer])
@@ -101,7 +101,7 @@ def _composing(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
 
 
 def normalise(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    """Return a text as the tokenizer normalises it before it is cut."""
+    """Return a text as normalised by the tokenizer before tokenization."""
     if isinstance(tokenizer, SentencePieceTokenizer):
         return str(tokenizer.processor.normalize(text))
     normalizer = tokenizer.backend_tokenizer.normalizer
@@ -109,14 +109,14 @@ def normalise(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 
 def piece_ids(model: bytes, *, where: str) -> dict[str, int]:
-    """Return the tokens of a tokenizer.model by their pieces."""
+    """Return the piece -> id table of a tokenizer.model."""
     return {piece.piece: number for number, piece in enumerate(parse_model(model, where).pieces)}
 
 
 def parse_model(model: bytes, where: str) -> Any:
-    """Return the bytes of a tokenizer.model as sentencepiece_model.proto describes them.
+    """Parse the bytes of a tokenizer.model (sentencepiece_model.proto).
 
-    Raises InputError, beginning with `where`, for anything else and for kinds that NeMo's recipes do not make.
+    Raises InputError, beginning with `where`, for anything else and for models that NeMo's recipes do not produce.
     """
     proto = import_protobuf().ModelProto()
     try:
@@ -130,7 +130,7 @@ def parse_model(model: bytes, where: str) -> Any:
         raise InputError(f"{where}: has unused pieces ({kinds[UNUSED]!r}), which is not supported; tune it with NeMo")
     if not proto.normalizer_spec.escape_whitespaces:
         raise InputError(
-            f"{where}: escape_whitespaces is off, so spaces are no {SPACE}, which is not supported; tune it with NeMo"
+            f"{where}: escape_whitespaces is off, so spaces are not {SPACE}, which is not supported; tune it with NeMo"
         )
     if proto.trainer_spec.treat_whitespace_as_suffix:
         raise InputError(f"{where}: treats spaces as suffixes, which is not supported; tune this model with NeMo")

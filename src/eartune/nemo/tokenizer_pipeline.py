@@ -1,8 +1,8 @@
-"""SentencePiece models as pipelines of the library tokenizers, which is what transformers runs from a saved folder.
+"""SentencePiece models as pipelines of the library tokenizers, which transformers runs from a saved folder.
 
-Decoding is sentencepiece's but for bytes that are not text. Encoding is sentencepiece's on text as people write it; on
-marks that are combined with characters of compatibility (an accent on a superscript) and on the letters `<unk>` it may
-not be: there the normaliser of the library tokenizers is coarser.
+Decoding equals sentencepiece's except for bytes that are not valid text. Encoding equals it on ordinary text; it may
+differ on combining marks after compatibility characters (an accent on a superscript) and on the letters `<unk>`, where
+the normaliser of the library tokenizers is coarser.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from transformers.convert_slow_tokenizer import generate_merges
 
 SPACE = "▁"
 UNKNOWN_TEXT = " ⁇ "
-# of sentencepiece_model.proto
+# values of the enums in sentencepiece_model.proto
 UNIGRAM_MODEL, BPE_MODEL = 1, 2
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
@@ -47,7 +47,7 @@ def _model(proto: Any) -> BPE | Unigram:
         unk_token=pieces[unknown][0],
         fuse_unk=True,
         byte_fallback=byte_fallback,
-        # a symbol that stands alone is not merged from its letters
+        # a word that is a token needs no merges, so that symbols match as a whole
         ignore_merges=True,
     )
 
@@ -55,7 +55,7 @@ def _model(proto: Any) -> BPE | Unigram:
 def _normalizers(spec: Any) -> list[Any]:
     steps: list[Any] = []
     if spec.precompiled_charsmap:
-        # Precompiled takes a letter and its first mark for the whole of a letter with several: composed, they are one
+        # Precompiled handles a letter with one combining mark only; NFC composes letters with several
         steps += [normalizers.NFC(), normalizers.Precompiled(spec.precompiled_charsmap)]
     if spec.remove_extra_whitespaces:
         steps += [

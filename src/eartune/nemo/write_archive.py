@@ -1,6 +1,6 @@
-"""A .nemo file with other weights, and other files where they are named: the rest of it stays, byte for byte.
+"""Copies of .nemo files with new weights and some files replaced; all other members stay the same, byte for byte.
 
-NeMo's own save_to drops what it does not know, such as the timestamps model that comes inside canary-1b-v2.
+NeMo's own save_to drops members that it does not know, such as the timestamps model inside canary-1b-v2.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ def write_archive(
 ) -> None:
     """Write an uncompressed copy of `original` to `out` with `weights` in place of its own, and read it back.
 
-    The new weights must have the names, shapes and precisions of the original ones, but those in `more_rows` have so
-    many rows more; `replaced` are other members that get new content. While it is written, the weights lie on the disk
-    a second time, beside `out`. Raises InputError, and leaves nothing, where anything does not fit.
+    The new weights must have the names, shapes and precisions of the original ones, except for the
+    additional rows in `more_rows`; `replaced` is new content for other members. While writing, a second copy of the
+    weights is on disk beside `out`. Raises InputError, and leaves no file, where anything does not match.
     """
     out = Path(out)
-    assert replaced.keys() <= original.members.keys() - {WEIGHTS}, "only what is there is replaced"
+    assert replaced.keys() <= original.members.keys() - {WEIGHTS}, "only existing members are replaced"
     _require_alike(original, weights, more_rows)
     with new_file(out) as aside, tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         checkpoint = Path(folder) / WEIGHTS
-        # one tensor under two names, such as a head that is the embedding, is written once
+        # a tensor with two names, such as a tied head and embedding, is written once
         whole = {id(value): _whole(value) for value in weights.values()}
         torch.save({name: whole[id(value)] for name, value in weights.items()}, checkpoint)
         del whole
@@ -55,7 +55,7 @@ def write_archive(
 
 
 def grown(shape: torch.Size, more_rows: int) -> torch.Size:
-    """Return the shape of a weight that has been given rows."""
+    """Return the shape of a weight with additional rows."""
     return torch.Size((shape[0] + more_rows, *shape[1:])) if more_rows else shape
 
 
@@ -81,24 +81,24 @@ def _require_alike(original: NemoArchive, weights: Mapping[str, torch.Tensor], m
 
 
 def _whole(value: torch.Tensor) -> torch.Tensor:
-    """Return a tensor that takes no more space in a file than its values need."""
+    """Return a contiguous CPU tensor without unused storage, which torch.save would write too."""
     value = value.detach().cpu().contiguous()
     return value.clone() if value.untyped_storage().nbytes() > value.numel() * value.element_size() else value
 
 
 def _require_equal(checkpoint: Path, weights: Mapping[str, torch.Tensor]) -> None:
     written = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    # NaN would make a model differ from itself
+    # NaN is not equal to itself, so it is reported here too
     different = [name for name, value in weights.items() if not torch.equal(written[name], value.detach().cpu())]
     if different:
-        raise InputError(f"{different[0]!r} is not written as it is, or is not a number; do not use this model")
+        raise InputError(f"{different[0]!r} was not written correctly, or contains NaN; do not use this model")
 
 
 def _swap(original: NemoArchive, out: Path, checkpoint: Path, replaced: Mapping[str, bytes]) -> None:
     with tarfile.open(out, "w", format=tarfile.GNU_FORMAT) as tar:
         for name, member in original.members.items():
             info = copy.copy(member)
-            # a long name or a date in an extended header would be written twice
+            # otherwise long names and dates in extended headers would be written twice
             info.pax_headers = {}
             if name == WEIGHTS:
                 info.size = checkpoint.stat().st_size
@@ -127,7 +127,7 @@ def _require_same_bytes(original: NemoArchive, out: Path, checkpoint: Path, repl
             with original.open_member(name) as file:
                 expected = _digest(file)
         if found != expected:
-            raise InputError(f"{out}: {name!r} is not read back as it was written; check the disk")
+            raise InputError(f"{out}: {name!r} differs when read back; check the disk")
     assert CONFIG in replaced or written.config == original.config, f"{CONFIG} has the same bytes"
 
 

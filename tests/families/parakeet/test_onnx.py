@@ -204,7 +204,7 @@ def test_features_that_the_programs_do_not_compute_are_refused(tmp_path: Path) -
         write_onnx(model, tmp_path, quantization="float32")
 
 
-@pytest.mark.parametrize(("piece", "reason"), [("a b", "'a b'"), ("<blk>", "stands for the blank")])
+@pytest.mark.parametrize(("piece", "reason"), [("a b", "'a b'"), ("<blk>", "is the name of the blank")])
 def test_tokens_that_the_files_cannot_hold_are_refused(
     piece: str, reason: str, tiny_nemo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,7 +154,7 @@ def test_what_texts_lack_comes_with_the_most_frequent_first(tiny_nemo: dict[str,
 
 def test_models_that_do_not_fit_are_refused(tiny_nemo: dict[str, Path]) -> None:
     model = open_tiny(tiny_nemo["ctc"])
-    with pytest.raises(InputError, match="'t' has a token already"):
+    with pytest.raises(InputError, match="'t' already has a token"):
         extend(model, "жt")
     assert added_since(model, read_archive(tiny_nemo["ctc"])) == ""
     with pytest.raises(InputError, match=r"canary\.nemo: has other tokens than this model"):

@@ -179,7 +179,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("streaming", {"encoder__conv_norm_type": "batch_norm"}, "encoder.conv_norm_type is 'batch_norm'"),
     ("streaming", {"encoder__att_context_size": [[8, 3], [4, 1]]}, "encoder.att_context_size is [[8, 3], [4, 1]]"),
     ("streaming", {"encoder__att_context_size": [[-1, 3]]}, "encoder.att_context_size is [[-1, 3]]"),
-    ("streaming", {"encoder__att_context_size": [[8, 2]]}, "of whole chunks (a multiple of ahead + 1)"),
+    ("streaming", {"encoder__att_context_size": [[8, 2]]}, "same limited left context, a multiple of lookahead + 1"),
     ("streaming", {"encoder__att_context_size": "much"}, "encoder.att_context_size is 'much', expected pairs"),
     ("streaming", {"encoder__att_context_probs": [0.5, 0.5]}, "encoder.att_context_probs is [0.5, 0.5], and only one"),
     ("prompted", {"model_defaults__prompt_dictionary": ["en"]}, "prompt_dictionary is ['en'], expected names"),
@@ -204,7 +204,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("ctc", {"preprocessor__sample_rate": 8000}, "preprocessor.sample_rate is 8000"),
     ("ctc", {"preprocessor__window": "hamming"}, "preprocessor.window is 'hamming'"),
     ("ctc", {"encoder__n_layers": 3}, "40 weights are missing, such as encoder.layers.2"),
-    ("ctc", {"encoder__n_layers": 1}, "40 weights are without a place, such as encoder.layers.1"),
+    ("ctc", {"encoder__n_layers": 1}, "40 weights are not in the network, such as encoder.layers.1"),
     ("ctc", {"encoder__feat_in": 64}, "encoder.feat_in is 64, and only 80 is supported"),
     ("ctc", {"encoder__d_model": 32, "decoder__feat_in": 32}, "weights are of another shape, such as ctc_head.weight"),
     ("ctc", {"encoder__d_model": 10**6, "decoder__feat_in": 10**6}, "weights are of another shape"),
@@ -248,7 +248,7 @@ def test_what_transformers_does_not_compute_is_refused_by_name(
         ),
         ("decoder.prediction.embed.weight", torch.ones(161, 12), "the embedding of its blank is not zero"),
         ("joint.pred.bias", None, r"1 weights are missing, such as decoder\.decoder_projector\.bias"),
-        ("stray.weight", torch.zeros(1), r"1 weights are without a place, such as stray\.weight"),
+        ("stray.weight", torch.zeros(1), r"1 weights are not in the network, such as stray\.weight"),
         ("joint.pred.bias", torch.full((12,), torch.nan), r"12 of the 12 values of joint\.pred\.bias are NaN or inf"),
         ("joint.pred.bias", torch.zeros(12, dtype=torch.complex64), r"joint\.pred\.bias is complex64, and weights"),
         ("joint.pred.bias", torch.zeros(12, dtype=torch.int64), r"joint\.pred\.bias is int64, and weights"),
@@ -267,7 +267,7 @@ def test_weights_of_another_model_are_not_written(tiny_nemo: dict[str, Path]) ->
     with pytest.raises(InputError, match=r"the network has no joint\.head\.weight of the shape"):
         to_nemo(from_nemo(tdt).state_dict(), rnnt)
     state = from_nemo(tdt).state_dict() | {"encoder.lora_A.weight": torch.zeros(1)}
-    with pytest.raises(InputError, match=r"has no place for encoder\.lora_A\.weight"):
+    with pytest.raises(InputError, match=r"has no counterpart of encoder\.lora_A\.weight"):
         to_nemo(state, tdt)
 
 

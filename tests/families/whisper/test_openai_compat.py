@@ -59,5 +59,5 @@ def test_another_vocabulary_is_refused(tiny_model: Path) -> None:
     model.tokenizer.add_tokens(["eartune"])
     with pytest.raises(InputError, match="a tokenizer of 51866 tokens for a network of 51865"):
         require_openai_layout(model.network, model.tokenizer)
-    with pytest.raises(InputError, match=r"calls token 50257 '<\|startoftranscript\|>' where OpenAI's is"):
+    with pytest.raises(InputError, match=r"has '<\|startoftranscript\|>' as token 50257 where OpenAI has"):
         require_openai_layout(model.network, build_tokenizer(multilingual=False, num_languages=99))
