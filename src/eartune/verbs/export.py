@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eartune.errors import EartuneError, InputError
-from eartune.export.exporter import for_app, plan
+from eartune.export.exporter import Target, for_app, plan
 from eartune.export.hub import push, require_account
 from eartune.export.mimir import NOTES, hand_over
 from eartune.families.registry import exports_of
@@ -81,10 +81,8 @@ def export(
     if judged:
         sample, utterances = choose_sample(located, merged, data, count=num_utterances, report=report)
         reference_outputs = compute_reference_outputs(merged, sample, utterances, exports, report)
-        parity_check = ParityCheck(
-            sample, reference_outputs, original_base(located) if against_base else None, limit_points
-        )
-    written, failures = [], []
+        base = original_base(located) if against_base else None
+        parity_check = ParityCheck(sample, reference_outputs, base, limit_points)
     unnamed = Utterance(audio=Path(), text="", duration_s=0.0, language=None)
     language = located.language or merged.language_of(unnamed)
     code = exports.language_code(merged, language) if exports.language_code else language
@@ -101,6 +99,19 @@ def export(
         evaluations=evaluations,
         report=report,
     )
+    written = _write_all(targets, destinations, job)
+    if handed:
+        notes = destinations[0].path / NOTES
+        write_text_atomic(notes, handed.notes)
+        report.line(f"instructions for Mimir: {notes}\n\n{handed.notes}")
+    if push_to is not None:
+        report.line(f"pushed: {push(destinations[0].path, push_to, public=public)}")
+    return written
+
+
+def _write_all(targets: Sequence[Target], destinations: Sequence[Destination], job: ExportJob) -> list[Exported]:
+    """Write each export. Raises EartuneError for those that fail, once the others are written."""
+    written, failures = [], []
     for target, destination in zip(targets, destinations, strict=True):
         try:
             written.append(write_export(target, destination, job))
@@ -110,12 +121,6 @@ def export(
             failures.append(f"{target.name}: {error}")
     if failures:
         raise EartuneError("\n".join(failures))
-    if handed:
-        notes = destinations[0].path / NOTES
-        write_text_atomic(notes, handed.notes)
-        report.line(f"instructions for Mimir: {notes}\n\n{handed.notes}")
-    if push_to is not None:
-        report.line(f"pushed: {push(destinations[0].path, push_to, public=public)}")
     return written
 
 

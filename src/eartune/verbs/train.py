@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
-from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
+from transformers import set_seed
 
 from eartune.base_model import BaseModel
 from eartune.config import TrainConfig
@@ -18,54 +14,37 @@ from eartune.errors import InputError, Interrupted
 from eartune.families.registry import family, load_model
 from eartune.files import new_file, write_text_atomic
 from eartune.manifest import Utterance
+from eartune.model import SpeechModel
 from eartune.origin import RunOrigin, origin_of_run, write_origin
 from eartune.parsing import dump_yaml
 from eartune.reporting import Reporter, Silent
 from eartune.run_dir import RunDir, RunSummary, write_summary
 from eartune.training.adaptation.adapter_files import Weights, load_weights, save_weights
-from eartune.training.adaptation.trainable import Adaptation, make_trainable
-from eartune.training.arguments import learning_rate_floor, training_arguments
+from eartune.training.adaptation.trainable import make_trainable
+from eartune.training.arguments import training_arguments
 from eartune.training.batching.batches import SpeechDataset
-from eartune.training.batching.epochs import Epochs, plan_epochs
-from eartune.training.callbacks import Interruption, LastStep, MetricsFile, ProgressLine, TensorBoardFiles
+from eartune.training.batching.epochs import plan_epochs
 from eartune.training.checkpoints import newest_whole
 from eartune.training.compiling import compile_layers
-from eartune.training.device import best_device, choose_gpu, describe_device, describe_precision, resolve_precision
+from eartune.training.device import (
+    Precision,
+    best_device,
+    choose_gpu,
+    describe_device,
+    describe_precision,
+    resolve_precision,
+)
 from eartune.training.encoder_cache import open_cache
 from eartune.training.forward import Forward
 from eartune.training.memory import fit_into_memory
-from eartune.training.memory_report import MemoryReport, memory_gib
 from eartune.training.spec_augment import spec_augment
-from eartune.training.trainer import SpeechTrainer
-from eartune.training.validation import Validation
 from eartune.verbs import resume
-from eartune.verbs.dataset import check_speech, extend_vocabulary, read_speech
+from eartune.verbs.dataset import TrainingSpeech, check_speech, extend_vocabulary, read_speech
 from eartune.verbs.library_logging import silence_libraries
 from eartune.verbs.run_model import refuse_target, write_model
+from eartune.verbs.training_loop import Prepared, TrainedRun, Watch, run_trainer
 
-Watch = Callable[[SpeechTrainer], Iterable[TrainerCallback]]
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """The result of training. `best` and `validations` are error rates as fractions, empty without validation.
-
-    `train_seconds` and `audio_seconds` are those of this call: of a resumed run, the part after its checkpoint;
-    `waited_seconds` is the part of `train_seconds` spent waiting for audio to be read. `remarks` are about the speech
-    it was trained on.
-    """
-
-    path: Path
-    steps: int
-    epochs: float
-    train_seconds: float
-    audio_seconds: float
-    best: dict[str, float]
-    validations: tuple[dict[str, float], ...]
-    merged: Path | None
-    waited_seconds: float = 0.0
-    exported: Path | None = None
-    remarks: tuple[str, ...] = ()
+__all__ = ["TrainedRun", "train"]
 
 
 def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch | None = None) -> TrainedRun:
@@ -77,7 +56,6 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     """
     report = reporter or Silent()
     silence_libraries()
-    assert config.model.base_model is not None
     assert config.run.output_dir is not None
     run = RunDir(config.run.output_dir)
     resume.refuse_foreign_folder(run, overwrite=config.run.overwrite)
@@ -85,19 +63,8 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
         refuse_target(config.run.export, run)
     manifests = read_speech(config.data, report)
     choose_gpu(config.run.gpu)
-    device = best_device()
-    precision = resolve_precision(config.optimizer.precision, device)
-    family_module = family(config.family)
-    report.line(f"base model: {config.model.base_model}")
-    base = family_module.find(config.model.base_model, revision=config.model.revision, cache=config.model.model_cache)
-    _require_archive(config.run.export, base)
-    model = load_model(
-        config.family,
-        base,
-        task=config.data.task,
-        language=config.data.language,
-        language_token=config.data.language_token,
-    )
+    precision = resolve_precision(config.optimizer.precision, best_device())
+    base, model = _load(config, report)
     added = extend_vocabulary(model, manifests[0].utterances, report) if config.model.extend_vocabulary else ""
     data = check_speech(config.data, model, manifests, report)
     data = dataclasses.replace(data, remarks=(*data.remarks, *_unused_times(config, data.train, report)))
@@ -108,6 +75,45 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
         _write_models(config, run, report, config.run.export)
         return _finished_run(config, run, state.finished)
     checkpoint = newest_whole(run.list_checkpoints(), report) if state.checkpoint is not None else None
+    prepared = _prepare(config, run, model, data, origin, checkpoint, precision, report)
+    try:
+        trained = run_trainer(config, prepared, report, watch)
+    except Interrupted:
+        _write_models(config, run, report, config.run.export)
+        raise
+    return _finish(config, run, dataclasses.replace(trained, remarks=data.remarks), report)
+
+
+def _load(config: TrainConfig, report: Reporter) -> tuple[BaseModel, SpeechModel]:
+    """Find the base model and load it."""
+    assert config.model.base_model is not None
+    report.line(f"base model: {config.model.base_model}")
+    base = family(config.family).find(
+        config.model.base_model, revision=config.model.revision, cache=config.model.model_cache
+    )
+    _require_archive(config.run.export, base)
+    model = load_model(
+        config.family,
+        base,
+        task=config.data.task,
+        language=config.data.language,
+        language_token=config.data.language_token,
+    )
+    return base, model
+
+
+def _prepare(
+    config: TrainConfig,
+    run: RunDir,
+    model: SpeechModel,
+    data: TrainingSpeech,
+    origin: RunOrigin,
+    checkpoint: Path | None,
+    precision: Precision,
+    report: Reporter,
+) -> Prepared:
+    """Plan the epochs, choose the trained parameters, and create the run's folder unless a checkpoint is resumed."""
+    device = best_device()
     report.line(f"device: {describe_device(device)}, {describe_precision(precision, device)}")
     dataset = SpeechDataset(data.train, model)
     epochs = plan_epochs(config, dataset.clips(), model, device)
@@ -116,7 +122,9 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     )
     set_seed(config.run.seed)
     model.network.to(device)
-    adaptation = make_trainable(model, config, data.train, base_spec=base.spec, precision=precision, report=report)
+    adaptation = make_trainable(
+        model, config, data.train, base_spec=origin.base_model.spec, precision=precision, report=report
+    )
     if config.optimizer.torch_compile:
         compile_layers(model.network, model.blocks)
     cache = None
@@ -128,39 +136,11 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
         _write_start(run, config, origin, adaptation.initial)
     elif adaptation.initial is not None:
         adaptation = dataclasses.replace(adaptation, initial=load_weights(run.initial_adapter))
-    forward = Forward(
-        model,
-        device,
-        precision,
-        config.optimizer.label_smoothing_factor,
-        spec_augment(config.window),
-        cache,
-        adaptation.fixed_norms,
-    )
+    smoothing, augment = config.optimizer.label_smoothing_factor, spec_augment(config.window)
+    forward = Forward(model, device, precision, smoothing, augment, cache, adaptation.fixed_norms)
     if config.window.batch_seconds == "auto":
         epochs = fit_into_memory(epochs, forward, dataset, report)
-    prepared = Prepared(forward, run, dataset, data.validation, epochs, arguments, origin, adaptation, checkpoint)
-    try:
-        trained = _run_trainer(config, prepared, report, watch)
-    except Interrupted:
-        _write_models(config, run, report, config.run.export)
-        raise
-    return _finish(config, run, dataclasses.replace(trained, remarks=data.remarks), report)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """All inputs of the training loop besides the configuration."""
-
-    forward: Forward
-    run: RunDir
-    dataset: SpeechDataset
-    validation: tuple[Utterance, ...]
-    epochs: Epochs
-    arguments: TrainingArguments
-    origin: RunOrigin
-    adaptation: Adaptation
-    checkpoint: Path | None
+    return Prepared(forward, run, dataset, data.validation, epochs, arguments, origin, adaptation, checkpoint)
 
 
 def _require_archive(target: Path | None, base: BaseModel) -> None:
@@ -191,96 +171,6 @@ def _write_start(run: RunDir, config: TrainConfig, origin: RunOrigin, initial: W
             save_weights(initial, aside)
     shown = {name: value for name, value in config.values().items() if value is not None and name != "overwrite"}
     write_text_atomic(run.config, dump_yaml(shown))
-
-
-def _run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watch: Watch | None) -> TrainedRun:
-    interruption, progress = Interruption(report), ProgressLine(report)
-    run, checkpoint = prepared.run, prepared.checkpoint
-
-    def write_processor(folder: Path, step: int, metrics: dict[str, float]) -> None:
-        prepared.forward.model.save_processor(folder)
-        kind: Literal["adapter", "model"] = "adapter" if config.has_adapter() else "model"
-        write_origin(folder, prepared.origin.of_weights(kind, parent=run.root, step=step, metrics=metrics))
-
-    forward, validation = prepared.forward, None
-    if prepared.validation:
-        validation = Validation(prepared.validation, config.validation, forward, lambda: interruption.requested, report)
-    trainer = SpeechTrainer(
-        forward,
-        run,
-        arguments=prepared.arguments,
-        train=prepared.dataset,
-        epochs=prepared.epochs,
-        validation=validation,
-        adaptation=prepared.adaptation,
-        layerwise_lr_decay=config.optimizer.layerwise_lr_decay,
-        write_processor=write_processor,
-        reporter=report,
-        callbacks=[
-            *_files(config, run),
-            progress,
-            *_memory_report(config, report),
-            interruption,
-            LastStep(),
-            *_early_stopping(config),
-        ],
-        lowest_lr=learning_rate_floor(config),
-        also_logged=partial(memory_gib, forward.device) if config.run.mem_report_steps else dict,
-    )
-    for callback in watch(trainer) if watch is not None else ():
-        trainer.add_callback(callback)
-    progress.trained_audio_s = lambda: trainer.audio_seconds
-    if checkpoint is not None:
-        report.line(f"resuming from {checkpoint.name}")
-    began = time.monotonic()
-    with interruption.handling_signals(), progress.stack:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if interruption.requested:
-        raise Interrupted(
-            f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}, and saved in {run.root}; "
-            f"give the same command again{' without --overwrite' if config.run.overwrite else ''} to go on"
-        )
-    return TrainedRun(
-        path=run.root,
-        steps=trainer.state.global_step,
-        epochs=float(trainer.state.epoch or 0),
-        train_seconds=time.monotonic() - began,
-        audio_seconds=trainer.audio_seconds,
-        waited_seconds=trainer.waited_seconds,
-        best=_best(trainer.state.log_history, config.validation.metric_for_best_model),
-        validations=tuple(_validations(trainer.state.log_history)),
-        merged=None,
-    )
-
-
-def _files(config: TrainConfig, run: RunDir) -> list[TrainerCallback]:
-    files: dict[str, TrainerCallback] = {
-        "csv": MetricsFile(run.metrics, with_memory=config.run.mem_report_steps > 0),
-        "tensorboard": TensorBoardFiles(run.tensorboard),
-    }
-    return [callback for name, callback in files.items() if name in config.run.report_to]
-
-
-def _memory_report(config: TrainConfig, report: Reporter) -> list[TrainerCallback]:
-    every_steps = config.run.mem_report_steps
-    return [MemoryReport(report, every_steps=every_steps)] if every_steps else []
-
-
-def _early_stopping(config: TrainConfig) -> list[TrainerCallback]:
-    validation = config.validation
-    if not validation.early_stop:
-        return []
-    return [EarlyStoppingCallback(validation.early_stopping_patience or 1, validation.early_stopping_threshold)]
-
-
-def _validations(history: list[dict[str, Any]]) -> list[dict[str, float]]:
-    names = ("step", "eval_wer", "eval_cer", "eval_loss")
-    return [{n: entry[n] for n in names if n in entry} for entry in history if "eval_loss" in entry]
-
-
-def _best(history: list[dict[str, Any]], metric: str) -> dict[str, float]:
-    measured = [entry for entry in _validations(history) if f"eval_{metric}" in entry]
-    return min(measured, key=lambda entry: entry[f"eval_{metric}"]) if measured else {}
 
 
 def _write_models(config: TrainConfig, run: RunDir, report: Reporter, *targets: Path | None) -> None:
