@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from eartune.errors import InputError
 from eartune.families.parakeet.load import find, load
 from eartune.manifest import Utterance
-from eartune.nemo.coverage import Alphabet, measure, require_covered, unknown_characters, unknown_finding
+from eartune.nemo.coverage import Alphabet, measure_coverage, require_covered, unknown_characters, unknown_finding
 from eartune.nemo.lacking import explain
 from eartune.nemo.tokenizer import build_tokenizer
 
@@ -41,7 +41,7 @@ LOWER = small_tokenizer("good morning the quick brown fox jumps over lazy dogs",
 
 
 def test_characters_and_tokens_are_counted(tokenizer: PreTrainedTokenizerBase) -> None:
-    coverage = measure(tokenizer, rows("oil ☃", "☃ the ♞ pump"))
+    coverage = measure_coverage(tokenizer, rows("oil ☃", "☃ the ♞ pump"))
     assert coverage.characters == 3 + 1 + 3 + 1 + 4 + 1
     assert coverage.unknown == {"☃": 2, "♞": 1}
     assert coverage.unknown_rate == pytest.approx(3 / 13)
@@ -61,12 +61,12 @@ def test_another_script_is_refused_with_its_letters(tokenizer: PreTrainedTokeniz
 
 
 def test_symbols_that_are_kept_whole_are_one_character() -> None:
-    coverage = measure(LOWER, rows("<|0|> good <|5|>", "[noise] morning"))
+    coverage = measure_coverage(LOWER, rows("<|0|> good <|5|>", "[noise] morning"))
     assert not coverage.unknown
     assert coverage.characters == 1 + 4 + 1 + 1 + 7
     assert "every character known" in str(coverage)
     # the letters of other symbols of that kind are counted by nobody: they are findings
-    assert measure(LOWER, rows("<|en|> good")).characters == 4
+    assert measure_coverage(LOWER, rows("<|en|> good")).characters == 4
 
 
 def test_letters_of_a_symbol_are_unknown_elsewhere() -> None:

@@ -7,15 +7,15 @@ import pytest
 
 from eartune.manifest import Utterance
 from eartune.prepare.audit import audit, warnings
-from eartune.prepare.convert import Loudness, Measured
+from eartune.prepare.convert import Loudness, MeasuredUtterance
 
 FINE = Loudness(0.5, 0.1, 0.0)
 
 
 def measured(
     text: str = "ten letters", duration_s: float = 1.0, *, loudness: Loudness = FINE, **more: object
-) -> Measured:
-    return Measured(Utterance(Path("/corpus/a.wav"), text, duration_s, source="m:7", **more), loudness)
+) -> MeasuredUtterance:
+    return MeasuredUtterance(Utterance(Path("/corpus/a.wav"), text, duration_s, source="m:7", **more), loudness)
 
 
 def test_sizes() -> None:
@@ -60,7 +60,7 @@ def test_durations() -> None:
         ("unlikely_rate", measured("too long " * 7, 1.0), {"characters_per_second": 63.0, "text": "too long " * 7}),
     ],
 )  # fmt: skip
-def test_suspects(name: str, suspect: Measured, why: dict[str, object]) -> None:
+def test_suspects(name: str, suspect: MeasuredUtterance, why: dict[str, object]) -> None:
     report = audit({"train": [measured()] * 9, "test": [suspect]}, [], [])
     assert report[name]["count"] == 1
     assert report[name]["examples"] == [{"source": "m:7", "audio": "a.wav", **why}]

@@ -13,7 +13,7 @@ import eartune.prepare.convert
 from eartune.audio import SAMPLE_RATE_HZ, decode, decode_stretches
 from eartune.errors import InputError
 from eartune.manifest import Utterance
-from eartune.prepare.convert import Loudness, Measured, convert_utterances, measure, remove_unused
+from eartune.prepare.convert import Loudness, MeasuredUtterance, convert_utterances, measure, remove_unused
 
 from .conftest import Record
 
@@ -22,9 +22,9 @@ def utterance(audio: Path, duration_s: float = 1.0, **more: object) -> Utterance
     return Utterance(audio, "text", duration_s, source="m:1", **more)
 
 
-def convert(utterances: list[Utterance], folder: Path | None, base: Path) -> list[Measured]:
+def convert(utterances: list[Utterance], folder: Path | None, base: Path) -> list[MeasuredUtterance]:
     results = convert_utterances(utterances, folder, base=base)
-    assert all(isinstance(result, Measured) for result in results), results
+    assert all(isinstance(result, MeasuredUtterance) for result in results), results
     return results
 
 
@@ -117,7 +117,7 @@ def test_damage_is_a_finding_and_others_go_on(tmp_path: Path, record: Record) ->
     sources[1].write_bytes(content[: len(content) // 2])
     for folder in (tmp_path / "out", None):
         results = convert_utterances([utterance(source) for source in sources], folder, base=tmp_path)
-        assert [isinstance(result, Measured) for result in results] == [True, False, True]
+        assert [isinstance(result, MeasuredUtterance) for result in results] == [True, False, True]
         assert str(results[1]).startswith(
             f"m:1: {sources[1]}: is cut short: the header declares more than the file has"
         )
@@ -199,7 +199,7 @@ def test_many_cuts_are_decoded_in_one_pass(tmp_path: Path, monkeypatch: pytest.M
     assert isinstance(beyond, str)
     assert "holds no audio after second 40" in beyond
     for result, samples in zip(results, expected, strict=True):
-        assert isinstance(result, Measured)
+        assert isinstance(result, MeasuredUtterance)
         np.testing.assert_allclose(decode(result.utterance.audio), samples, atol=1 / 32767)
 
 
@@ -247,5 +247,5 @@ def test_silence_with_a_text_and_a_text_that_nobody_can_speak_are_findings(tmp_p
     told, no_speech, fast, nothing = convert_utterances(rows, tmp_path / "out", base=tmp_path)
     assert "m:1: silent.wav is silent" in told
     assert "m:1: 20 letters in 0.03 s are faster than anyone speaks" in fast
-    assert isinstance(no_speech, Measured)
-    assert isinstance(nothing, Measured)
+    assert isinstance(no_speech, MeasuredUtterance)
+    assert isinstance(nothing, MeasuredUtterance)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from eartune.scoring import ErrorCounts, by_language, score
-from eartune.scoring.scores import Unit
+from eartune.scoring.scores import ScoredUnit
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from eartune.scoring.scores import Unit
         (["", "..."], ["zh", "en"], "word"),
     ],
 )
-def test_the_unit_of_a_corpus_is_said(references: list[str], languages: list[str | None], unit: Unit) -> None:
+def test_the_unit_of_a_corpus_is_said(references: list[str], languages: list[str | None], unit: ScoredUnit) -> None:
     scores = score(references, references, languages=languages)
     assert scores.unit == unit
     assert scores.to_json()["unit"] == unit

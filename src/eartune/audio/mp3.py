@@ -16,7 +16,7 @@ from pathlib import Path
 
 from eartune.audio.byte_view import Patch
 from eartune.audio.chunks import cut_inside
-from eartune.audio.mpeg_frames import Frame, Kind, end_of_tag, read_frame, resynchronise
+from eartune.audio.mpeg_frames import Frame, FrameKind, end_of_tag, read_frame, resynchronise
 
 # Samples that mpg123, inside libsndfile, drops at the beginning for the delay of the decoder itself.
 DECODER_DELAY = 529
@@ -38,7 +38,7 @@ class Part:
     `is_alone` if there are no others and its header is correct.
     """
 
-    kind: Kind
+    kind: FrameKind
     begin: int
     has_header_frame: bool = False
     header: bytes = b""

@@ -18,7 +18,7 @@ _BITRATES = {
 _SAMPLE_RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
-class Kind(NamedTuple):
+class FrameKind(NamedTuple):
     """The properties that all frames of a recording share."""
 
     layer: int
@@ -33,7 +33,7 @@ class Kind(NamedTuple):
 class Frame(NamedTuple):
     """A frame: its size with its header, and the offset of a Xing header within it."""
 
-    kind: Kind
+    kind: FrameKind
     num_bytes: int
     xing_at: int
 
@@ -50,7 +50,7 @@ def read_frame(content: bytes | mmap.mmap, at: int) -> Frame | None:
     frame_samples = 1152 if is_mpeg1 or layer == 2 else 576
     num_bytes = frame_samples // 8 * _BITRATES[is_mpeg1, layer][bitrate] * 1000 // rate_hz + padding
     side_bytes = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}[is_mpeg1, is_mono]
-    return Frame(Kind(layer, rate_hz, 1 if is_mono else 2, frame_samples), num_bytes, 4 + side_bytes)
+    return Frame(FrameKind(layer, rate_hz, 1 if is_mono else 2, frame_samples), num_bytes, 4 + side_bytes)
 
 
 def end_of_tag(content: mmap.mmap, position: int) -> int | None:
@@ -65,7 +65,7 @@ def end_of_tag(content: mmap.mmap, position: int) -> int | None:
     return None
 
 
-def resynchronise(content: mmap.mmap, position: int, latest: int, kind: Kind | None) -> int:
+def resynchronise(content: mmap.mmap, position: int, latest: int, kind: FrameKind | None) -> int:
     """Return the next position of two consecutive frames or of a tag, or -1; tags count only up to `latest`."""
     tag = content.find(b"ID3", position, latest)
     while (position := content.find(b"\xff", position)) >= 0:

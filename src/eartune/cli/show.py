@@ -10,15 +10,15 @@ from rich.text import Text
 
 from eartune.export.record import program_of
 from eartune.reporting import clock
-from eartune.scoring import ErrorCounts, Unit, by_language, differences
+from eartune.scoring import ErrorCounts, ScoredUnit, by_language, differences
 from eartune.verbs.demo import Demonstration
-from eartune.verbs.evaluate import Evaluation, Measured
+from eartune.verbs.evaluate import Evaluation, ScoredModel
 from eartune.verbs.export_one import Exported
 from eartune.verbs.train import TrainedRun
 
 NUM_SENTENCES = 5
 # name of the word error rate for each unit of scoring
-RATE_NAMES: dict[Unit, str] = {
+RATE_NAMES: dict[ScoredUnit, str] = {
     "word": "WER",
     "character": "WER, each character a word",
     "word and character": "MER, words and characters",
@@ -84,7 +84,7 @@ def score_table(evaluation: Evaluation) -> Table:
     for model in measured:
         heading = model.model if len(measured) == 1 else ("base" if model is evaluation.base else "tuned")
         table.add_column(heading, justify="right")
-    rows: dict[str, Callable[[Measured], str]] = {
+    rows: dict[str, Callable[[ScoredModel], str]] = {
         RATE_NAMES[measured[0].scores.unit]: lambda m: _rate(m.scores.words, m.scores.wer_interval),
         **_rows_by_language(measured[0]),
         "CER": lambda m: _rate(m.scores.chars, m.scores.cer_interval),
@@ -100,23 +100,23 @@ def score_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def _rows_by_language(measured: Measured) -> dict[str, Callable[[Measured], str]]:
+def _rows_by_language(measured: ScoredModel) -> dict[str, Callable[[ScoredModel], str]]:
     """Return a row per language where languages are scored in different units (words, characters)."""
     parts = by_language(measured.scores)
     if measured.scores.unit != "word and character" or len(parts) == 1:
         return {}
 
-    def cell(language: str) -> Callable[[Measured], str]:
+    def cell(language: str) -> Callable[[ScoredModel], str]:
         return lambda m: _rate(by_language(m.scores)[language].words)
 
     return {f"  {language}: {RATE_NAMES[part.unit]}": cell(language) for language, part in parts.items()}
 
 
-def _rows_of_no_speech(measured: Measured) -> dict[str, Callable[[Measured], str]]:
+def _rows_of_no_speech(measured: ScoredModel) -> dict[str, Callable[[ScoredModel], str]]:
     if not measured.scores.no_speech.num_utterances:
         return {}
 
-    def cell(m: Measured) -> str:
+    def cell(m: ScoredModel) -> str:
         return f"{m.scores.no_speech.num_with_words} of {m.scores.no_speech.num_utterances}"
 
     return {"utterances without speech, with words": cell}
@@ -162,7 +162,7 @@ def export_table(exports: Sequence[Exported]) -> Table:
     return table
 
 
-def _marked(model: Measured, index: int) -> Text:
+def _marked(model: ScoredModel, index: int) -> Text:
     scored = model.scores.utterances[index]
     words = Text()
     for span in differences(scored.normalized_reference, scored.normalized_hypothesis):
@@ -176,7 +176,7 @@ def _marked(model: Measured, index: int) -> Text:
     return words
 
 
-def _operations(model: Measured) -> str:
+def _operations(model: ScoredModel) -> str:
     counts = model.scores.words
     return f"{counts.substitutions} / {counts.deletions} / {counts.insertions}"
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from eartune.errors import nearest
 
 Role = Literal["audio", "text", "language", "speaker", "split", "channel", "segments", "start", "end", "duration"]
-Unit = Literal["s", "ms", "clock", "samples"]
+TimeUnit = Literal["s", "ms", "clock", "samples"]
 
 # In order of preference, for rows that have several.
 NAMES: Mapping[Role, tuple[str, ...]] = {
@@ -50,7 +50,7 @@ KEPT = frozenset({"source_lang", "target_lang"})
 
 _WRITTEN_FOR_MISSING = frozenset({"nan", "none", "null", "n/a", "#n/a", "na", "<na>", "unknown", "-", "?"})
 
-_UNITS: Mapping[str, Unit] = {
+_UNITS: Mapping[str, TimeUnit] = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "ss", "ss_msec"), "s"),
     **dict.fromkeys(("ms", "msec", "millis", "millisecond", "milliseconds"), "ms"),
     **dict.fromkeys(("hh_mm_ss", "hh_mm_ss_ms"), "clock"),
@@ -74,7 +74,7 @@ class Columns:
     """The column names of a row by role, in order of preference, and the units of its time columns."""
 
     by_role: Mapping[Role, tuple[str, ...]]
-    units: Mapping[str, Unit]
+    units: Mapping[str, TimeUnit]
 
     def filled(self, values: Mapping[str, Any], role: Role) -> str | None:
         """Return the first column of a role that has a value in this row."""
@@ -115,7 +115,7 @@ def missing_columns(columns: list[str]) -> list[str]:
 @lru_cache(maxsize=4096)
 def _columns_of(names: tuple[str, ...]) -> Columns:
     by_role: dict[Role, list[tuple[int, str]]] = {role: [] for role in (*NAMES, "start", "end", "duration")}
-    units: dict[str, Unit] = {}
+    units: dict[str, TimeUnit] = {}
     for name in names:
         plain = _plain(name)
         for role, known in NAMES.items():

@@ -14,7 +14,7 @@ AUDIO_FOLDERS = ("clips", "wavs", "wav", "audio", "audios")
 _USUAL_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a")
 
 
-def locate(folder: Path, audio: str) -> Path:
+def find_recording(folder: Path, audio: str) -> Path:
     """Return the absolute path of an existing recording, else its expected path, relative to the manifest's folder.
 
     Searched are the manifest's folder, its subfolders for recordings, and the working directory.

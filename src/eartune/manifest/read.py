@@ -13,7 +13,7 @@ from eartune.audio import AudioInfo, is_far_off, probe
 from eartune.errors import InputError, raise_findings
 from eartune.languages import language_code, unknown_language
 from eartune.manifest.fields import Fields, read_fields
-from eartune.manifest.locate import exists, locate
+from eartune.manifest.locate import exists, find_recording
 from eartune.manifest.remarks import remarks_on
 from eartune.manifest.rows import Row, read_rows
 from eartune.manifest.timed_text import place_segments
@@ -143,7 +143,7 @@ def _probe_all(drafts: Iterable[_Draft]) -> dict[tuple[Path, str], _Recording | 
 
 
 def _probe(folder: Path, audio: str) -> _Recording | str:
-    path = locate(folder, audio)
+    path = find_recording(folder, audio)
     try:
         return _Recording(path, probe(path))
     except InputError as error:

@@ -17,7 +17,7 @@ from typing import Literal
 from eartune.errors import InputError
 from eartune.manifest.columns import missing_columns
 from eartune.manifest.folding import fold
-from eartune.manifest.locate import exists, locate
+from eartune.manifest.locate import exists, find_recording
 
 DELIMITERS = ",;\t|"
 _WITHOUT_QUOTES = "\t|"
@@ -68,7 +68,7 @@ def _without_header(folder: Path, text: str, delimiters: str) -> tuple[list[str]
         lines = _cells(text, delimiter)
         rows = [cells for _, cells in lines[:_NUM_INSPECTED] if isinstance(cells, list)]
         width = len(rows[0]) if rows else 0
-        if width in (2, 3) and {len(row) for row in rows} == {width} and exists(locate(folder, rows[0][0])):
+        if width in (2, 3) and {len(row) for row in rows} == {width} and exists(find_recording(folder, rows[0][0])):
             columns = ["path", "text"] if width == 2 else _three_columns(rows)
             return None if columns is None else (columns, iter(lines))
     return None

@@ -13,12 +13,12 @@ from transformers import NemotronAsrStreamingEncoderConfig, ParakeetEncoderConfi
 from eartune.errors import InputError
 from eartune.nemo.archive import CONFIG, NemoArchive, read_archive
 from eartune.nemo.features import feature_settings
-from eartune.nemo.settings import Section
+from eartune.nemo.settings import NemoSection
 
-Kind: TypeAlias = Literal["ctc", "transducer", "hybrid", "prompted", "canary"]
+ModelKind: TypeAlias = Literal["ctc", "transducer", "hybrid", "prompted", "canary"]
 
 # the last part of `target`, the class that NeMo restores
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, ModelKind] = {
     "EncDecCTCModelBPE": "ctc",
     "EncDecRNNTBPEModel": "transducer",
     "EncDecRNNTBPEModelWithPrompt": "prompted",
@@ -30,7 +30,7 @@ PROBABILITIES_TOLERANCE = 1e-3
 _DROPPED_OUT = r"layers\.\d+\.(feed_forward1|self_attn|conv|feed_forward2)"
 
 
-def model_kind(archive: NemoArchive) -> Kind:
+def model_kind(archive: NemoArchive) -> ModelKind:
     """Return the kind of an archive's model. Raises InputError if it is neither a Parakeet nor a Canary."""
     target = archive.config.get("target")
     name = target.rsplit(".", 1)[-1] if isinstance(target, str) else None
@@ -111,7 +111,7 @@ def is_streaming(archive: NemoArchive) -> bool:
     return bool(archive.section("encoder").get("att_context_style", "regular") == "chunked_limited")
 
 
-def _whole_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
+def _whole_context(encoder: NemoSection, kernel_size: int) -> dict[str, Any]:
     """Check that an encoder attends to whole clips.
 
     One for both modes (`chunked_limited_with_rc`) does so when NeMo trains on clips or decodes them: its streaming
@@ -130,7 +130,7 @@ def _whole_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
     return {"untrained_contexts": encoder.get("att_chunk_context_size", None) or []}
 
 
-def _streaming_context(encoder: Section, kernel_size: int) -> dict[str, Any]:
+def _streaming_context(encoder: NemoSection, kernel_size: int) -> dict[str, Any]:
     """Return the past and lookahead frames of a streaming encoder, as options of transformers.
 
     In training NeMo samples one of the contexts for each batch (`att_context_probs`); otherwise it uses the first.

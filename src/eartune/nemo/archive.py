@@ -24,7 +24,7 @@ import torch
 from eartune.base_model import NEMO_CONFIG, NEMO_WEIGHTS
 from eartune.errors import InputError
 from eartune.nemo.checkpoint import load_checkpoint
-from eartune.nemo.settings import Section, read_settings
+from eartune.nemo.settings import NemoSection, read_settings
 
 CONFIG, WEIGHTS = NEMO_CONFIG, NEMO_WEIGHTS
 # Limits against malicious files: at least ten times the largest value in the published models.
@@ -67,9 +67,9 @@ class NemoArchive:
         with self.open_member(name) as file:
             return file.read()
 
-    def section(self, name: str) -> Section:
+    def section(self, name: str) -> NemoSection:
         """Return a section of the configuration, such as `encoder` or `decoder.prednet`."""
-        return Section(self.config, name, where=f"{self.path}: {CONFIG}")
+        return NemoSection(self.config, name, where=f"{self.path}: {CONFIG}")
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Read all weights into memory, on the CPU, in the precision they have in the file."""

@@ -107,7 +107,7 @@ class Coverage:
         return f"{rate}, {100 * self.unknown_rate:.2g} % of the characters unknown: {_shown(self.unknown)}"
 
 
-def measure(tokenizer: PreTrainedTokenizerBase, utterances: Sequence[Utterance]) -> Coverage:
+def measure_coverage(tokenizer: PreTrainedTokenizerBase, utterances: Sequence[Utterance]) -> Coverage:
     """Measure the coverage of texts. Prompt symbols that the tokenizer does not have are ignored."""
     alphabet = Alphabet(tokenizer)
     texts = [SYMBOL.sub(lambda found: found[0] if found[0] in alphabet.vocabulary else " ", u.text) for u in utterances]
@@ -149,7 +149,7 @@ def require_covered(
     tokenizer: PreTrainedTokenizerBase, utterances: Sequence[Utterance], *, advice: str = ""
 ) -> Coverage:
     """Measure the coverage; raise InputError, ending with `advice`, where it is too low in many rows."""
-    coverage = measure(tokenizer, utterances)
+    coverage = measure_coverage(tokenizer, utterances)
     if coverage.unknown_rate > MAX_UNKNOWN and len(coverage.rows) > MAX_ROWS * len(utterances):
         first = coverage.rows[0]
         explained = explain(coverage.unknown, [row.text for row in coverage.rows], Alphabet(tokenizer).has)

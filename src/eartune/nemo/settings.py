@@ -26,7 +26,7 @@ def read_settings(text: bytes, *, where: str) -> dict[str, Any]:
     return parse_yaml(text, JsonObject, where=where, advice=RELOAD_ADVICE, bounds=BOUNDS)
 
 
-class Section:
+class NemoSection:
     """A mapping within model_config.yaml, such as `encoder`, that remembers what it was asked for."""
 
     def __init__(self, config: Mapping[str, Any], name: str, *, where: str) -> None:

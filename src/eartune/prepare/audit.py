@@ -10,7 +10,7 @@ from typing import Any
 
 from eartune.manifest import Utterance
 from eartune.manifest.folding import fold
-from eartune.prepare.convert import Loudness, Measured
+from eartune.prepare.convert import Loudness, MeasuredUtterance
 from eartune.prepare.table import SplitName
 from eartune.speech_checks import CLIPPED, QUIET, is_clipped, is_quiet
 
@@ -26,7 +26,9 @@ NUM_EXAMPLES = 50
 Report = dict[str, Any]  # Any: JSON
 
 
-def audit(parts: Mapping[SplitName, Sequence[Measured]], skipped: Sequence[str], notes: Sequence[str]) -> Report:
+def audit(
+    parts: Mapping[SplitName, Sequence[MeasuredUtterance]], skipped: Sequence[str], notes: Sequence[str]
+) -> Report:
     """Return a JSON report: sizes of the splits, durations, and lists of suspect rows with their sources."""
     every = [measured for part in parts.values() for measured in part]
     return {
@@ -81,37 +83,39 @@ def _durations(durations_s: Sequence[float]) -> Report:
     }
 
 
-def _duration(measured: Measured) -> Report:
+def _duration(measured: MeasuredUtterance) -> Report:
     return {"duration_s": round(measured.utterance.duration_s, 3)}
 
 
-def _loudness(measured: Measured) -> Report:
+def _loudness(measured: MeasuredUtterance) -> Report:
     loudness: Loudness = measured.loudness
     return {"peak": loudness.peak, "rms": loudness.rms, "clipped": loudness.clipped}
 
 
 def _suspects(
-    every: Sequence[Measured], is_suspect: Callable[[Measured], bool], why: Callable[[Measured], Report]
+    every: Sequence[MeasuredUtterance],
+    is_suspect: Callable[[MeasuredUtterance], bool],
+    why: Callable[[MeasuredUtterance], Report],
 ) -> Report:
     found = [measured for measured in every if is_suspect(measured)]
     examples = [{"source": m.utterance.source, "audio": m.utterance.audio.name, **why(m)} for m in found[:NUM_EXAMPLES]]
     return {"count": len(found), "examples": examples}
 
 
-def _unlikely_rates(every: Sequence[Measured]) -> Report:
+def _unlikely_rates(every: Sequence[MeasuredUtterance]) -> Report:
     rates: dict[str | None, list[float]] = {}
     with_text = [measured for measured in every if measured.utterance.text]
     for measured in with_text:
         rates.setdefault(measured.utterance.language, []).append(_rate(measured.utterance))
     usual = {language: median(values) for language, values in rates.items()}
 
-    def is_unlikely(measured: Measured) -> bool:
+    def is_unlikely(measured: MeasuredUtterance) -> bool:
         utterance = measured.utterance
         expected = usual[utterance.language]
         likely = expected / UNLIKELY_RATE <= _rate(utterance) <= expected * UNLIKELY_RATE
         return not likely and abs(utterance.duration_s - len(utterance.text) / expected) > UNLIKELY_S
 
-    def why(measured: Measured) -> Report:
+    def why(measured: MeasuredUtterance) -> Report:
         return {"characters_per_second": round(_rate(measured.utterance), 2), "text": measured.utterance.text}
 
     medians = {language or "unknown": round(rate, 2) for language, rate in usual.items()}

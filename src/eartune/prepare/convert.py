@@ -24,7 +24,7 @@ from eartune.files import clear_leftovers, new_file
 from eartune.manifest import Utterance
 from eartune.speech_checks import sound_finding, text_finding
 
-__all__ = ["Loudness", "Measured", "Progress", "convert_utterances", "measure", "remove_unused"]
+__all__ = ["Loudness", "MeasuredUtterance", "Progress", "convert_utterances", "measure", "remove_unused"]
 
 # Stretches of one recording that a thread decodes in one pass, if the file can be read from any position.
 CUTS_TOGETHER = 32
@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredUtterance:
     """An utterance, in a converted file if one was written, and its loudness."""
 
     utterance: Utterance
@@ -44,7 +44,7 @@ class Measured:
 
 def convert_utterances(
     utterances: Sequence[Utterance], folder: Path | None, *, base: Path, progress: Progress | None = None
-) -> list[Measured | str]:
+) -> list[MeasuredUtterance | str]:
     """Write each utterance to a FLAC file of its own in `folder`; None: decode and measure only.
 
     Returns utterances and findings in input order: recordings that cannot be decoded, texts too long for their
@@ -62,7 +62,7 @@ def convert_utterances(
     ]
     # duplicate rows share a file, which must not be written by two threads
     distinct = {task.target or number: task for number, task in enumerate(tasks) if task is not None}
-    results: list[Measured | str] = []
+    results: list[MeasuredUtterance | str] = []
     stopped = threading.Event()
     # FLAC, the resampler and the decoders all release the GIL
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -89,7 +89,7 @@ class _Task:
 
     utterance: Utterance
     target: Path | None
-    result: Future[Measured | str] = field(default_factory=Future)
+    result: Future[MeasuredUtterance | str] = field(default_factory=Future)
 
 
 def _jobs(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
@@ -161,7 +161,7 @@ def _convert_in_one_pass(pending: list[_Task], stopped: threading.Event) -> None
 def _finish(task: _Task, decoded: Decoded) -> None:
     loudness = decoded.loudness
     if task.target is None:
-        task.result.set_result(Measured(task.utterance, loudness))
+        task.result.set_result(MeasuredUtterance(task.utterance, loudness))
         return
     try:
         _write_flac(task.target, decoded.samples, loudness)
@@ -175,7 +175,7 @@ def _stretch(utterance: Utterance) -> tuple[float, float | None]:
     return utterance.offset_s, utterance.duration_s if utterance.is_cut else None
 
 
-def _already_converted(utterance: Utterance, target: Path) -> Measured | None:
+def _already_converted(utterance: Utterance, target: Path) -> MeasuredUtterance | None:
     if not target.exists():
         return None
     try:
@@ -197,14 +197,14 @@ def _write_flac(target: Path, samples: Samples, loudness: Loudness) -> None:
             raise InputError(f"{target}: cannot be written ({error}); is the disk full?") from error
 
 
-def _in_own_file(utterance: Utterance, target: Path, num_samples: int, loudness: Loudness) -> Measured:
+def _in_own_file(utterance: Utterance, target: Path, num_samples: int, loudness: Loudness) -> MeasuredUtterance:
     duration_s = num_samples / SAMPLE_RATE_HZ
-    return Measured(
+    return MeasuredUtterance(
         replace(utterance, audio=target, duration_s=duration_s, offset_s=0.0, is_cut=False, channel=None), loudness
     )
 
 
-def _as_row(utterance: Utterance, result: Measured | str) -> Measured | str:
+def _as_row(utterance: Utterance, result: MeasuredUtterance | str) -> MeasuredUtterance | str:
     """Return the result for one row, with the row's own text, as duplicate rows share a result."""
     finding = result if isinstance(result, str) else sound_finding(utterance, result.loudness)
     if isinstance(result, str) or finding is not None:
@@ -218,4 +218,4 @@ def _as_row(utterance: Utterance, result: Measured | str) -> Measured | str:
         is_cut=cut.is_cut,
         channel=cut.channel,
     )
-    return Measured(own, result.loudness)
+    return MeasuredUtterance(own, result.loudness)

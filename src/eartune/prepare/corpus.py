@@ -15,7 +15,7 @@ from eartune.manifest.remarks import text_remarks
 from eartune.manifest.write import manifest_text
 from eartune.parsing import JsonObject, read_json
 from eartune.prepare.audit import Report, audit, warnings
-from eartune.prepare.convert import Measured, Progress, convert_utterances, remove_unused
+from eartune.prepare.convert import MeasuredUtterance, Progress, convert_utterances, remove_unused
 from eartune.prepare.folder import read_folder
 from eartune.prepare.split import Split, check_shares, split_utterances
 from eartune.prepare.table import SPLITS, SplitName, table_rows
@@ -73,7 +73,7 @@ def prepare_corpus(
         summary = f"{len(damaged)} of {len(results)} recordings cannot be used:"
         raise_findings(damaged, summary=summary, advice="" if skip_bad else SKIP_ADVICE)
     parts = _measured_parts(manifest.utterances, results, split)
-    measured = [result for result in results if isinstance(result, Measured)]
+    measured = [result for result in results if isinstance(result, MeasuredUtterance)]
     sound_remarks = remarks([m.utterance for m in measured], [m.loudness for m in measured])
     notes = (*split.notes, *manifest.remarks, *text_remarks(manifest.utterances), *sound_remarks)
     report = audit(parts, [*manifest.skipped, *damaged], notes)
@@ -115,17 +115,17 @@ def _read(source: Path, *, language: str | None, skip_bad: bool, max_duration_s:
 
 
 def _measured_parts(
-    originals: Sequence[Utterance], results: Sequence[Measured | str], split: Split
-) -> dict[SplitName, list[Measured]]:
+    originals: Sequence[Utterance], results: Sequence[MeasuredUtterance | str], split: Split
+) -> dict[SplitName, list[MeasuredUtterance]]:
     measured = {
         id(original): result
         for original, result in zip(originals, results, strict=True)
-        if isinstance(result, Measured)
+        if isinstance(result, MeasuredUtterance)
     }
     return {name: [measured[id(u)] for u in part if id(u) in measured] for name, part in split.utterances.items()}
 
 
-def _write(out: Path, parts: Mapping[SplitName, Sequence[Measured]], report: Report) -> dict[SplitName, Path]:
+def _write(out: Path, parts: Mapping[SplitName, Sequence[MeasuredUtterance]], report: Report) -> dict[SplitName, Path]:
     manifests = {split: out / f"{split}.jsonl" for split, part in parts.items() if part}
     texts = {path: manifest_text(path, [m.utterance for m in parts[split]]) for split, path in manifests.items()}
     texts[out / AUDIT_FILE] = json.dumps(report, ensure_ascii=False, indent=2) + "\n"

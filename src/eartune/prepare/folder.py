@@ -22,7 +22,7 @@ from eartune.audio import AUDIO_SUFFIXES, probe
 from eartune.errors import InputError, raise_findings
 from eartune.manifest import Manifest, is_table
 from eartune.manifest.fields import recording_named
-from eartune.manifest.locate import locate
+from eartune.manifest.locate import find_recording
 from eartune.manifest.read import check_rows
 from eartune.manifest.rows import Row
 from eartune.prepare.layout import Layout
@@ -159,7 +159,7 @@ def _choose_tables(tables: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 def _listed(rows: Iterable[tuple[Path, Row | str]]) -> set[Path]:
     """Return the recordings of the rows."""
     return {
-        locate(folder, name)
+        find_recording(folder, name)
         for folder, row in rows
         if isinstance(row, Row) and (name := recording_named(row.values)) is not None
     }

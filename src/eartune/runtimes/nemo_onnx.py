@@ -72,7 +72,7 @@ class NemoFolder:
             raise InputError(f"a clip of {len(waveform_S)} samples is too short: give at least 0.02 s")
 
 
-def open_folder(path: Path, *, task: str) -> NemoFolder:
+def open_onnx_folder(path: Path, *, task: str) -> NemoFolder:
     """Read config.json. Raises InputError for folders that eartune did not write, and for tasks a model does not do."""
     if not path.is_dir():
         raise InputError(f"{path}: is not a folder with ONNX files; give the path of an export")

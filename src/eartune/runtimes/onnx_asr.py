@@ -7,7 +7,7 @@ from typing import Any
 
 from eartune.errors import InputError
 from eartune.model import Waveform
-from eartune.runtimes.nemo_onnx import open_folder
+from eartune.runtimes.nemo_onnx import open_onnx_folder
 from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, RuntimeBase, decoding, opening
 from eartune.runtimes.segments import TimedTokens, long_transcript
 
@@ -23,7 +23,7 @@ class OnnxAsr(RuntimeBase):
     max_duration_s = NEMO_WINDOW_S
 
     def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: str = "transcribe") -> None:
-        self._folder, self._task = open_folder(folder, task=task), task
+        self._folder, self._task = open_onnx_folder(folder, task=task), task
         with opening(folder, package="onnx_asr", extra="eartune[onnx]", program=PROGRAM):
             import onnx_asr  # noqa: PLC0415  an optional extra
             import onnxruntime  # noqa: PLC0415

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     # it imports torch, which recognising a file does not need
     from eartune.runtimes.runtime import Runtime, Task
 
-Format: TypeAlias = Literal["ggml", "ctranslate2", "onnx", "openai", "nemo", "hf"]
+ExportFormat: TypeAlias = Literal["ggml", "ctranslate2", "onnx", "openai", "nemo", "hf"]
 
 GGML = struct.pack("<i", 0x67676D6C)
 COMPRESSED_TAR = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
@@ -31,7 +31,7 @@ ONNX_WHISPER = "encoder_model.onnx"
 ONNX_OTHERS = ("model.onnx", "encoder-model.onnx")
 
 
-def recognise(path: Path) -> Format | None:
+def recognise(path: Path) -> ExportFormat | None:
     """Return the format of a file or folder, by its content; None if it is not one of them.
 
     Raises InputError if the path does not exist.
@@ -82,7 +82,7 @@ def open_runtime(
     return cast("Runtime", runtime)
 
 
-def _opener(found: Format, path: Path) -> tuple[str, str]:
+def _opener(found: ExportFormat, path: Path) -> tuple[str, str]:
     """Return the module and the name of the opener of a format."""
     if found == "onnx":
         is_whisper = (path / ONNX_WHISPER).is_file()
@@ -96,7 +96,7 @@ def _opener(found: Format, path: Path) -> tuple[str, str]:
     }[found]
 
 
-def _families(found: Format, path: Path) -> tuple[str, ...]:
+def _families(found: ExportFormat, path: Path) -> tuple[str, ...]:
     if found == "hf":
         name = str(_model_type(path))
         other = next((family for word, family in OTHER_NAMES.items() if name.startswith(word)), None)
@@ -106,7 +106,7 @@ def _families(found: Format, path: Path) -> tuple[str, ...]:
     return ("whisper",)
 
 
-def _folder_format(folder: Path) -> Format | None:
+def _folder_format(folder: Path) -> ExportFormat | None:
     if any((folder / name).is_file() for name in (ONNX_WHISPER, *ONNX_OTHERS)):
         return "onnx"
     if (folder / "model.bin").is_file() and any(folder.glob("vocabulary.*")):
@@ -128,7 +128,7 @@ def _single_file(folder: Path) -> Path | None:
     return known[0] if len(known) == 1 else None
 
 
-def _file_format(path: Path) -> Format | None:
+def _file_format(path: Path) -> ExportFormat | None:
     with path.open("rb") as file:
         start = file.read(6)
         if start.startswith(GGML):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eartune.errors import InputError
 from eartune.model import Waveform
-from eartune.runtimes.nemo_onnx import open_folder
+from eartune.runtimes.nemo_onnx import open_onnx_folder
 from eartune.runtimes.runtime import NEMO_WINDOW_S, CannotRun, LongTranscript, RuntimeBase
 from eartune.runtimes.segments import TimedTokens, long_transcript
 from eartune.runtimes.worker import Worker
@@ -37,7 +37,7 @@ class SherpaOnnx(RuntimeBase):
     max_duration_s = NEMO_WINDOW_S
 
     def __init__(self, folder: Path, *, device: str = "cpu", num_threads: int = 1, task: str = "transcribe") -> None:
-        self._folder, self._task = open_folder(folder, task=task), task
+        self._folder, self._task = open_onnx_folder(folder, task=task), task
         self._folder.require(FILES[self._folder.kind], program=PROGRAM)
         if find_spec("sherpa_onnx") is None:
             raise CannotRun(f"{PROGRAM} is not installed; pip install 'eartune[onnx]'")

@@ -18,7 +18,7 @@ from eartune.scoring.counts import ErrorCounts, count_char_errors, count_word_er
 from eartune.text import normalize
 from eartune.text.units import characters, is_spaceless, part_units
 
-Unit = Literal["word", "character", "word and character"]
+ScoredUnit = Literal["word", "character", "word and character"]
 """The unit of the words of a text."""
 
 
@@ -51,7 +51,7 @@ class NoSpeech:
 class LanguageScores:
     """Errors in one language of a corpus."""
 
-    unit: Unit
+    unit: ScoredUnit
     words: ErrorCounts
     chars: ErrorCounts
     num_utterances: int
@@ -92,7 +92,7 @@ class Scores:
         return self.words.reference_length > 0
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> ScoredUnit:
         """The unit of the words of the references."""
         return _unit(self.utterances)
 
@@ -197,7 +197,7 @@ def worst(utterances: Sequence[UtteranceScore], *, count: int) -> list[Utterance
     return sorted(utterances, key=lambda utterance: (-utterance.words.errors, -utterance.words.rate))[:count]
 
 
-def _unit(utterances: Sequence[UtteranceScore]) -> Unit:
+def _unit(utterances: Sequence[UtteranceScore]) -> ScoredUnit:
     """Return the unit of the references; numbers in digits, which all scripts share, are ignored."""
     words = {word for each in utterances for word in each.normalized_reference.split() if not word.isdigit()}
     kinds = {is_spaceless(word) for word in words}

@@ -16,7 +16,7 @@ from eartune.training.device import Precision, autocast, casting_weights_once
 
 # Cost of one more batch, as the seconds of encoder input computed in the same time: its tokens are decoded one after
 # the other. Measured with whisper-tiny on a CPU; elsewhere kernel launches dominate, so few batches are best.
-OVERHEAD_S = {"cpu": 128.0}
+DECODING_OVERHEAD_S = {"cpu": 128.0}
 OTHER_OVERHEAD_S = 10_000.0
 
 
@@ -88,7 +88,7 @@ def group_by_length(
         rows.append(Window((PlacedUtterance(index, 0.0, duration_s),), speech_s=duration_s, input_s=input_s))
     limits = Limits(
         input_s_total=batch_size * (model.max_duration_s + decoder_s),
-        overhead_s=OVERHEAD_S.get(device.type, OTHER_OVERHEAD_S),
+        overhead_s=DECODING_OVERHEAD_S.get(device.type, OTHER_OVERHEAD_S),
     )
     return [[row.clips[0].index for row in batch.windows] for batch in micro_batches(rows, limits)]
 

@@ -44,7 +44,7 @@ WINDOWS: dict[WindowKind, str] = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class ScoredModel:
     """One model's hypotheses, their scores and the decoding time."""
 
     model: str
@@ -61,8 +61,8 @@ class Evaluation:
     """
 
     out: Path
-    tuned: Measured
-    base: Measured | None
+    tuned: ScoredModel
+    base: ScoredModel | None
     difference: PairedDifference | None
     utterances: tuple[Utterance, ...]
     window: WindowKind
@@ -79,7 +79,7 @@ def evaluate(
     data: Sequence[Path],
     out: Path,
     against_base: bool = True,
-    base: Measured | None = None,
+    base: ScoredModel | None = None,
     checkpoint: Checkpoint | None = None,
     base_model: str | None = None,
     language: str | None = None,
@@ -155,22 +155,22 @@ def _resolved_precision(precision: Literal["auto", "bf16", "fp16", "fp32"], repo
     return resolved
 
 
-def _difference(tuned: Measured, base: Measured | None) -> PairedDifference | None:
+def _difference(tuned: ScoredModel, base: ScoredModel | None) -> PairedDifference | None:
     return paired_bootstrap(_words(base), _words(tuned)) if base is not None and tuned.scores.has_words else None
 
 
 def _measure(
     transcriber: Transcriber, utterances: Sequence[Utterance], languages: Sequence[str | None], report: Reporter
-) -> Measured:
+) -> ScoredModel:
     began = time.monotonic()
     with report.task(f"decoding with {transcriber.name}", len(utterances)) as task:
         hypotheses = transcriber.decode(utterances, task)
     seconds = time.monotonic() - began
     references = [utterance.text for utterance in utterances]
-    return Measured(transcriber.name, tuple(hypotheses), score(references, hypotheses, languages=languages), seconds)
+    return ScoredModel(transcriber.name, tuple(hypotheses), score(references, hypotheses, languages=languages), seconds)
 
 
-def _remarks(tuned: Measured, base: Measured | None) -> list[str]:
+def _remarks(tuned: ScoredModel, base: ScoredModel | None) -> list[str]:
     if base is None:
         return [*reference_remarks(tuned.scores), *hypothesis_remarks(tuned.scores)]
     return [
@@ -183,7 +183,7 @@ def _remarks(tuned: Measured, base: Measured | None) -> list[str]:
     ]
 
 
-def _words(measured: Measured) -> list[Any]:
+def _words(measured: ScoredModel) -> list[Any]:
     return [utterance.words for utterance in measured.scores.utterances]
 
 
@@ -230,7 +230,7 @@ def _write(evaluation: Evaluation, data: Sequence[Path], *, skipped: int) -> Non
     )
 
 
-def _scores(measured: Measured) -> dict[str, Any]:
+def _scores(measured: ScoredModel) -> dict[str, Any]:
     return {**measured.scores.to_json(), "decoding_seconds": round(measured.seconds, 3)}
 
 

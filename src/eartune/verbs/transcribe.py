@@ -22,7 +22,7 @@ from eartune.verbs.library_logging import silence_libraries
 from eartune.verbs.open_model import Checkpoint, Located, locate, open_located
 from eartune.verbs.transcriber import ExportedModel, find_export, open_export, refuse_for_exports
 
-Format = Literal["text", "json", "srt", "vtt"]
+TranscriptFormat = Literal["text", "json", "srt", "vtt"]
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _with_export(exported: ExportedModel) -> Iterator[_RecordingTranscriber]:
         )
 
 
-def render(transcript: Transcript, form: Format) -> str:
+def render(transcript: Transcript, form: TranscriptFormat) -> str:
     """Write a transcript as plain text, SubRip or WebVTT."""
     if form == "srt":
         blocks = [

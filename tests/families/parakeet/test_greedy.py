@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from eartune.families.parakeet import greedy
-from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer
+from eartune.families.parakeet.greedy import TimedTokens, decode_ctc, decode_transducer
 
 BLANK, WIDTH = 12, 16
 FRAMES = [23, 1, 17, 23, 0, 8]
@@ -51,12 +51,12 @@ def transducer(kind: str, *, seed: int, blank_bias: float = 0.0) -> ParakeetForR
     return network.eval()
 
 
-def one_by_one(network: ParakeetForRNNT, encoder_BTH: torch.Tensor, frames: list[int]) -> list[Decoded]:
+def one_by_one(network: ParakeetForRNNT, encoder_BTH: torch.Tensor, frames: list[int]) -> list[TimedTokens]:
     """Decode as the papers say: one clip, one frame, one token at a time."""
     durations = getattr(network.config, "durations", None)
     found = []
     for states, num_frames in zip(encoder_BTH, frames, strict=True):
-        decoded = Decoded([], [], [])
+        decoded = TimedTokens([], [], [])
         time, symbols = 0, 0
         while time < num_frames:
             history = torch.tensor([[BLANK, *decoded.tokens]])
@@ -91,7 +91,7 @@ def test_transducers_write_what_one_clip_at_a_time_writes(
         encoder = 2 * torch.randn(len(FRAMES), max(FRAMES), WIDTH)
         found = decode_transducer(network, encoder, torch.tensor(FRAMES))
         assert found == one_by_one(network, encoder, FRAMES)
-        assert found[4] == Decoded([], [], [])
+        assert found[4] == TimedTokens([], [], [])
         written += sum(len(decoded.tokens) for decoded in found)
     assert written > 20
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from eartune.families.parakeet.greedy import Decoded, segments_of
+from eartune.families.parakeet.greedy import TimedTokens, segments_of
 from eartune.families.parakeet.load import find, load
 from eartune.manifest import Segment
 
 
-def decoded(tokenizer: PreTrainedTokenizerBase, *words: tuple[str, int]) -> Decoded:
+def decoded(tokenizer: PreTrainedTokenizerBase, *words: tuple[str, int]) -> TimedTokens:
     """Words that begin at frames, each of their tokens one frame after the other."""
     tokens: list[int] = []
     starts: list[int] = []
@@ -17,7 +17,7 @@ def decoded(tokenizer: PreTrainedTokenizerBase, *words: tuple[str, int]) -> Deco
         ids = tokenizer(word, add_special_tokens=False).input_ids
         tokens += ids
         starts += range(first, first + len(ids))
-    return Decoded(tokens, starts, [1] * len(tokens))
+    return TimedTokens(tokens, starts, [1] * len(tokens))
 
 
 def test_pauses_and_ends_of_sentences_end_segments(tiny_nemo: dict[str, Path]) -> None:
@@ -42,7 +42,7 @@ def test_pauses_and_ends_of_sentences_end_segments(tiny_nemo: dict[str, Path]) -
 
 def test_nothing_decoded_is_no_segment(tiny_nemo: dict[str, Path]) -> None:
     tokenizer = load(find(str(tiny_nemo["ctc"]))).tokenizer
-    assert segments_of(tokenizer, Decoded([], [], []), start_s=0.0, end_s=1.0) == []
+    assert segments_of(tokenizer, TimedTokens([], [], []), start_s=0.0, end_s=1.0) == []
 
 
 def test_times_end_with_the_clip(tiny_nemo: dict[str, Path]) -> None:

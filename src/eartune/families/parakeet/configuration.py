@@ -18,7 +18,7 @@ from transformers import (
 
 from eartune.errors import InputError
 from eartune.families.parakeet.prompts import nemo_prompts
-from eartune.nemo.architecture import Kind, encoder_config, encoder_output_dropouts, is_streaming
+from eartune.nemo.architecture import ModelKind, encoder_config, encoder_output_dropouts, is_streaming
 from eartune.nemo.archive import CONFIG, NemoArchive
 from eartune.nemo.tokenizer import piece_ids, tokenizer_model
 
@@ -65,7 +65,7 @@ def _streaming_problem(archive: NemoArchive, what: str) -> InputError:
     )
 
 
-def transducer_config(archive: NemoArchive, kind: Kind) -> Any:
+def transducer_config(archive: NemoArchive, kind: ModelKind) -> Any:
     """Return the configuration of a model with an RNN-T or TDT, of the class that transformers has for it."""
     encoder = encoder_config(archive)
     prediction = _prediction_network(archive)

@@ -21,20 +21,22 @@ FRAMES_TOGETHER = 4
 
 
 @dataclass(frozen=True)
-class Decoded:
+class TimedTokens:
     """The tokens of a clip, with the start and duration of each in frames."""
 
     tokens: list[int]
     starts: list[int]
     durations: list[int]
 
-    def without(self, unwanted: Collection[int]) -> Decoded:
+    def without(self, unwanted: Collection[int]) -> TimedTokens:
         """Return a copy without some tokens."""
         kept = [number for number, token in enumerate(self.tokens) if token not in unwanted]
-        return Decoded(*([values[number] for number in kept] for values in (self.tokens, self.starts, self.durations)))
+        return TimedTokens(
+            *([values[number] for number in kept] for values in (self.tokens, self.starts, self.durations))
+        )
 
 
-def decode_ctc(logits_BTV: torch.Tensor, frames_B: torch.Tensor, *, blank: int) -> list[Decoded]:
+def decode_ctc(logits_BTV: torch.Tensor, frames_B: torch.Tensor, *, blank: int) -> list[TimedTokens]:
     """Return each clip's most likely tokens, with repeats merged; a token lasts as long as it is repeated."""
     num_clips, num_frames, _ = logits_BTV.shape
     frames_B = frames_B.to(logits_BTV.device)
@@ -52,7 +54,7 @@ def decode_ctc(logits_BTV: torch.Tensor, frames_B: torch.Tensor, *, blank: int) 
 
 
 @torch.no_grad()
-def decode_transducer(network: ParakeetForRNNT, encoder_BTH: torch.Tensor, frames_B: torch.Tensor) -> list[Decoded]:
+def decode_transducer(network: ParakeetForRNNT, encoder_BTH: torch.Tensor, frames_B: torch.Tensor) -> list[TimedTokens]:
     """Return each clip's tokens from an RNN-T or TDT network and encoder states projected to the joint width.
 
     At most `network.max_symbols_per_step` tokens start at a frame. Tokens of an RNN-T, which has no durations, last
@@ -176,9 +178,9 @@ class _Predictor:
         self._memory = (hidden, cell)
 
 
-def _by_clip(emitted: torch.Tensor, num_clips: int) -> list[Decoded]:
+def _by_clip(emitted: torch.Tensor, num_clips: int) -> list[TimedTokens]:
     """Group (clip, token, start, duration) [4, N], ordered within each clip, by clip."""
-    decoded = [Decoded([], [], []) for _ in range(num_clips)]
+    decoded = [TimedTokens([], [], []) for _ in range(num_clips)]
     for clip, token, start, duration in emitted.T.tolist():
         decoded[clip].tokens.append(token)
         decoded[clip].starts.append(start)
@@ -192,7 +194,9 @@ def text_of(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
     return text.strip()
 
 
-def segments_of(tokenizer: PreTrainedTokenizerBase, decoded: Decoded, *, start_s: float, end_s: float) -> list[Segment]:
+def segments_of(
+    tokenizer: PreTrainedTokenizerBase, decoded: TimedTokens, *, start_s: float, end_s: float
+) -> list[Segment]:
     """Return the segments of a clip from `start_s` to `end_s` of its recording."""
     found = []
     ends = [start + max(1, duration) for start, duration in zip(decoded.starts, decoded.durations, strict=True)]

@@ -17,7 +17,7 @@ from transformers import (
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
-from eartune.families.parakeet.greedy import Decoded, decode_ctc, decode_transducer, segments_of, text_of
+from eartune.families.parakeet.greedy import TimedTokens, decode_ctc, decode_transducer, segments_of, text_of
 from eartune.families.parakeet.heads import heads_of
 from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder, translation_problem
 from eartune.families.parakeet.loss import summed_loss
@@ -152,7 +152,7 @@ class ParakeetModel(NemoModel):
             found += segments_of(self.tokenizer, decoded, start_s=first / SAMPLE_RATE_HZ, end_s=last / SAMPLE_RATE_HZ)
         return found
 
-    def _decode(self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance]) -> list[Decoded]:
+    def _decode(self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance]) -> list[TimedTokens]:
         network = parakeet_of(self.network)
         with torch.no_grad():
             inputs = self.features_of(waveforms)

@@ -17,7 +17,7 @@ from eartune.training.batching.windows import UnplacedUtterance, WindowRules
 
 # Fixed cost of a batch, as the seconds of encoder input computed in the same time: measured with
 # whisper-tiny on a CPU; on a GPU from launch counts (thousands of kernels of some microseconds).
-OVERHEAD_S = {"cpu": 4.0, "cuda": 128.0, "mps": 64.0}
+TRAINING_OVERHEAD_S = {"cpu": 4.0, "cuda": 128.0, "mps": 64.0}
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def plan_epochs(
     cached = config.model.cache_encoder is not False
     rules = window_rules(window, model, cached=cached)
     # states are cached for one width; a batch of several widths would not find them
-    overhead_s = 0.0 if cached else OVERHEAD_S.get(device.type, 0.0)
+    overhead_s = 0.0 if cached else TRAINING_OVERHEAD_S.get(device.type, 0.0)
     if isinstance(window.batch_seconds, float):
         step_s = window.batch_seconds * optimizer.gradient_accumulation_steps
         num_steps = max(1, round(sum(clip.duration_s for clip in clips) / step_s))
