@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import EartuneError, InputError
