@@ -87,7 +87,7 @@ def test_folders_that_are_no_whisper_model(tmp_path: Path) -> None:
         tmp_path / "run": "is a run, not a model; merge it first",
         tmp_path / "empty": "has no config.json",
         tmp_path / "broken": r"config\.json:1:2: is not valid JSON: .*; copy the model's own",
-        whisper_folder(tmp_path / "bert", model_type="bert"): "is a 'bert' model, expected 'whisper'",
+        whisper_folder(tmp_path / "bert", model_type="bert"): "model_type is 'bert', expected 'whisper'",
         whisper_folder(tmp_path / "bare", weights=None): "has no weights",
         adapter: "holds an adapter, not a whole model; merge it first",
     }

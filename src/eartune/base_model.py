@@ -166,7 +166,7 @@ def _check_folder(folder: Path, model_types: Sequence[str]) -> None:
         raise InputError(f"{folder}: has no config.json, so it is not a Hugging Face model folder")
     found = model_type(folder)
     if found not in model_types:
-        raise InputError(f"{folder}: is a {found!r} model, expected {' or '.join(map(repr, model_types))}")
+        raise InputError(f"{config}: model_type is {found!r}, expected {' or '.join(map(repr, model_types))}")
     if not weight_files(folder):
         raise InputError(f"{folder}: has no weights (model.safetensors); copy the whole model folder")
 

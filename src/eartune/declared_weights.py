@@ -65,9 +65,9 @@ def require_declared(folder: Path, network_class: Any, config: Any) -> None:
 
     Refused by name are types that are not those of weights, duplicate names, other numbers of layers and other shapes.
     """
-    declared = read_declared(folder)
-    require_layers(declared, config, where=str(folder))
-    require_shapes({name: each.shape for name, each in declared.items()}, network_class, config, where=str(folder))
+    declared, where = read_declared(folder), str(folder / "config.json")
+    require_layers(declared, config, where=where)
+    require_shapes({name: each.shape for name, each in declared.items()}, network_class, config, where=where)
 
 
 def require_weight_file(path: Path) -> None:

@@ -58,9 +58,9 @@ def explained(where: object, said: str, *, advice: str) -> Iterator[None]:
     """
     try:
         yield
-    except EartuneError:
+    except (EartuneError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # a panic of the library tokenizers is not an Exception
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{where}: {said} ({reason}); {advice}") from None
 

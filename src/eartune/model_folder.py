@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, NotRequired, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field
 from transformers import GenerationConfig
 from typing_extensions import TypedDict
 
 from eartune.errors import InputError, explained
-from eartune.parsing import JsonObject, read_json
+from eartune.parsing import JsonObject, check_shape, read_json
 from eartune.weights import RELOAD_ADVICE
 
 T = TypeVar("T")
@@ -47,12 +47,23 @@ class _TokenizerConfig(BaseModel):
     chat_template: str | list[Any] | dict[str, Any] | None = None
 
 
+class _Added(TypedDict):
+    id: TokenId
+    content: str
+
+
+class _Tokenizer(TypedDict):
+    """tokenizer.json. A vocabulary of BPE is a mapping; the library tokenizers makes room up to its largest number."""
+
+    model: JsonObject
+    added_tokens: NotRequired[list[_Added] | None]
+
+
 _TOKENIZER_SHAPES: Mapping[str, Any] = {
-    "tokenizer.json": JsonObject,
     "tokenizer_config.json": _TokenizerConfig,
     "special_tokens_map.json": JsonObject,
-    "vocab.json": dict[str, int],
-    "added_tokens.json": dict[str, int],
+    "vocab.json": dict[str, TokenId],
+    "added_tokens.json": dict[str, TokenId],
     "normalizer.json": dict[str, str],
 }
 
@@ -88,6 +99,11 @@ def require_tokenizer_files(folder: Path, *, advice: str) -> None:
     for name, shape in _TOKENIZER_SHAPES.items():
         if (folder / name).exists():
             read_json(folder / name, shape, advice=advice)
+    path = folder / "tokenizer.json"
+    if path.exists():
+        vocabulary = read_json(path, _Tokenizer, advice=advice)["model"].get("vocab")
+        if isinstance(vocabulary, dict):
+            check_shape(vocabulary, dict[str, TokenId], where=f"{path}: model.vocab", advice=advice)
 
 
 def require_tokens(named: Mapping[str, Iterable[int]], num_tokens: int, *, where: str) -> None:

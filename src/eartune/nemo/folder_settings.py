@@ -21,6 +21,7 @@ _Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 class _Layers(BaseModel):
     """What encoder and decoder have in common."""
 
+    model_type: str | None = None
     num_attention_heads: Size = 1
     hidden_size: Size = 1
     max_position_embeddings: Size = 1
@@ -56,8 +57,9 @@ class NetworkSettings(BaseModel):
     encoder_config: _Encoder = _Encoder()
     decoder_config: _Layers = _Layers()
     vocab_size: Size = 1
-    blank_token_id: TokenId | None = None
-    pad_token_id: TokenId | None = None
+    # one of them is the blank
+    blank_token_id: TokenId = 0
+    pad_token_id: TokenId = 0
     bos_token_id: TokenId | None = None
     eos_token_id: TokenId | None = None
     decoder_start_token_id: TokenId | None = None
