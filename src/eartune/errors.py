@@ -51,7 +51,7 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def explained(where: object, said: str, *, advice: str) -> Iterator[None]:
+def explained(where: object, problem: str, *, advice: str) -> Iterator[None]:
     """Turn whatever a library raises over a user's file into an InputError of one line, which begins with `where`.
 
     Over a damaged file, or values that nobody foresaw, libraries raise anything.
@@ -62,7 +62,7 @@ def explained(where: object, said: str, *, advice: str) -> Iterator[None]:
         raise
     except BaseException as error:  # a panic of the library tokenizers is not an Exception
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{where}: {said} ({reason}); {advice}") from None
+        raise InputError(f"{where}: {problem} ({reason}); {advice}") from None
 
 
 def nearest(name: str, known: Sequence[str], *, count: int = 3) -> str:
