@@ -134,7 +134,7 @@ def test_logits_that_are_not_numbers_are_a_failure_on_record() -> None:
     gate = Gate(same, math.nan, long=None, model_long=None, base_long=None)
     record = ParityRecord.model_validate(gate.to_json())
     assert (record.passes, record.logit_distance) == (False, None)
-    assert record.failures == ["its logits lie nan from the model's, the limit is 0.05"]
+    assert record.failures == ["its logits differ from the model's by nan, the limit is 0.05"]
 
 
 def test_the_card_has_what_is_on_record(tmp_path: Path) -> None:

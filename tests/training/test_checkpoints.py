@@ -151,7 +151,7 @@ def test_a_run_goes_on_from_the_newest_whole_checkpoint(
     told = Lines()
     trained = train(configured(tiny_nemo["ctc"], tiny_speech, run, **options(method)), reporter=told)
     assert trained.steps == STEPS
-    assert "going on from checkpoint-1" in told.lines
+    assert "resuming from checkpoint-1" in told.lines
     damaged = [line for line in told.lines if "is damaged" in line]
     assert [line.split()[0] for line in damaged] == ["checkpoint-3", "checkpoint-2"]
     assert "it is now .damaged-checkpoint-3, and checkpoint-1 is used" in damaged[0]
