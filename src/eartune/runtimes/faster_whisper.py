@@ -36,6 +36,10 @@ FILES = ("model.bin", "config.json", "vocabulary.json", "tokenizer.json", "prepr
 MAX_SEGMENTS_PER_S, EXTRA_SEGMENTS = 4, 40
 
 
+# CTranslate2 takes models with as many tokens for multilingual ones, and detects languages by lang_ids
+MULTILINGUAL_TOKENS = 51865
+
+
 class _Config(TypedDict):
     """config.json. CTranslate2 trusts it: without these keys, or with tokens beyond the last, the process ends."""
 
@@ -67,8 +71,8 @@ def _require_sound_settings(folder: Path) -> None:
         "suppress_ids_begin": settings["suppress_ids_begin"],
     }
     require_tokens(tokens, len(vocabulary), where=str(path))
-    if "<|en|>" in vocabulary and not settings["lang_ids"]:
-        raise InputError(f"{path}: lang_ids is empty, and the vocabulary has languages; {ADVICE}")
+    if len(vocabulary) >= MULTILINGUAL_TOKENS and not settings["lang_ids"]:
+        raise InputError(f"{path}: lang_ids is empty, but the model is multilingual; {ADVICE}")
 
 
 class FasterWhisper(RuntimeBase):
