@@ -86,9 +86,8 @@ class FasterWhisper(RuntimeBase):
         missing = [name for name in FILES if folder.is_dir() and not (folder / name).is_file()]
         if missing:
             raise InputError(f"{folder}: has no {missing[0]}, which faster-whisper needs; export the model again")
-        if folder.is_dir():
-            _require_sound_settings(folder)
         with opening(folder, package="faster_whisper", extra="eartune[ctranslate2]", program="faster-whisper"):
+            _require_sound_settings(folder)
             import ctranslate2  # noqa: PLC0415  optional extras
             from faster_whisper import WhisperModel  # noqa: PLC0415
 
