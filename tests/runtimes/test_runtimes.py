@@ -161,7 +161,7 @@ def test_a_wrong_number_of_mel_bins_is_caught(english: Spoken, folder: Path, tmp
         FasterWhisper(broken)
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     (broken / "preprocessor_config.json").write_text(json.dumps(settings | {"feature_size": 128}))
-    with pytest.raises(InputError, match="128 mel bins, its network for 80"):
+    with pytest.raises(InputError, match="128 mel bins, its network 80"):
         FasterWhisper(broken)
     write_openai(english.model, tmp_path / "m.pt")
     checkpoint = torch.load(tmp_path / "m.pt", weights_only=True)

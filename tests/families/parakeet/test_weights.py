@@ -249,8 +249,8 @@ def test_what_transformers_does_not_compute_is_refused_by_name(
         ("joint.pred.bias", None, r"1 weights are missing, such as decoder\.decoder_projector\.bias"),
         ("stray.weight", torch.zeros(1), r"1 weights are without a place, such as stray\.weight"),
         ("joint.pred.bias", torch.full((12,), torch.nan), r"12 of the 12 values of joint\.pred\.bias are NaN or inf"),
-        ("joint.pred.bias", torch.zeros(12, dtype=torch.complex64), r"joint\.pred\.bias is complex64, and weights"),
-        ("joint.pred.bias", torch.zeros(12, dtype=torch.int64), r"joint\.pred\.bias is int64, and weights"),
+        ("joint.pred.bias", torch.zeros(12, dtype=torch.complex64), r"joint\.pred\.bias is complex64, but weights"),
+        ("joint.pred.bias", torch.zeros(12, dtype=torch.int64), r"joint\.pred\.bias is int64, but weights"),
     ],
 )
 def test_weights_that_are_not_those_of_the_configuration_are_refused(
