@@ -30,7 +30,7 @@ def test_quantisations_go_to_the_formats_that_have_them_under_any_name() -> None
 
 
 def test_what_is_not_known_is_told_with_what_is_near() -> None:
-    with pytest.raises(InputError, match=r"but to ggml, ctranslate2, .*\. Did you mean ggml"):
+    with pytest.raises(InputError, match=r"only to ggml, ctranslate2, .*\. Did you mean ggml"):
         planned(["gmml"], [])
     with pytest.raises(InputError, match="--to ggml: a parakeet cannot be exported to it, only to nemo, onnx, hf"):
         planned(["ggml"], [], "parakeet")
