@@ -265,7 +265,7 @@ def test_what_onnx_asr_cannot_open_is_one_line(name: str, folders: dict[str, Pat
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_what_is_no_folder_of_onnx_is_refused(program: str, folders: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not a folder of ONNX"):
+    with pytest.raises(InputError, match="is not a folder with ONNX files"):
         PROGRAMS[program](tmp_path / "missing")
     with pytest.raises(InputError, match=r"has no config\.json with model_type"):
         PROGRAMS[program](tmp_path)
