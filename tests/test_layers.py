@@ -40,6 +40,13 @@ def imported(path: Path) -> set[str]:
     return {name for name in found if name.startswith("eartune.")}
 
 
+def test_imports_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    file = tmp_path / "file.py"
+    late = "def late():\n    from eartune import files\n    from eartune.verbs import train\n"
+    file.write_text(f"import eartune.errors\nimport json\n{late}")
+    assert imported(file) == {"eartune.errors", "eartune.files", "eartune.verbs"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_file_imports_only_its_own_layer_and_those_below(path: Path) -> None:
     own = path.relative_to(ROOT).parts[0].removesuffix(".py")

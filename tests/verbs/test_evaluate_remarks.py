@@ -2,10 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -15,10 +12,10 @@ from eartune.cli.show import show_evaluation
 from eartune.manifest import Utterance
 from eartune.model import DecodeOptions
 from eartune.reporting import Terminal
-from eartune.verbs import transcriber
+from eartune.runtimes.runtime import Task
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.train import train
-from eartune.verbs.transcriber import ExportedModel
+from eartune.verbs.transcriber import ExportedModel, open_transcriber
 from tests.verbs.test_train import configure
 
 SHORT = DecodeOptions(max_length=8)
@@ -73,14 +70,9 @@ def test_a_run_that_translates_is_validated_and_evaluated_in_english(
     assert found.tuned.scores.utterances[0].words.reference_length == 4
 
 
-def test_an_export_that_translates_is_scored_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def opened(_: ExportedModel) -> Iterator[SimpleNamespace]:
-        yield SimpleNamespace(max_duration_s=30.0)
-
-    monkeypatch.setattr(transcriber, "open_export", opened)
+@pytest.mark.parametrize(("task", "language"), [("translate", "en"), ("transcribe", "ja")])
+def test_an_export_that_translates_is_scored_in_english(task: Task, language: str, tiny_model: Path) -> None:
     spoken = Utterance(audio=Path("x.wav"), text="x", duration_s=1.0, language="ja")
-    for task, language in (("translate", "en"), ("transcribe", "ja")):
-        exported = ExportedModel(Path("x.bin"), "ggml", "whisper", None, task)
-        with transcriber.open_transcriber(exported, batch_size=1, options=SHORT, precision="fp32") as opened_export:
-            assert opened_export.text_language(spoken) == language
+    exported = ExportedModel(tiny_model, "openai", "whisper", None, task)
+    with open_transcriber(exported, batch_size=1, options=SHORT, precision="fp32") as opened:
+        assert opened.text_language(spoken) == language

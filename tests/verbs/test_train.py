@@ -196,8 +196,9 @@ def test_validation_shows_clips_in_stock_windows_unless_short_ones_are_asked_for
     texts = model.transcribe_batch(waveforms, utterances, DecodeOptions(max_length=8, window=window))
     scores = score([utterance.text for utterance in utterances], texts, languages=["en"] * len(utterances))
     width_s = model.encoder_input_s(max(utterance.duration_s for utterance in utterances), window)
-    together = tuple(Window((PlacedUtterance(row, 0.0, 1.0),), 1.0, width_s) for row in range(len(utterances)))
-    batch = SpeechDataset(utterances, model)[MicroBatch(together, width_s)]
+    alone = [PlacedUtterance(row, 0.0, utterance.duration_s) for row, utterance in enumerate(utterances)]
+    windows = tuple(Window((clip,), clip.end_s, width_s) for clip in alone)
+    batch = SpeechDataset(utterances, model)[MicroBatch(windows, width_s)]
     with torch.no_grad():
         inputs = encoder_inputs(batch, model, torch.device("cpu"))
         loss = model.network(**inputs, decoder_input_ids=batch.decoder_input_ids, labels=batch.labels).loss

@@ -127,8 +127,7 @@ def test_ctc_writes_the_runs_of_its_likeliest_tokens() -> None:
     torch.manual_seed(0)
     logits = torch.randn(len(FRAMES), max(FRAMES), 3)
     found = decode_ctc(logits, torch.tensor(FRAMES), blank=2)
-    for row, decoded in zip(logits.argmax(-1).tolist(), found, strict=True):
-        frames = FRAMES[found.index(decoded)]
+    for row, frames, decoded in zip(logits.argmax(-1).tolist(), FRAMES, found, strict=True):
         runs, start = [], 0
         for token, run in groupby(row[:frames]):
             lasts = len(list(run))

@@ -316,6 +316,8 @@ def test_frozen_matrices_are_kept_in_bf16_and_nothing_else(tiny_model: Path) -> 
 
 def test_lora_learns_exactly_the_same_on_frozen_matrices_in_bf16(tiny_model: Path) -> None:
     halves, whole = (adapter_files.adapter_weights(tuned(tiny_model, kept)[0].network) for kept in ("auto", "fp32"))
+    assert any(value.any() for name, value in whole.items() if "lora_B" in name), "nothing was learnt"
+    assert halves.keys() == whole.keys()
     assert all(torch.equal(halves[name], value) for name, value in whole.items())
 
 

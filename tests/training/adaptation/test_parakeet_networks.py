@@ -65,6 +65,7 @@ def test_statistics_stay_in_partial_training_even_of_norms_that_are_trained(opti
 def test_statistics_move_where_all_weights_are_trained_but_not_in_a_frozen_encoder() -> None:
     network = tiny_ctc()
     before = statistics(network)
+    assert before
     take_steps(network, all_weights_trained=True)
     assert all(not torch.equal(value, before[name]) for name, value in statistics(network).items())
     frozen = tiny_ctc()
