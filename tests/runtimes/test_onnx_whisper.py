@@ -207,7 +207,7 @@ def test_a_file_that_is_missing_or_another_is_one_line(name: str, tiny_folder: P
     with pytest.raises(InputError, match=f"has no {name}"):
         OnnxWhisper(broken.parent)
     broken.write_bytes(b"no such thing")
-    with pytest.raises(InputError, match="onnxruntime cannot open it: ") as refused:
+    with pytest.raises(InputError, match=r"onnxruntime cannot open it: |\.json:1:1: is not valid JSON") as refused:
         OnnxWhisper(broken.parent)
     assert "\n" not in str(refused.value)
 
