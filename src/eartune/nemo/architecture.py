@@ -12,7 +12,7 @@ from transformers import NemotronAsrStreamingEncoderConfig, ParakeetEncoderConfi
 
 from eartune.errors import InputError
 from eartune.nemo.archive import CONFIG, NemoArchive, read_archive
-from eartune.nemo.features import feature_settings
+from eartune.nemo.features import MIN_POSITIONS, feature_settings
 from eartune.nemo.settings import NemoSection
 
 ModelKind: TypeAlias = Literal["ctc", "transducer", "hybrid", "prompted", "canary"]
@@ -98,7 +98,8 @@ def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
         activation_dropout=inner_dropout,
         attention_dropout=encoder.rate("dropout_att", 0.0),
         layerdrop=0.0,
-        max_position_embeddings=encoder.integer("pos_emb_max_len", 5000),
+        # NeMo lengthens its table as it needs
+        max_position_embeddings=max(encoder.integer("pos_emb_max_len", 5000), MIN_POSITIONS),
         scale_input=encoder.flag("xscaling", True),
         **context,
     )

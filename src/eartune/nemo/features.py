@@ -17,6 +17,10 @@ from eartune.errors import InputError
 from eartune.nemo.archive import CONFIG, WEIGHTS, NemoArchive
 
 SAMPLE_RATE_HZ = 16_000
+# half of what all published models have; memory grows with the square of the number of frames
+MIN_HOP_SAMPLES = 80
+# of an encoder, 80 ms each: 40 s, the longest clip
+MIN_POSITIONS = 500
 # added to mel energies before the logarithm, and to deviations before they divide
 LOG_GUARD = 2.0**-24
 DEVIATION_GUARD = 1e-5
@@ -78,7 +82,7 @@ def feature_settings(archive: NemoArchive) -> FeatureSettings:
 
 def require_possible_lengths(settings: FeatureSettings, *, where: str, advice: str) -> None:
     """Raise InputError, which begins with `where`, for windows that cannot be cut out of sound of 16 kHz."""
-    if not 0 < settings.hop_length <= settings.win_length <= settings.n_fft <= SAMPLE_RATE_HZ:
+    if not MIN_HOP_SAMPLES <= settings.hop_length <= settings.win_length <= settings.n_fft <= SAMPLE_RATE_HZ:
         raise InputError(
             f"{where}: has impossible lengths (hop_length {settings.hop_length}, win_length {settings.win_length}, "
             f"n_fft {settings.n_fft}); {advice}"

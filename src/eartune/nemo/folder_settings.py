@@ -10,7 +10,7 @@ from transformers import NemotronAsrStreamingFeatureExtractor
 
 from eartune.errors import InputError
 from eartune.model_folder import Rate, Size, TokenId, require_tokens
-from eartune.nemo.features import FeatureSettings, require_possible_lengths
+from eartune.nemo.features import MIN_POSITIONS, FeatureSettings, require_possible_lengths
 from eartune.parsing import JsonObject, check_shape, read_json
 
 COPY = "copy the whole model folder"
@@ -29,6 +29,7 @@ class _Layers(BaseModel):
 
 
 class _Encoder(_Layers):
+    max_position_embeddings: Annotated[int, Field(ge=MIN_POSITIONS, le=10_000_000)] = 5000
     num_mel_bins: Size = 1
     intermediate_size: Size = 1
     conv_kernel_size: Size = 1

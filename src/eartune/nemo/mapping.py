@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from eartune.errors import InputError
+from eartune.errors import InputError, explained
 from eartune.model import Network
-from eartune.nemo.archive import WEIGHTS, NemoArchive
+from eartune.nemo.archive import CONFIG, WEIGHTS, NemoArchive
 from eartune.nemo.encoder_weights import is_of_features
 from eartune.nemo.features import require_same_features
 from eartune.nemo.write_archive import NO_ROWS, grown
-from eartune.weights import is_finite, require_weights, type_name
+from eartune.weights import RELOAD_ADVICE, is_finite, require_weights, type_name
 
 # NeMo's name -> transformers', or None for a tensor that is not a network weight and is kept unchanged
 NameHere = Callable[[str], str | None]
@@ -62,10 +62,11 @@ def build_network(
         state[here] = tensor
     require_same_features(others, archive)
     check_others(others)
-    _require_fitting(state, network_class, config, where)
-    network = network_class.from_pretrained(
-        None, config=config, state_dict=state, dtype=torch.float32, attn_implementation="sdpa"
-    )
+    with explained(f"{archive.path}: {CONFIG}", "is of a network that cannot be built", advice=RELOAD_ADVICE):
+        _require_fitting(state, network_class, config, where)
+        network = network_class.from_pretrained(
+            None, config=config, state_dict=state, dtype=torch.float32, attn_implementation="sdpa"
+        )
     return network.eval()
 
 

@@ -16,7 +16,7 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import EartuneError, InputError
 from eartune.manifest import Segment
 from eartune.model import Waveform
-from eartune.model_folder import TokenId, require_tokens
+from eartune.model_folder import TokenId, require_tokenizer_files, require_tokens
 from eartune.parsing import read_json
 from eartune.runtimes.runtime import (
     LongTranscript,
@@ -49,6 +49,9 @@ class _Config(TypedDict):
     suppress_ids_begin: list[TokenId]
 
 
+_Vocabulary = Annotated[list[str], Field(min_length=1)]
+
+
 class _Preprocessor(TypedDict, total=False):
     """preprocessor_config.json, whose values faster-whisper computes features by."""
 
@@ -64,7 +67,8 @@ def _require_sound_settings(folder: Path) -> None:
     path = folder / "config.json"
     settings = read_json(path, _Config, advice=ADVICE)
     read_json(folder / "preprocessor_config.json", _Preprocessor, advice=ADVICE)
-    vocabulary = read_json(folder / "vocabulary.json", list[str], advice=ADVICE)
+    require_tokenizer_files(folder, advice=ADVICE)
+    vocabulary = read_json(folder / "vocabulary.json", _Vocabulary, advice=ADVICE)
     tokens = {
         "lang_ids": settings["lang_ids"],
         "suppress_ids": settings["suppress_ids"],

@@ -18,7 +18,7 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.manifest import Segment
 from eartune.model import Waveform
-from eartune.model_folder import CONFIG, GENERATION_CONFIG, Size, require_tokens
+from eartune.model_folder import CONFIG, GENERATION_CONFIG, Size, require_tokenizer_files, require_tokens
 from eartune.parsing import read_json
 from eartune.runtimes.onnx_whisper_graphs import DECODER, ENCODER, Floats, OnDevice, WhisperGraphs
 from eartune.runtimes.runtime import (
@@ -51,10 +51,11 @@ class OnnxWhisper(RuntimeBase):
         if missing:
             raise InputError(f"{folder}: has no {missing[0]}, which Whisper in ONNX needs; export the model again")
         with opening(folder, package="onnxruntime", extra="eartune[onnx]", program="onnxruntime"):
+            self._rules = read_rules(folder, task)
+            require_tokenizer_files(folder, advice=ADVICE)
             self._graphs = WhisperGraphs(folder, device=device, num_threads=num_threads)
             self._extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
             self._tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
-            self._rules = _read_rules(folder, task)
         supported_task(task, multilingual=bool(self._rules.languages))
         self._require_same_features(folder)
 
@@ -169,7 +170,7 @@ class Rules:
         return int(allowed_V.argmax())
 
 
-def _read_rules(folder: Path, task: Task) -> Rules:
+def read_rules(folder: Path, task: Task) -> Rules:
     """Read the two files of settings. Raises InputError, by file, for what no Whisper can be decoded by."""
     config = read_json(folder / CONFIG, _Config, advice=ADVICE)
     path = folder / GENERATION_CONFIG

@@ -200,7 +200,7 @@ def test_a_wrong_export_is_refused(tiny_nemo: dict[str, Path], tmp_path: Path, m
 
 def test_features_that_the_programs_do_not_compute_are_refused(tmp_path: Path) -> None:
     model = lively_model(tmp_path, "ctc", preprocessor__window_size=0.02)
-    with pytest.raises(InputError, match=r"no features with win_length 320 \(they compute 400\)"):
+    with pytest.raises(InputError, match=r"do not support features with win_length 320 \(they compute 400\)"):
         write_onnx(model, tmp_path, quantization="float32")
 
 

@@ -71,7 +71,7 @@ def damaged(folder: Path) -> None:
 CASES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no tokenizer": (without_tokenizer, "has no tokenizer (tokenizer.json or vocab.json)"),
     "another kind": (of_another_kind, "its tokenizer has no token <|startoftranscript|>"),
-    "damaged": (damaged, "its tokenizer cannot be read"),
+    "damaged": (damaged, "tokenizer.json: has no model"),
     "vocabulary": (lambda f: edit(f / "config.json", vocab_size=51000), "tokenizer has tokens up to number 51864"),
     "start": (
         lambda f: edit(f / "config.json", decoder_start_token_id=50257),

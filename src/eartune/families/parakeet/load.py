@@ -8,6 +8,7 @@ from eartune.base_model import BaseModel, find_base_model
 from eartune.errors import InputError
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import network_class, prepare_network
+from eartune.families.parakeet.processor import require_blank
 from eartune.families.parakeet.streaming import complete
 from eartune.families.parakeet.vocabulary import added_since
 from eartune.families.parakeet.weights import from_nemo, rows_for_more_tokens, to_nemo
@@ -38,6 +39,7 @@ def load(base: BaseModel, *, task: str = "transcribe", language: str | None = No
     else:
         network, tokenizer, log_mel = load_folder(base.path, network_class, prepare_network)
         complete(network, base.path)
+        require_blank(network, tokenizer, where=str(base.path / "tokenizer.json"))
     return ParakeetModel(network, tokenizer, log_mel, language=language)
 
 

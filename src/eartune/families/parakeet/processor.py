@@ -28,7 +28,7 @@ def build_processor(
     """Return the processor of a network. Raises InputError if the tokenizer is another model's."""
     is_ctc = isinstance(network, ParakeetForCTC)
     decoder_type = "ctc" if is_ctc else "tdt" if isinstance(network, ParakeetForTDT) else "rnnt"
-    blank = network.config.pad_token_id if is_ctc else network.config.blank_token_id
+    blank = _blank_of(network)
     if not isinstance(tokenizer, ParakeetTokenizer):
         tokenizer = _with_blank(tokenizer, blank)
     blank_token = tokenizer.convert_ids_to_tokens(blank)
@@ -42,6 +42,18 @@ def build_processor(
     return Nemotron3_5AsrProcessor(
         extractor, tokenizer, **settings, prompt_dictionary=prompts, num_prompts=network.config.num_prompts
     )
+
+
+def require_blank(network: Network, tokenizer: PreTrainedTokenizerBase, *, where: str) -> None:
+    """Raise InputError, which begins with `where`, if a folder's tokenizer has no token for the network's blank."""
+    blank = _blank_of(network)
+    if isinstance(tokenizer, ParakeetTokenizer) and tokenizer.convert_ids_to_tokens(blank) is None:
+        raise InputError(f"{where}: has no token {blank}, which is the network's blank; copy the whole model folder")
+
+
+def _blank_of(network: Network) -> int:
+    config = network.config
+    return int(config.pad_token_id if isinstance(network, ParakeetForCTC) else config.blank_token_id)
 
 
 def _with_blank(tokenizer: PreTrainedTokenizerBase, blank: int) -> ParakeetTokenizer:
