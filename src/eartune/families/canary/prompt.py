@@ -178,7 +178,7 @@ class Prompts:
         if value is not None and not isinstance(value, str):
             return f"decodercontext is {shown(value)}, not text"
         found = SYMBOL.search(value or "")
-        return f"decodercontext holds {found[0]!r}, a symbol of models that nobody says: remove it" if found else None
+        return f"decodercontext holds {found[0]!r}, a control token, which nobody speaks: remove it" if found else None
 
 
 def slot_defaults(turns: Any) -> dict[str, str]:

@@ -6,8 +6,7 @@ weights), and the settings and tokenizer files that Optimum, transformers.js and
 traced      the network in the pieces that are traced
 graphs      these as ONNX graphs with Optimum's names
 merged      two decoders in one graph
-embedding   the embedding where the head has 8-bit weights
-agreement   the folder in onnxruntime beside the network in torch
+agreement   the folder in onnxruntime compared with the network in torch
 """
 
 from __future__ import annotations

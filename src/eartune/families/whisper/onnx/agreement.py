@@ -1,4 +1,4 @@
-"""The graphs in onnxruntime beside the network in torch: logits of the first step, and of those with a past.
+"""The graphs in onnxruntime compared with the network in torch: logits of the first step, and of those with a past.
 
 B batch, U tokens, V vocabulary.
 """

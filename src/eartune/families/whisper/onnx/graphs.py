@@ -18,9 +18,9 @@ from eartune.families.whisper.onnx.merged import merge_branches
 from eartune.families.whisper.onnx.traced import Encoder, FirstDecoder, NextDecoder
 
 ENCODER, DECODER = "encoder_model.onnx", "decoder_model_merged.onnx"
-# what these products are given holds values far beyond the others, and 8 bits have steps of one size for all: left in
-# float32, 0.8 % of whisper-tiny's words change instead of 2.1 %
-LOUD = ("/fc2/",)
+# the inputs of these products hold outliers, and 8 bits have one step size for all values: with these in float32,
+# 0.8 % of whisper-tiny's words change instead of 2.1 %
+OUTLIER_PRODUCTS = ("/fc2/",)
 FLAG = "use_cache_branch"
 BATCH, TEXT, PAST, SOUND = (
     "batch_size",
@@ -30,7 +30,7 @@ BATCH, TEXT, PAST, SOUND = (
 )
 
 
-# what onnxruntime's quantiser makes of a table, by the endings of their names, and the axis of tokens in each
+# the tensors that onnxruntime's quantiser replaces a table by: ends of their names, and the axis of tokens in each
 PARTS = {"quantized": 1, "scale": 0, "zero_point": 0}
 
 
@@ -45,7 +45,7 @@ def write_encoder(network: WhisperForConditionalGeneration, folder: Path, quanti
         outputs=["last_hidden_state"],
         dynamic={"input_features": {0: BATCH}, "last_hidden_state": {0: BATCH}},
         quantization=quantization,
-        kept_in_float32=LOUD if quantization == "int8" else (),
+        kept_in_float32=OUTLIER_PRODUCTS if quantization == "int8" else (),
     )
     save_graph(graph, folder / ENCODER, metadata={})
 
@@ -129,7 +129,7 @@ def _axes(names: list[str], own_length: str) -> dict[str, dict[int, str]]:
 
 # Any: onnx describes no types
 def quantize_embedding(model: Any) -> None:
-    """Let the embedding read the columns that the quantiser made of the table for the head, each with its own scale.
+    """Look tokens up in the quantised table of the head, whose columns have a scale each.
 
     The float table is removed. Where head and embedding are not tied, the embedding stays in float.
     """

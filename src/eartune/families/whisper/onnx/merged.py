@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-# what is smaller stays in the branch that uses it: onnxruntime wants the constants of shapes there
-LEAST_SHARED_BYTES = 1024
+# what is smaller stays in the branch that uses it: onnxruntime looks for the constants of shapes there
+MIN_SHARED_BYTES = 1024
 
 # Any in this file: onnx describes no types
 
@@ -22,7 +22,7 @@ def merge_branches(first: Any, following: Any, *, flag: str) -> Any:
 
     outputs = [copy.deepcopy(each) for each in first.graph.output]
     inputs = {each.name: each for graph in (first, following) for each in graph.graph.input}
-    _answer_all(following.graph, outputs)
+    _give_all(following.graph, outputs)
     shared: dict[str, Any] = {}
     sides = {
         f"{name}_branch": _branch(model.graph, name, given=set(inputs), shared=shared)
@@ -41,7 +41,7 @@ def merge_branches(first: Any, following: Any, *, flag: str) -> Any:
     )
 
 
-def _answer_all(graph: Any, outputs: Sequence[Any]) -> None:
+def _give_all(graph: Any, outputs: Sequence[Any]) -> None:
     """Give a graph all `outputs`, in their order; those it lacks are empty."""
     from onnx import TensorProto, helper  # noqa: PLC0415  an optional extra
 
@@ -64,7 +64,7 @@ def _branch(graph: Any, name: str, *, given: set[str], shared: dict[str, Any]) -
     for weight in graph.initializer:
         before = weight.name
         weight.name = f"{name}/{before}"
-        if weight.ByteSize() < LEAST_SHARED_BYTES:
+        if weight.ByteSize() < MIN_SHARED_BYTES:
             small.append(weight)
         else:
             renamed[before] = shared.setdefault(_fingerprint(weight), weight).name
@@ -82,7 +82,7 @@ def _branch(graph: Any, name: str, *, given: set[str], shared: dict[str, Any]) -
 
 
 def _fingerprint(weight: Any) -> str:
-    """Return what is the same for two weights only if they are equal."""
+    """Return a text that is the same for equal weights only."""
     from onnx import numpy_helper  # noqa: PLC0415  an optional extra
 
     values = numpy_helper.to_array(weight)

@@ -79,6 +79,6 @@ class NextDecoder(_Decoder):
             keys, values, cross_keys, cross_values = past[4 * number : 4 * number + 4]
             own.update(keys, values, number)
             cross.update(cross_keys, cross_values, number)
-        # the states are in the past already: what stands in their place is not read
+        # their keys and values are in the past already: these states are not read
         logits_BUV = self.logits(tokens_BU, torch.zeros(1, 1, 1), EncoderDecoderCache(own, cross))
         return (logits_BUV, *(tensor for layer in own.layers for tensor in (layer.keys, layer.values)))
