@@ -14,9 +14,9 @@ from torch import nn
 from eartune.audio import decode
 from eartune.errors import EartuneError
 from eartune.export.gate import Gate, ReferenceOutputs, Sample, check
+from eartune.families._nemo.architecture import known_config
 from eartune.families.registry import exports_of
 from eartune.model import DecodeOptions, Waveform
-from eartune.nemo.architecture import known_config
 from eartune.runtimes.registry import open_runtime
 from eartune.verbs.open_model import locate, open_located
 from tests.lively_nemo import lively_model, varied_clips

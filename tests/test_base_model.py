@@ -13,12 +13,13 @@ from eartune import base_model
 from eartune.base_model import BaseModel, find_base_model
 from eartune.errors import EartuneError, InputError
 from eartune.families.whisper.load import find, load
+from eartune.family import family_named
 
 SECRET = "hf_thisIsASecretToken"
 
 
 def look_for(spec: str, **options: str | None) -> BaseModel:
-    return find_base_model(spec, model_types=("whisper",), file_kind="openai", hub_owner="openai", **options)  # type: ignore[arg-type]
+    return find_base_model(spec, family_named("whisper"), **options)  # type: ignore[arg-type]
 
 
 def answer(status: int) -> SimpleNamespace:
@@ -137,7 +138,7 @@ def test_a_folder_with_pickled_weights_and_an_old_generation_config_loads(tiny_m
 
 
 def find_nemo(spec: Path) -> BaseModel:
-    return find_base_model(str(spec), model_types=("canary",), file_kind="nemo", hub_owner="nvidia")
+    return find_base_model(str(spec), family_named("canary"))
 
 
 def unpacked(folder: Path) -> Path:
@@ -151,7 +152,7 @@ def test_a_folder_that_a_nemo_file_was_unpacked_into_is_the_model(tmp_path: Path
     folder = unpacked(tmp_path / "model")
     found = find_nemo(folder)
     assert (found.kind, found.path, found.sha256) == ("nemo", folder, hashlib.sha256(b"weights").hexdigest())
-    with pytest.raises(InputError, match=r"holds a \.nemo model, a Canary or a Parakeet, expected a whisper"):
+    with pytest.raises(InputError, match=r"holds a \.nemo model, expected a whisper"):
         look_for(str(folder))
     (folder / "model_weights.ckpt").unlink()
     with pytest.raises(InputError, match=r"an unpacked \.nemo model without its model_weights\.ckpt; .*tar xf"):
@@ -192,4 +193,4 @@ def test_a_nemo_file_under_another_name_is_told(tmp_path: Path, suffix: str) -> 
 def test_a_link_to_nowhere_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").symlink_to(tmp_path / "blobs" / "gone")
     with pytest.raises(InputError, match=r"config\.json: is a link to a file that is not there"):
-        find_base_model(str(tmp_path), model_types=("whisper",), file_kind="openai", hub_owner="openai")
+        find_base_model(str(tmp_path), family_named("whisper"))

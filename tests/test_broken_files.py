@@ -17,12 +17,12 @@ from eartune.config.train_config import OPTIONS
 from eartune.errors import InputError
 from eartune.families.registry import family
 from eartune.families.whisper import load as whisper
+from eartune.families.whisper.onnx.runtime import read_rules
 from eartune.manifest import read_manifest
 from eartune.manifest.columns import NAMES
 from eartune.prepare.split import split_utterances
 from eartune.runtimes.faster_whisper import FasterWhisper
 from eartune.runtimes.nemo_onnx import open_onnx_folder
-from eartune.runtimes.onnx_whisper import read_rules
 from tests.tiny_nemo import (
     TAGS,
     configuration,
@@ -332,7 +332,7 @@ def test_a_canary_in_onnx_without_its_tokens_is_refused(tokens: str, tmp_path: P
         (tmp_path / "tokens.txt").mkdir()
     elif tokens == "a dangling link":
         (tmp_path / "tokens.txt").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"has no tokens\.txt, which a Canary needs"):
+    with pytest.raises(InputError, match=r"has no tokens\.txt, which a model with languages needs"):
         open_onnx_folder(tmp_path, task="transcribe")
 
 

@@ -214,6 +214,7 @@ PLACES = re.findall(r"^\| .* \| `([\w/]+\.py)` \| (.*) \|$", ARCHITECTURE, flags
 def test_files_and_names_of_the_architecture_page_exist(file: str, names: str) -> None:
     tree = ast.parse((ROOT / "src/eartune" / file).read_text(encoding="utf-8"))
     defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    defined |= {ast.unparse(name) for node in tree.body if isinstance(node, ast.Assign) for name in node.targets}
     assert set(re.findall(r"`(\w+)`", names)) <= defined
 
 

@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
@@ -28,11 +27,11 @@ from huggingface_hub.errors import (
 from typing_extensions import TypedDict
 
 from eartune.errors import EartuneError, InputError
+from eartune.family import Family
 from eartune.packages import sha256_of
 from eartune.parsing import read_json
 
-# kinds of single files with a whole model: suffix, and name in messages
-FILES = {"openai": (".pt", "an OpenAI .pt file"), "nemo": (".nemo", "a .nemo file")}
+NEMO_SUFFIX = ".nemo"
 # members of a .nemo file besides its tokenizer
 NEMO_CONFIG, NEMO_WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 _NAMES_SHOWN = 8
@@ -45,50 +44,49 @@ class BaseModel:
     """A base model on this machine. `sha256` is the hash of its weights; of several files, of their hashes by name."""
 
     spec: str
-    kind: Literal["hub", "folder", "openai", "nemo"]
+    kind: str
+    """hub, folder, or that of the family's single file."""
     path: Path
     sha256: str
     revision: str | None = None
 
 
-def find_base_model(
-    spec: str,
-    *,
-    model_types: Sequence[str],
-    file_kind: Literal["openai", "nemo"],
-    hub_owner: str,
-    revision: str | None = None,
-    cache: Path | None = None,
-) -> BaseModel:
-    """Find a model by the user's specification; a hub id is downloaded.
+def find_base_model(spec: str, family: Family, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
+    """Find a model of a family by the user's specification; a hub id is downloaded.
 
-    `model_types` are the accepted values of model_type in config.json; `file_kind` is the family's kind of single file
-    with a whole model; `hub_owner` completes an id without owner (whisper-small).
     Raises InputError or EartuneError in one line: not found, not that kind of model, offline, gated, bad token.
     """
     local = Path(spec).expanduser()
-    suffix, named = FILES[file_kind]
+    single, accepted = family.single_file, _accepted(family)
+    reads_nemo = single is not None and single.suffix == NEMO_SUFFIX
     if local.is_file():
-        if local.suffix == suffix:
-            return BaseModel(spec, file_kind, local.resolve(), sha256_of(local))
-        problem = _tar_problem(local) or f"is a file, but not a {suffix}"
-        raise InputError(f"{spec}: {problem}; give a hub id, a model folder or {named}")
+        if single is not None and local.suffix == single.suffix:
+            return BaseModel(spec, single.kind, local.resolve(), sha256_of(local))
+        problem = _tar_problem(local) or ("is a file, but not a " + single.suffix if single else "is a file")
+        raise InputError(f"{spec}: {problem}; give {accepted}")
     if local.is_dir():
-        archive = nemo_within(local) if file_kind == "nemo" else None
-        if archive is not None:
-            return BaseModel(spec, "nemo", archive.resolve(), _hash_of_nemo(archive))
-        _check_folder(local, model_types)
+        archive = nemo_within(local) if reads_nemo else None
+        if archive is not None and single is not None:
+            return BaseModel(spec, single.kind, archive.resolve(), _hash_of_nemo(archive))
+        _check_folder(local, family.model_types)
         return BaseModel(spec, "folder", local.resolve(), _hash_of_weights(local))
     if _looks_local(spec):
-        raise InputError(f"{spec}: no such file or folder; give a hub id, a model folder or {named}")
-    repo_id = spec if "/" in spec else f"{hub_owner}/{spec}"
-    folder = _fetch_from_hub(repo_id, revision, cache, file_kind)
-    archives = sorted(folder.glob("*.nemo")) if file_kind == "nemo" and not weight_files(folder) else []
-    if archives:
-        return BaseModel(repo_id, "nemo", archives[0], sha256_of(archives[0]), revision=folder.name)
-    _check_folder(folder, model_types)
+        raise InputError(f"{spec}: no such file or folder; give {accepted}")
+    repo_id = spec if "/" in spec else f"{family.hub_owner}/{spec}"
+    folder = _fetch_from_hub(repo_id, revision, cache, family)
+    archives = sorted(folder.glob("*.nemo")) if reads_nemo and not weight_files(folder) else []
+    if archives and single is not None:
+        return BaseModel(repo_id, single.kind, archives[0], sha256_of(archives[0]), revision=folder.name)
+    _check_folder(folder, family.model_types)
     # huggingface_hub names the snapshot folder after the commit
     return BaseModel(repo_id, "hub", folder, _hash_of_weights(folder), revision=folder.name)
+
+
+def _accepted(family: Family) -> str:
+    """Return what a family's model may be given as, for messages."""
+    if family.single_file is None:
+        return "a hub id or a model folder"
+    return f"a hub id, a model folder or {family.single_file.title}"
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -156,9 +154,7 @@ def _check_folder(folder: Path, model_types: Sequence[str]) -> None:
             f"or give {folder / 'best'} if all its weights were trained"
         )
     if not config.is_file() and ((folder / NEMO_CONFIG).is_file() or any(folder.glob("*.nemo"))):
-        raise InputError(
-            f"{folder}: holds a .nemo model, a Canary or a Parakeet, expected a {' or '.join(model_types)}"
-        )
+        raise InputError(f"{folder}: holds a .nemo model, expected a {' or '.join(model_types)}")
     dangling = next((path for path in sorted(folder.iterdir()) if path.is_symlink() and not path.exists()), None)
     if dangling is not None:
         raise InputError(f"{dangling}: is a link to a file that is not there; copy the model with its files (cp -L)")
@@ -169,10 +165,6 @@ def _check_folder(folder: Path, model_types: Sequence[str]) -> None:
         raise InputError(f"{config}: model_type is {found!r}, expected {' or '.join(map(repr, model_types))}")
     if not weight_files(folder):
         raise InputError(f"{folder}: has no weights (model.safetensors); copy the whole model folder")
-
-
-# prefixes of model types and hub ids whose family has another name
-OTHER_NAMES = {"nemotron": "parakeet"}
 
 
 class _Config(TypedDict, total=False):
@@ -196,13 +188,11 @@ def _hash_of_weights(folder: Path) -> str:
     return hashlib.sha256("".join(sha256_of(path) for path in files).encode()).hexdigest()
 
 
-def _fetch_from_hub(
-    repo_id: str, revision: str | None, cache: Path | None, file_kind: Literal["openai", "nemo"]
-) -> Path:
+def _fetch_from_hub(repo_id: str, revision: str | None, cache: Path | None, family: Family) -> Path:
     where = f"{repo_id} (hub)"
-    _, named = FILES[file_kind]
+    single = family.single_file
     try:
-        return _snapshot(repo_id, revision, cache, file_kind)
+        return _snapshot(repo_id, revision, cache, reads_nemo=single is not None and single.suffix == NEMO_SUFFIX)
     except HFValidationError:
         raise InputError(f"{repo_id}: is neither a file or folder here nor a valid hub id (owner/name)") from None
     except GatedRepoError:
@@ -220,7 +210,7 @@ def _fetch_from_hub(
     except LocalEntryNotFoundError:
         raise EartuneError(
             f"{where}: the hub cannot be reached and the model is not in the cache; connect this machine, "
-            f"or give a local model folder or {named}"
+            f"or give a local model folder{f' or {single.title}' if single else ''}"
         ) from None
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
@@ -233,11 +223,11 @@ def _fetch_from_hub(
         ) from None
 
 
-def _snapshot(repo_id: str, revision: str | None, cache: Path | None, file_kind: Literal["openai", "nemo"]) -> Path:
+def _snapshot(repo_id: str, revision: str | None, cache: Path | None, *, reads_nemo: bool) -> Path:
     folder = Path(
         snapshot_download(repo_id, revision=revision, cache_dir=cache, allow_patterns=[*_SETTINGS, "*.safetensors"])
     )
-    if not weight_files(folder) and file_kind == "nemo":
+    if not weight_files(folder) and reads_nemo:
         snapshot_download(repo_id, revision=revision, cache_dir=cache, allow_patterns=["*.nemo"])
     elif not weight_files(folder):
         snapshot_download(repo_id, revision=revision, cache_dir=cache, allow_patterns=["pytorch_model*"])

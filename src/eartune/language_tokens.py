@@ -1,4 +1,4 @@
-"""Whisper's language tokens: a language's own token, or that of another language as its stand-in."""
+"""Language tokens: a language's own token, or that of another language as its stand-in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from eartune.errors import InputError, nearest
-from eartune.languages import language_code, unknown_language, whisper_code
+from eartune.languages import language_code, openai_code, unknown_language
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class StandIns:
     def _known_code(self, language: str, known: Collection[str]) -> str | None:
         wanted = self.named.get(language, language)
         for candidate in (wanted, self.others):
-            whisper = whisper_code(candidate)
-            if whisper in known:
-                return whisper
+            code = openai_code(candidate)
+            if code in known:
+                return code
             # a model may have a token with another code of the language: <|uig|> for ug
             spelled = [code for code in known if candidate is not None and language_code(code) == candidate]
             if spelled:
@@ -52,7 +52,7 @@ class StandIns:
 
     def token_codes(self) -> set[str | None]:
         """Return the codes in these tokens."""
-        return {whisper_code(code) for code in self.codes()}
+        return {openai_code(code) for code in self.codes()}
 
 
 NO_STAND_INS = StandIns()

@@ -55,13 +55,13 @@ def locale_of(name: str) -> str | None:
     return None if match is None or language_code(bare) is None else f"{match[1].lower()}-{match[2].upper()}"
 
 
-# ISO codes -> Whisper's own codes
-WHISPER_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
+# ISO codes -> OpenAI's own codes
+OPENAI_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
 
 
-def whisper_code(language: str | None) -> str | None:
-    """Return the code of a language in Whisper's token."""
-    return language if language is None else WHISPER_CODES.get(language, language)
+def openai_code(language: str | None) -> str | None:
+    """Return the code of a language in OpenAI's token for it."""
+    return language if language is None else OPENAI_CODES.get(language, language)
 
 
 # the language prompt for automatic detection, and the language tags that models with prompts write after their texts

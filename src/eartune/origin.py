@@ -18,7 +18,8 @@ from pydantic import AfterValidator, PositiveInt
 
 from eartune import __version__
 from eartune.base_model import BaseModel
-from eartune.config.train_config import FAMILIES, TrainConfig
+from eartune.config.train_config import TrainConfig
+from eartune.family import families
 from eartune.manifest import Utterance
 from eartune.parsing import JsonObject, check_shape
 from eartune.records import Place, Record, Task, read_record_file, write_record_file
@@ -30,12 +31,20 @@ _PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy")
 
 
 def _require_family(name: str) -> str:
-    if name not in FAMILIES:
-        raise ValueError(f"should be one of {', '.join(FAMILIES)}")
+    if name not in families():
+        raise ValueError(f"should be one of {', '.join(families())}")
     return name
 
 
-Family: TypeAlias = Annotated[str, AfterValidator(_require_family)]
+def _require_kind(kind: str) -> str:
+    known = ["hub", "folder", *dict.fromkeys(f.single_file.kind for f in families().values() if f.single_file)]
+    if kind not in known:
+        raise ValueError(f"should be one of {', '.join(known)}")
+    return kind
+
+
+FamilyName: TypeAlias = Annotated[str, AfterValidator(_require_family)]
+Kind: TypeAlias = Annotated[str, AfterValidator(_require_kind)]
 
 
 class BaseModelRecord(Record):
@@ -43,7 +52,7 @@ class BaseModelRecord(Record):
 
     spec: Place
     """As the user named it."""
-    kind: Literal["hub", "folder", "openai", "nemo"]
+    kind: Kind
     path: Place | None = None
     """Where it lay on the machine that trained; records on the hub leave it out."""
     sha256: str
@@ -81,11 +90,11 @@ class Origin(Record):
 
     format: PositiveInt
     kind: Literal["run", "adapter", "model"]
-    family: Family
+    family: FamilyName
     task: Task | None = None
     language: str | None = None
     language_token: str | None = None
-    """Whisper: the languages whose tokens stand in for others, as the option has them."""
+    """The languages whose tokens stand in for others, as the option has them."""
     method: str | None = None
     base_model: BaseModelRecord
     added_characters: str = ""

@@ -30,12 +30,14 @@ def test_clips_are_seen_in_their_own_length(family: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("family", "options", "message"),
     [
-        ("canary", {"window": "packed"}, "window: packed is for Whisper's 30 s window"),
-        ("parakeet", {"eval_window": "padded"}, "eval_window: padded is for Whisper's 30 s window"),
-        ("parakeet", {"short_margin": 1.0}, "short_margin: is for Whisper's windows"),
-        ("canary", {"cache_encoder": True, "freeze_encoder": True}, "cache_encoder: supports Whisper only"),
+        ("canary", {"window": "packed"}, "window: is for models with a fixed window, and Canary encodes"),
+        ("parakeet", {"eval_window": "padded"}, "eval_window: is for models with a fixed window, and Parakeet"),
+        ("parakeet", {"short_margin": 1.0}, "short_margin: is for models with a fixed window"),
+        ("canary", {"cache_encoder": True, "freeze_encoder": True}, "cache_encoder: is for models with a fixed window"),
+        ("canary", {"extend_vocabulary": True}, "extend_vocabulary: the vocabulary of a Canary cannot be extended"),
+        ("whisper", {"extend_vocabulary": True}, "extend_vocabulary: Whisper has a token for every byte"),
         ("parakeet", {"label_smoothing_factor": 0.1}, "label_smoothing_factor: applies to cross-entropy"),
-        ("parakeet", {"task": "translate"}, "task: Parakeet only transcribes"),
+        ("parakeet", {"task": "translate"}, "task: Parakeet cannot translate, only transcribe; whisper and canary can"),
         ("parakeet", {"generation_num_beams": 4}, "generation_num_beams: Parakeet is decoded greedily"),
     ],
 )

@@ -26,7 +26,7 @@ def test_a_language_is_kept_as_its_code(name: str, code: str) -> None:
         ({"language": "Rusian"}, "language: language 'Rusian' is not known; .* Did you mean russian"),
         ({"language_token": "cnh=Burmee"}, "language_token: language 'Burmee' is not known"),
         ({"language_token": "ru,en"}, "ru and en both stand in for every language"),
-        ({"language_token": "ru", "family": "parakeet"}, "language_token: is for Whisper"),
+        ({"language_token": "ru", "family": "parakeet"}, "language_token: is for models with language tokens"),
     ],
 )
 def test_languages_that_are_not_known_are_named(options: dict[str, Any], reason: str) -> None:

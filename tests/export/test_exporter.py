@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from eartune.errors import InputError
-from eartune.export.exporter import Exporter, for_app, plan
+from eartune.export.exporter import Exporter, as_app_file, plan
 from eartune.families.registry import exports_of
 from eartune.verbs.export_paths import choose_destination
 
@@ -65,5 +65,5 @@ def test_an_app_names_the_file() -> None:
     exporter = Exporter(lambda *_: None, ("f16", "q5_0"), "ggml-model-{quantization}.bin")
     [target] = plan(["ggml"], ["q5_0"], family="whisper", exporters={"ggml": exporter})
     assert target.file_name == "ggml-model-q5_0.bin"
-    handed = for_app(target, "mimir", "whisper-russian-ggml.bin")
+    handed = as_app_file(target, "mimir", "whisper-russian-ggml.bin")
     assert (handed.name, handed.file_name, handed.quantization) == ("mimir", "whisper-russian-ggml.bin", "q5_0")

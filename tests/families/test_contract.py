@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from eartune.config.train_config import FAMILIES
 from eartune.families.registry import family
+from eartune.family import families
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import IGNORED, DecodeOptions, PlacedUtterance, SpeechModel, block_of
 from eartune.training.batching.batches import Batch, SpeechDataset
@@ -23,7 +23,7 @@ KINDS = {
     "canary": ("canary",),
     "parakeet": ("ctc", "rnnt", "tdt", "hybrid", "streaming", "prompted"),
 }
-PAIRS = [(name, kind) for name in FAMILIES for kind in KINDS[name]]
+PAIRS = [(name, kind) for name in families() for kind in KINDS[name]]
 # with a decoder that attends to the encoder, and a loss for each token; those of Parakeet are of whole texts
 ATTENDING = ("whisper", "canary")
 

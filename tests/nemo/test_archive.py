@@ -14,9 +14,9 @@ import torch
 import yaml
 
 from eartune.errors import InputError
-from eartune.nemo.archive import MAX_CONFIG_BYTES, MAX_FILE_BYTES, MAX_MEMBERS, read_archive
-from eartune.nemo.settings import BOUNDS
-from eartune.nemo.write_archive import write_archive
+from eartune.families._nemo.archive import MAX_CONFIG_BYTES, MAX_FILE_BYTES, MAX_MEMBERS, read_archive
+from eartune.families._nemo.settings import BOUNDS
+from eartune.families._nemo.write_archive import write_archive
 from tests.tiny_nemo import TOKENIZER, configuration, members, random_weights, train_sentencepiece, write_members
 
 Contents = dict[str, bytes]

@@ -8,11 +8,17 @@ import sentencepiece
 from transformers import PreTrainedTokenizerBase
 
 from eartune.errors import InputError
+from eartune.families._nemo.coverage import (
+    Alphabet,
+    measure_coverage,
+    require_covered,
+    unknown_characters,
+    unknown_finding,
+)
+from eartune.families._nemo.lacking import explain
+from eartune.families._nemo.tokenizer import build_tokenizer
 from eartune.families.parakeet.load import find, load
 from eartune.manifest import Utterance
-from eartune.nemo.coverage import Alphabet, measure_coverage, require_covered, unknown_characters, unknown_finding
-from eartune.nemo.lacking import explain
-from eartune.nemo.tokenizer import build_tokenizer
 
 
 def rows(*texts: str) -> list[Utterance]:

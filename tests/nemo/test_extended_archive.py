@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eartune.errors import InputError
-from eartune.nemo.archive import CONFIG, NemoArchive, read_archive
-from eartune.nemo.extended_archive import extended_members
-from eartune.nemo.tokenizer import piece_ids
+from eartune.families._nemo.archive import CONFIG, NemoArchive, read_archive
+from eartune.families._nemo.extended_archive import extended_members
+from eartune.families._nemo.tokenizer import piece_ids
 from tests.tiny_nemo import TOKENIZER, configuration, members, num_tokens, train_sentencepiece, write_members
 
 NEW = "жщ"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from transformers import ParakeetFeatureExtractor
 
 from eartune.errors import InputError
-from eartune.nemo.archive import read_archive
-from eartune.nemo.features import FeatureSettings, LogMel, feature_settings
+from eartune.families._nemo.archive import read_archive
+from eartune.families._nemo.features import FeatureSettings, LogMel, feature_settings
 from tests.tiny_nemo import write_tiny_nemo
 
 

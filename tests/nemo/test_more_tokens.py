@@ -13,9 +13,9 @@ from tokenizers import AddedToken
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from eartune.errors import InputError
-from eartune.nemo.more_tokens import add_to_sentencepiece, add_to_tokenizer, lacking_characters
-from eartune.nemo.tokenizer import build_tokenizer, parse_model
-from eartune.nemo.tokenizer_pipeline import pipeline
+from eartune.families._nemo.more_tokens import add_to_sentencepiece, add_to_tokenizer, lacking_characters
+from eartune.families._nemo.tokenizer import build_tokenizer, parse_model
+from eartune.families._nemo.tokenizer_pipeline import pipeline
 from tests.nemo.test_tokenizer import MODELS as TRAINED
 from tests.nemo.test_tokenizer import TEXTS
 from tests.tiny_nemo import train_sentencepiece

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from eartune.families._nemo.slots import other_languages, read_emotion, read_language, read_switch
 from eartune.families.canary.prompt import Prompts
 from eartune.manifest import Utterance
-from eartune.nemo.slots import other_languages, read_emotion, read_language, read_switch
 
 SYMBOLS = frozenset(
     {"<|en|>", "<|de|>", "<|no|>", "<|nb|>", "<|tl|>", "<|yue|>", "<|pnc|>", "<|itn|>", "<|emo:happy|>"}

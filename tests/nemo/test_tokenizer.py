@@ -16,8 +16,8 @@ from tokenizers import normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from eartune.errors import InputError
-from eartune.nemo.archive import read_archive
-from eartune.nemo.tokenizer import (
+from eartune.families._nemo.archive import read_archive
+from eartune.families._nemo.tokenizer import (
     MODEL_FILE,
     SentencePieceTokenizer,
     build_tokenizer,
@@ -25,7 +25,7 @@ from eartune.nemo.tokenizer import (
     normalise,
     parse_model,
 )
-from eartune.nemo.tokenizer_pipeline import pipeline
+from eartune.families._nemo.tokenizer_pipeline import pipeline
 from tests.tiny_nemo import CANARY_SPECIALS, SENTENCES, train_sentencepiece
 
 SYMBOLS = ("<|en|>", "<|pnc|>", "<en-US>")

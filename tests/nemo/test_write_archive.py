@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from eartune.errors import InputError
-from eartune.nemo.archive import WEIGHTS, NemoArchive, read_archive
-from eartune.nemo.write_archive import write_archive
+from eartune.families._nemo.archive import WEIGHTS, NemoArchive, read_archive
+from eartune.families._nemo.write_archive import write_archive
 from tests.tiny_nemo import configuration, members, random_weights, train_sentencepiece, write_members
 
 TIMESTAMPS_MODEL = {"./timestamps_asr_model_weights.ckpt": bytes(range(256)) * 1000, "./timestamps.yaml": b"a: 1\n"}

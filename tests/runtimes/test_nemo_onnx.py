@@ -305,7 +305,7 @@ def test_a_canary_must_be_told_a_language_it_has(program: str, folders: dict[str
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_parakeet_does_not_translate(program: str, folders: dict[str, Path]) -> None:
-    with pytest.raises(InputError, match="is a Parakeet, which only transcribes"):
+    with pytest.raises(InputError, match="only transcribes, and cannot translate"):
         PROGRAMS[program](folders["tdt"], task="translate")
 
 

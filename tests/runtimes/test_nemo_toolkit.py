@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eartune.errors import InputError
-from eartune.nemo.architecture import known_config
+from eartune.families._nemo.architecture import known_config
 from eartune.runtimes.nemo_toolkit import open_nemo
 
 
@@ -37,5 +37,5 @@ def test_a_file_that_is_no_archive_is_refused_before_nemo_sees_it(tmp_path: Path
 
 
 def test_a_parakeet_does_not_translate(tiny_nemo: dict[str, Path]) -> None:
-    with pytest.raises(InputError, match="task 'translate': Parakeet only transcribes"):
+    with pytest.raises(InputError, match="task 'translate': the model only transcribes"):
         open_nemo(next(p for k, p in tiny_nemo.items() if k != "canary"), read_config=known_config, task="translate")

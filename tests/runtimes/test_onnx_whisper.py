@@ -17,9 +17,9 @@ from eartune.export.parity import Parity, compare
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.onnx import write_onnx
+from eartune.families.whisper.onnx.runtime import FILES, OnnxWhisper
 from eartune.manifest import read_manifest
 from eartune.model import DecodeOptions, Waveform
-from eartune.runtimes.onnx_whisper import FILES, OnnxWhisper
 from eartune.runtimes.runtime import MAX_TOKENS, ExposesLogits, SupportsLongForm
 from eartune.scoring import score
 from tests.tiny import LARGE_V3_VOCABULARY, clips_in, write_openai_checkpoint

@@ -131,9 +131,9 @@ def test_what_is_missing_or_of_another_family_is_one_line(exports: dict[str, Pat
     with pytest.raises(InputError, match="does not exist"):
         recognise(tmp_path / "none")
     for name, family, said in (
-        ("ggml", "canary", r"is a whisper \(ggml\), not a canary"),
-        ("hf", "parakeet", r"is a whisper \(hf\), not a parakeet"),
-        ("nemo", "whisper", r"is a canary or parakeet \(nemo\), not a whisper"),
+        ("ggml", "canary", r"is a Whisper \(ggml\), not a canary"),
+        ("hf", "parakeet", r"is a Whisper \(hf\), not a parakeet"),
+        ("nemo", "whisper", r"is a Canary or Parakeet \(nemo\), not a whisper"),
     ):
         with pytest.raises(InputError, match=said):
             open_runtime(exports[name], family=family)

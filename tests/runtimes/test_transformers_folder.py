@@ -13,8 +13,8 @@ from eartune.families.registry import family
 from eartune.families.whisper.exports import first_token_logits
 from eartune.families.whisper.load import find, load
 from eartune.model import DecodeOptions
+from eartune.runtimes.registry import open_runtime
 from eartune.runtimes.runtime import ExposesLogits, SupportsLongForm
-from eartune.runtimes.transformers_folder import open_folder
 from tests.tiny import clips_in
 from tests.tiny_nemo import STREAMING, write_tiny_nemo
 
@@ -40,13 +40,13 @@ def test_a_folder_of_nemos_model_says_the_same_words_in_transformers(
     assert clips
     expected = [model.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips]
     assert all(expected)
-    with open_folder(tmp_path / "model") as runtime:
+    with open_runtime(tmp_path / "model") as runtime:
         assert [runtime.transcribe(clip, "en") for clip in clips] == expected
     # the copy that is read back and written again is the same
     again = family_module.load(family_module.find(str(tmp_path / "model")))
     again.save(tmp_path / "again")
     assert [again.transcribe_batch([clip], clips_in("en"), DecodeOptions())[0] for clip in clips] == expected
-    with open_folder(tmp_path / "again") as runtime:
+    with open_runtime(tmp_path / "again") as runtime:
         assert runtime.transcribe(clips[0], "en") == expected[0]
 
 
@@ -58,7 +58,7 @@ def test_a_folder_that_streams_says_the_same_in_transformers(kind: str, tmp_path
     generator = np.random.default_rng(0)
     clips = [0.1 * generator.standard_normal(size).astype(np.float32) for size in (16_000, 50_000)]
     said = set()
-    with open_folder(tmp_path / "model") as runtime:
+    with open_runtime(tmp_path / "model") as runtime:
         for language in ("en", "ru", "fr", "sw", None):
             expected = [model.transcribe_batch([clip], clips_in(language), DecodeOptions())[0] for clip in clips]
             heard = [runtime.transcribe(clip, language) for clip in clips]
@@ -90,7 +90,7 @@ def test_segments_of_a_transducer_are_its_words(kind: str, shared_dir: Path, tmp
     family_module = family("parakeet")
     family_module.load(family_module.find(str(models / f"{kind}.nemo"))).save(tmp_path / "model")
     clip = decode(sorted((models / "audio" / kind).glob("*.wav"))[0])
-    with open_folder(tmp_path / "model") as runtime:
+    with open_runtime(tmp_path / "model") as runtime:
         assert isinstance(runtime, SupportsLongForm)
         found = runtime.segments(clip, None)
         assert found.text == runtime.transcribe(clip, None)
@@ -113,7 +113,7 @@ def test_a_canary_is_asked_in_its_own_words(shared_dir: Path, tmp_path: Path) ->
         "▁", "<|startofcontext|>", "<|startoftranscript|>", "<|emo:undefined|>", "<|en|>", "<|de|>", "<|nopnc|>",
         "<|noitn|>", "<|notimestamp|>", "<|nodiarize|>",
     ]  # fmt: skip
-    with open_folder(tmp_path / "model") as runtime:
+    with open_runtime(tmp_path / "model") as runtime:
         with pytest.raises(InputError, match="no language is named, and Canary detects none"):
             runtime.transcribe(np.zeros(16_000, dtype=np.float32), None)
         with pytest.raises(InputError, match="language 'xx'"):
@@ -132,7 +132,7 @@ def test_whispers_words_and_numbers_are_eartunes(
 ) -> None:
     model = load(find(str(real_tiny_en)))
     clips = [decode(path) for path, _ in demo_clips[:2]]
-    with open_folder(english) as runtime:
+    with open_runtime(english) as runtime:
         assert isinstance(runtime, ExposesLogits)
         for clip in clips:
             expected = model.transcribe_batch([clip], clips_in(None), DecodeOptions())[0]
@@ -143,14 +143,14 @@ def test_whispers_words_and_numbers_are_eartunes(
         with pytest.raises(InputError, match="language 'ru': the model is English-only"):
             runtime.transcribe(clips[0], "ru")
     with pytest.raises(InputError, match="task 'translate': the model is English-only"):
-        open_folder(english, task="translate")
+        open_runtime(english, task="translate")
 
 
 def test_whisper_hears_a_long_recording_in_order(english: Path, demo_clips: list[tuple[Path, str]]) -> None:
     recording, joins_s = join_clips([decode(path) for path, _ in demo_clips[:10]])
     duration_s = len(recording) / 16_000
     assert duration_s > 30
-    with open_folder(english) as runtime:
+    with open_runtime(english) as runtime:
         assert isinstance(runtime, SupportsLongForm)
         found = runtime.segments(recording, None)
     checked = check_long(found.segments, joins_s=joins_s, duration_s=duration_s)
@@ -159,9 +159,10 @@ def test_whisper_hears_a_long_recording_in_order(english: Path, demo_clips: list
 
 
 def test_other_models_are_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(InputError, match="is a 'bert' model; supported are only whisper, canary,"):
-        open_folder(tmp_path)
+    with pytest.raises(InputError, match="model_type is 'bert'; supported are only whisper, canary,"):
+        open_runtime(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "whisper"}')
     with pytest.raises(InputError, match="transformers cannot open it"):
-        open_folder(tmp_path)
+        open_runtime(tmp_path)

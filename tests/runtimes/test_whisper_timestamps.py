@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from whisper.decoding import ApplyTimestampRules
 from whisper.tokenizer import get_tokenizer
 
-from eartune.runtimes.whisper_timestamps import Timestamps
+from eartune.families.whisper.timestamps import Timestamps
 
 OPENAI = get_tokenizer(multilingual=True)
 FIRST = OPENAI.timestamp_begin

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from eartune.config import resolve_config
 from eartune.config.resolve import override
 from eartune.errors import EartuneError, InputError
+from eartune.families._nemo.archive import read_archive
 from eartune.families.registry import family_of
-from eartune.nemo.archive import read_archive
 from eartune.training.adaptation.adapter_files import logits
 from eartune.verbs.merge import merge
 from eartune.verbs.open_model import locate, open_located

@@ -166,7 +166,9 @@ def test_a_file_that_is_named_is_the_file_and_its_record_lies_beside(run: Path, 
 
 
 def test_mimir_gets_its_name_and_its_lines(run: Path, tmp_path: Path) -> None:
-    [exported] = export(str(run), for_mimir=True, quantize=["q5_0"], num_utterances=2, out=tmp_path / "m", judged=False)
+    [exported] = export(
+        str(run), for_app="mimir", quantize=["q5_0"], num_utterances=2, out=tmp_path / "m", judged=False
+    )
     assert exported.path == tmp_path / "m" / "whisper-english-ggml.bin"
     assert "whisper-english-ggml.bin" in (tmp_path / "m" / "MIMIR.md").read_text()
 

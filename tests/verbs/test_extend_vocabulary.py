@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.errors import InputError
+from eartune.families._nemo.archive import read_archive
 from eartune.families.registry import vocabulary
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import SpeechModel
-from eartune.nemo.archive import read_archive
 from eartune.origin import read_origin
 from eartune.training.adaptation.adapter_files import ADAPTER_WEIGHTS, logits
 from eartune.training.adaptation.adapter_files import merge as merge_adapter
@@ -186,7 +186,10 @@ def test_texts_that_lack_nothing_add_nothing(tiny_nemo: dict[str, Path], tiny_sp
 
 @pytest.mark.parametrize(
     ("family", "reason"),
-    [("whisper", "Whisper has a token for every byte"), ("canary", "a Canary's vocabulary cannot be extended yet")],
+    [
+        ("whisper", "Whisper has a token for every byte"),
+        ("canary", "the vocabulary of a Canary cannot be extended yet"),
+    ],
 )
 def test_other_families_refuse_the_option(family: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=re.escape(f"extend_vocabulary: {reason}")):

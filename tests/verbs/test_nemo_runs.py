@@ -15,9 +15,9 @@ from transformers import TrainerCallback
 from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
 from eartune.errors import InputError, Interrupted
+from eartune.families._nemo.archive import read_archive
 from eartune.families.registry import family_of
 from eartune.manifest import read_manifest
-from eartune.nemo.archive import read_archive
 from eartune.training.adaptation.adapter_files import logits
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.open_model import locate, open_located

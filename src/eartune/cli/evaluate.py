@@ -35,7 +35,7 @@ def build_parser() -> Parser:
         "--window",
         choices=("padded", "short"),
         default="padded",
-        help="encoder input: padded (default, the standard) is Whisper's 30 s window; short ends soon after the"
+        help="encoder input: padded (default, the standard) is the model's full window; short ends soon after the"
         " utterance, which is faster, and is for models trained with short windows",
     )
     parser.add_argument("--precision", choices=("auto", "bf16", "fp16", "fp32"), default="fp32", help="default fp32")

@@ -7,34 +7,51 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eartune.cli.main import Parser, positive
+from eartune.family import families, listed
 
-FORMATS = {
-    "ggml": "one file for whisper.cpp and whisper-rs",
-    "ctranslate2": "a folder for faster-whisper",
-    "onnx": "a folder for ONNX Runtime (Whisper: Optimum's files; Parakeet, Canary: onnx-asr's, sherpa-onnx's)",
-    "openai": "a .pt file for openai-whisper",
-    "nemo": "a .nemo file for NVIDIA's NeMo",
-    "hf": "a Hugging Face folder",
-}
-QUANTIZATIONS = (
-    "ggml: f16 (default), f32, q8_0, q5_1, q5_0, q4_1, q4_0; ctranslate2: float16 (default), float32, int8, "
-    "int8_float16 and others; onnx: float32 (default), float16, int8; openai: float16 (default), float32"
-)
+
+def _described_formats() -> str:
+    """Describe each format, with its families where there are several ways."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for family in families().values():
+        for name, form in family.formats.items():
+            found.setdefault(name, {}).setdefault(form.description, []).append(family.title)
+    return "; ".join(f"{name}: {_by_family(descriptions)}" for name, descriptions in found.items())
+
+
+def _described_quantizations() -> str:
+    """List the quantisations of each format that has several."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for family in families().values():
+        for name, form in family.formats.items():
+            first, *others = form.quantizations
+            if others:
+                kinds = ", ".join([f"{first} (default)", *others])
+                found.setdefault(name, {}).setdefault(kinds, []).append(family.title)
+    return "; ".join(f"{name}: {_by_family(kinds)}" for name, kinds in found.items())
+
+
+def _by_family(texts: dict[str, list[str]]) -> str:
+    if len(texts) == 1:
+        return next(iter(texts))
+    return ", or ".join(f"{text} ({listed(titles)})" for text, titles in texts.items())
 
 
 def build_parser() -> Parser:
     parser = Parser("export")
     parser.add_argument("model", metavar="RUN_OR_MODEL", help="a run, an adapter, a model folder or a .nemo file")
-    formats = "; ".join(f"{name}: {description}" for name, description in FORMATS.items())
+    apps = tuple(dict.fromkeys(app for family in families().values() for app in family.apps))
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--to", type=_names, default=(), metavar="FORMATS", help=f"separated by commas. {formats}")
-    target.add_argument("--for", dest="app", choices=("mimir",), help="write the file for an app, with instructions")
+    target.add_argument(
+        "--to", type=_names, default=(), metavar="FORMATS", help=f"separated by commas. {_described_formats()}"
+    )
+    target.add_argument("--for", dest="app", choices=apps, help="write the file for an app, with instructions")
     parser.add_argument(
         "--quantize",
         type=_names,
         default=(),
         metavar="KINDS",
-        help=f"separated by commas, one file each. {QUANTIZATIONS}",
+        help=f"separated by commas, one file each. {_described_quantizations()}",
     )
     parser.add_argument(
         "--out",
@@ -90,7 +107,7 @@ def run(words: Sequence[str]) -> int:
     exports = export(
         chosen.model,
         to=chosen.to,
-        for_mimir=chosen.app == "mimir",
+        for_app=chosen.app,
         quantize=chosen.quantize,
         out=chosen.out,
         data=chosen.data,

@@ -57,7 +57,8 @@ class Parser(argparse.ArgumentParser):
 
 
 LANGUAGE_TOKEN = (
-    "Whisper: use the token of this language for languages without a token (ru, or cnh=my,tok=en); default: as trained"
+    "models with language tokens: use that of this language for languages without one (ru, or cnh=my,tok=en);"
+    " default: as trained"
 )
 
 

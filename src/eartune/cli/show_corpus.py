@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from eartune.family import families
 from eartune.prepare.corpus import AUDIT_FILE, PreparedCorpus
 
 
@@ -25,8 +26,9 @@ def show_prepared(prepared: PreparedCorpus, out: Path, *, console: Console | Non
     named = " ".join(
         f"--{split} {prepared.manifests[split]}" for split in ("train", "val") if split in prepared.manifests
     )
+    family = next(iter(families().values()))
     console.print(
-        f"next: eartune train whisper --base-model openai/whisper-small {named}", markup=False, soft_wrap=True
+        f"next: eartune train {family.name} --base-model {family.example} {named}", markup=False, soft_wrap=True
     )
     # last, where the user sees them first
     for note in prepared.notes:

@@ -15,7 +15,8 @@ from eartune.config.reference import listing, options_help
 from eartune.config.refused import refusal
 from eartune.config.resolve import override
 from eartune.config.sources import RawValue
-from eartune.config.train_config import FAMILIES, OPTIONS
+from eartune.config.train_config import OPTIONS
+from eartune.family import families
 
 NOTE = "Options are written with - or _; a file (--config) takes the same names, and the command line overrides it."
 
@@ -35,8 +36,8 @@ class _Record(argparse.Action):
 
 class _Help(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        families = "|".join(FAMILIES)
-        usage = f"usage: eartune train [{families}] [--config FILE ...] [--preset NAME] [--print-config] [OPTIONS]"
+        names = "|".join(families())
+        usage = f"usage: eartune train [{names}] [--config FILE ...] [--preset NAME] [--print-config] [OPTIONS]"
         print("\n\n".join([usage, str(parser.description), NOTE, _general_help(), options_help()]))
         parser.exit()
 

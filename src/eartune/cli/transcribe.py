@@ -31,7 +31,7 @@ def build_parser() -> Parser:
         "--window",
         choices=("padded", "short"),
         default="padded",
-        help="encoder input for recordings of at most 30 s without timestamps: padded (default) is Whisper's 30 s"
+        help="encoder input for recordings of at most 30 s without timestamps: padded (default) is the model's full"
         " window; short ends soon after the speech, which is faster, and is for models trained with short windows",
     )
     parser.add_argument("--gpu", "-g", type=int, help="index of the GPU")

@@ -79,7 +79,7 @@ class AdapterSection(Section):
     layer_replication: tuple[tuple[int, int], ...] | None = None
     """Ranges of layers to replicate."""
     fan_in_fan_out: bool = False
-    """Weights are stored transposed (not in Whisper)."""
+    """Weights are stored transposed."""
     megatron_config: dict[str, Any] | None = None
     """Megatron's TransformerConfig."""
     megatron_core: str = "megatron.core"

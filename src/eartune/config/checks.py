@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from eartune.config.family import family_conflicts, fill_in_family
+from eartune.config.family_text import filled
 from eartune.config.method import fill_in_method, method_conflicts, name_of_method
 from eartune.config.train_config import TrainConfig, with_values
 from eartune.errors import InputError
@@ -46,9 +47,7 @@ def disagreements(config: TrainConfig, *, complete: bool) -> list[str]:
     if complete and not config.data.train:
         found.append("train: no training manifest is given; add --train data/train.jsonl")
     if complete and config.model.base_model is None:
-        found.append(
-            "base_model: no model is given; add --base-model openai/whisper-small, a folder, a .pt or a .nemo file"
-        )
+        found.append(filled("base_model: no model is given; add --base-model {example}, a folder, {single_files}"))
     return (
         found
         + _language_conflicts(config)
@@ -58,7 +57,6 @@ def disagreements(config: TrainConfig, *, complete: bool) -> list[str]:
         + method_conflicts(config)
         + _window_conflicts(config)
         + family_conflicts(config)
-        + _export_conflicts(config)
     )
 
 
@@ -246,10 +244,3 @@ def _window_conflicts(config: TrainConfig) -> list[str]:
     if window.spec_augment:
         found.append("cache_encoder: spec_augment changes the encoder's input in each epoch: keep one")
     return found
-
-
-def _export_conflicts(config: TrainConfig) -> list[str]:
-    target = config.run.export
-    if target is not None and target.suffix == ".nemo" and config.family == "whisper":
-        return [f"export: {target}: a Whisper model is written as a folder, not as a .nemo file: give a folder"]
-    return []

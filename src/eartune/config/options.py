@@ -12,6 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from eartune.config.family_text import filled
+
 
 @dataclass(frozen=True)
 class Names:
@@ -75,7 +77,7 @@ def _option(section_name: str, name: str, field: FieldInfo) -> Option:
         kind=_kind(annotation),
         choices=_choices(annotation),
         default=default,
-        help=" ".join((field.description or "").split()),
+        help=filled(" ".join((field.description or "").split())),
         resume_safe=any(isinstance(item, ResumeSafe) for item in field.metadata),
     )
 

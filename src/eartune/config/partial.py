@@ -19,8 +19,8 @@ class PartialSection(Section):
     unfreeze_decoder_last: Annotated[int, Field(ge=0)] = 0
     """Number of layers to train at the end of the decoder."""
     unfreeze_head: bool = False
-    """Train the output head, which maps decoder states to tokens. Where its weights are tied to the token embedding, as
-    in Whisper, both are trained."""
+    """Train the output head, which maps decoder states to tokens. Where its weights are tied to the token embedding,
+    both are trained."""
     train_norms: bool = False
     """Train weights and biases of all LayerNorms and BatchNorms; a BatchNorm's running statistics are not updated."""
     train_bias: bool = False

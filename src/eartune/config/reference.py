@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from eartune.config.options import Option
-from eartune.config.presets import OF_FAMILY, PRESETS
+from eartune.config.presets import PRESETS
 from eartune.config.refused import REFUSED
-from eartune.config.train_config import FAMILIES, OPTIONS, SECTIONS, TrainConfig
+from eartune.config.train_config import OPTIONS, SECTIONS, TrainConfig
+from eartune.family import families
 
 HELP_WIDTH = 100
 
@@ -62,14 +64,14 @@ def configuration_page() -> str:
     parts.append("| preset | values |\n|---|---|")
     for name, values in PRESETS.items():
         parts.append(f"| {name} | {_pairs(values)} |")
-        others = {family: OF_FAMILY[family][name] for family in FAMILIES if name in OF_FAMILY.get(family, {})}
+        others = {family.name: family.presets[name] for family in families().values() if name in family.presets}
         parts += [f"| {name}, changed for {family} | {_pairs(differing)} |" for family, differing in others.items()]
     parts.append("\n## Options of other tools that are refused\n\n| key | what to do |\n|---|---|")
     parts += [f"| `{name}` | {advice} |" for name, advice in REFUSED.items()]
     return "\n".join(parts) + "\n"
 
 
-def _pairs(values: dict[str, Any]) -> str:
+def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"`{key}: {_plain(value)}`" for key, value in values.items())
 
 

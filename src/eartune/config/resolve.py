@@ -13,8 +13,9 @@ from eartune.config.options import Option, Section
 from eartune.config.presets import PRESETS, preset_values
 from eartune.config.refused import refusal
 from eartune.config.sources import RawValue, read_config_file
-from eartune.config.train_config import BY_NAME, FAMILIES, OPTIONS, SECTIONS, TrainConfig
+from eartune.config.train_config import BY_NAME, OPTIONS, SECTIONS, TrainConfig
 from eartune.errors import InputError, nearest, raise_findings
+from eartune.family import families
 from eartune.parsing import parse_option, refuse_lone_surrogates
 
 
@@ -35,9 +36,11 @@ def resolve_config(
     given = [value for path in files for value in read_config_file(path)]
     findings = _unwritable(overrides)
     named = _take("family", given, overrides) or family
-    family = named or FAMILIES[0]
-    if family not in FAMILIES:
-        findings.append(f"family: {family!r} is not known; this version trains {', '.join(FAMILIES)}")
+    known = list(families())
+    family = named or known[0]
+    if family not in known:
+        findings.append(f"family: {family!r} is not known; this version trains {', '.join(known)}")
+        family = known[0]
     raw: dict[str, RawValue] = {}
     for source in (given, overrides):
         raw |= _named(source, findings)

@@ -20,18 +20,18 @@ class DataSection(Section):
     ] = ()
     """Validation manifests, on which the best checkpoint is chosen. Without them there is no `best/`, only `last/`."""
     language: Annotated[str | None, also("lang", flags=("-l",))] = None
-    """Language code (en, ru, as, ...) of rows without one. Multilingual Whisper needs a language from here or from the
+    """Language code (en, ru, as, ...) of rows without one. Multilingual models need a language from here or from the
     rows."""
     language_token: str | None = None
-    """Whisper: use the token of this language for all languages without a token (`--language-token ru`), or one for
-    each (`cnh=my,tok=en`). Texts and scores keep their own language."""
+    """{takers of language_token}: use the token of this language for all languages without a token
+    (`--language-token ru`), or one for each (`cnh=my,tok=en`). Texts and scores keep their own language."""
     task: Literal["transcribe", "translate"] = "transcribe"
     """Kind of the texts: transcripts in the spoken language, or translations into English."""
     skip_bad: Annotated[bool, ResumeSafe()] = False
     """Skip rows that cannot be used, and report how many. By default all of them are reported and training does not
     start."""
     max_duration: Annotated[float | None, Field(gt=0), also("max_duration_s")] = None
-    """Longest utterance accepted, in seconds. Whisper itself accepts 30, Canary and Parakeet 40."""
+    """Longest utterance accepted, in seconds. A model has its own limit: {max_durations}."""
     dataloader_num_workers: Annotated[int | None, Field(ge=0), ResumeSafe(), also("num_workers")] = None
     """Processes that decode audio. By default one per core, at most four, and none on Windows."""
 
@@ -46,7 +46,7 @@ class ModelSection(Section):
             "model_id", "model_name", "model_name_or_path", "whisper_pretrained", "model", "nemo", flags=("-mn", "-wp")
         ),
     ] = None
-    """A hub id (openai/whisper-small), a local Hugging Face directory, an OpenAI .pt file or a .nemo file. Required."""
+    """A hub id ({example}), a local Hugging Face directory, {single_files}. Required."""
     model_cache: Annotated[Path | None, ResumeSafe(), also("model_cache_dir", "cache_dir", flags=("-mc",))] = None
     """Folder for models downloaded from the hub; by default the hub's own cache."""
     revision: Annotated[str | None, ResumeSafe()] = None
@@ -63,8 +63,9 @@ class ModelSection(Section):
     the decoder only, many times faster. true: in memory if it fits into half of the free memory, else on disk, where
     other runs on the same speech reuse it."""
     extend_vocabulary: bool = False
-    """Parakeet: add a token for each character of the training texts that the tokenizer lacks, after the existing
-    tokens, which do not change. Modules with a row per token are then trained in full, whatever the method."""
+    """{takers of extend_vocabulary}: add a token for each character of the training texts that the tokenizer lacks,
+    after the existing tokens, which do not change. Modules with a row per token are then trained in full, whatever the
+    method."""
     debug_linear: Annotated[int, Field(ge=0), ResumeSafe()] = 0
     """Before training, list this many modules that have adapters, with shape and rank, and as many of the parameters
     that are trained in full."""
@@ -103,7 +104,7 @@ class RunSection(Section):
     export: Annotated[Path | None, ResumeSafe(), also("export_nemo")] = None
     """After training, and after Ctrl+C, write the fine-tuned model (of `best/`, else `last/`; an adapter is merged into
     its base model) to this folder, replacing an earlier export of the same run. A path that ends in .nemo is written as
-    a file for NeMo (Canary and Parakeet)."""
+    a file for NeMo ({with nemo})."""
 
 
 class ValidationSection(Section):
@@ -120,11 +121,11 @@ class ValidationSection(Section):
     predict_with_generate: bool = True
     """Decode the validation data and score it; if false, only the loss is computed."""
     generation_max_length: Annotated[int, Field(ge=2, le=448)] = 225
-    """Maximum length of a hypothesis in tokens, without its prompt; Whisper's own limit is 448 with the prompt."""
+    """Maximum length of a hypothesis in tokens, without its prompt; a model's decoder may have fewer positions."""
     generation_num_beams: Annotated[int, Field(ge=1)] = 1
     """Beams in decoding; 1 is greedy."""
     eval_window: Literal["padded", "short"] = "padded"
-    """Encoder input in validation: Whisper's 30 s window (padded), or the longest utterance of the batch and a little
+    """Encoder input in validation: the model's full window (padded), or the longest utterance of the batch and a little
     silence (short): several times faster, and valid only for models trained with short windows."""
     metric_for_best_model: Literal["wer", "cer", "loss"] = "wer"
     """Metric that selects `best/`: normalised word or character error rate of decoded hypotheses, or the loss."""

@@ -13,7 +13,6 @@ from eartune.config.partial import PartialSection
 from eartune.config.sections import DataSection, ModelSection, RunSection, ValidationSection
 from eartune.config.window import WindowSection
 
-FAMILIES = ("whisper", "canary", "parakeet")
 SECTIONS: dict[str, type[Section]] = {
     "data": DataSection,
     "model": ModelSection,

@@ -15,9 +15,9 @@ class WindowSection(Section):
     """Windows: how utterances are placed in the encoder's input, and how much speech a step has."""
 
     window: Literal["padded", "packed", "short"] = "packed"
-    """padded: each utterance in a window of 30 s, Whisper's standard input. packed: several utterances of one language
-    concatenated in a window of 30 s. short: windows as long as the longest utterance of the batch. packed and short are
-    several times faster on short utterances."""
+    """padded: each utterance in the full window of a model that has one (30 s). packed: several utterances of one
+    language concatenated in a window of 30 s. short: windows as long as the longest utterance of the batch. packed and
+    short are several times faster on short utterances."""
     batch_seconds: Annotated[float, Field(gt=0)] | Literal["auto"] | None = None
     """Seconds of speech per forward pass, in place of `per_device_train_batch_size`; a step has
     `gradient_accumulation_steps` passes. auto: a step has `per_device_train_batch_size` times

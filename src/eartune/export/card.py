@@ -9,7 +9,7 @@ from typing import Any
 from eartune.export.evaluation import EvaluationRecord, ScoresRecord
 from eartune.export.parity_record import ParityRecord, WordsRecord
 from eartune.export.record import ExportRecord, MadeFromRecord
-from eartune.export.usage import Usage
+from eartune.family import Usage
 from eartune.parsing import dump_yaml
 
 CARD = "README.md"

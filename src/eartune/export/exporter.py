@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from eartune.errors import InputError, nearest
+from eartune.family import Format
 from eartune.model import SpeechModel, Waveform
 
 # one name for quantisations that the formats name differently
 SYNONYMS = {"fp32": "float32", "f32": "float32", "fp16": "float16", "f16": "float16", "bf16": "bfloat16"}
 
 
+# takes the model (adapters merged), the path, the quantisation and the original .nemo file, if any. The path is a file
+# that does not exist yet, or an empty folder if the format is a folder. It returns the largest difference between the
+# logits of the export and the model's, or None if it did not compare them
+Writer: TypeAlias = Callable[[SpeechModel, Path, str, Path | None], float | None]
+
+
 @dataclass(frozen=True)
 class Exporter:
-    """Writer of a family's models in one format.
+    """Writer of a family's models in one format, with what the family declares of the format."""
 
-    `write` takes the model (adapters merged), the path, the quantisation and the original .nemo file, if any. The path
-    is a file that does not exist yet, or an empty folder if the format is a folder. It returns the largest difference
-    between the logits of the export and the model's, or None if it did not compare them.
-    """
-
-    write: Callable[[SpeechModel, Path, str, Path | None], float | None]
+    write: Writer
     quantizations: tuple[str, ...]
     """The first is the default."""
     file_name: str | None = None
@@ -34,6 +37,10 @@ class Exporter:
     """Whether eartune opens the export as it opens any model, so that its logits can be compared."""
     needs_original: bool = False
     """Whether the original .nemo file of the model provides the rest of the export."""
+
+    @classmethod
+    def of(cls, declared: Format, write: Writer) -> Exporter:
+        return cls(write, declared.quantizations, declared.file_name, declared.reads_back, declared.needs_original)
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def save_folder(model: SpeechModel, folder: Path, *_: object) -> None:
     model.save(folder)
 
 
-def for_app(target: Target, app: str, file_name: str) -> Target:
+def as_app_file(target: Target, app: str, file_name: str) -> Target:
     """Return a target that is a file of this name for an app."""
     return replace(target, app=app, exporter=replace(target.exporter, file_name=file_name))
 

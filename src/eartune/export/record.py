@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from eartune.export.parity_record import ParityRecord
-from eartune.origin import BaseModelRecord, DataRecord, Family
+from eartune.origin import BaseModelRecord, DataRecord, FamilyName
 from eartune.packages import sha256_of
 from eartune.parsing import JsonObject
 from eartune.records import Record, Task, read_record_file, write_record_file
@@ -82,7 +82,7 @@ class ExportRecord(Record):
     """The version that wrote it."""
     format: str
     quantization: str
-    family: Family
+    family: FamilyName
     task: Task | None = None
     language: str | None = None
     """The one that is decoded where a clip names none."""

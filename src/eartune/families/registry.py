@@ -1,62 +1,54 @@
-"""Families by name, imported only when they are needed."""
+"""The code of families, imported only when it is needed; what they declare of themselves is in `eartune.family`."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from types import ModuleType
+from typing import Any, Protocol, cast
 
-from eartune.base_model import OTHER_NAMES, BaseModel, model_type, nemo_within
-from eartune.config.family import EXTENSIBLE
-from eartune.config.train_config import FAMILIES
-from eartune.errors import InputError, nearest
-from eartune.export.exporter import FamilyExports
+from eartune.base_model import BaseModel, find_base_model, model_type, nemo_within
+from eartune.errors import InputError
+from eartune.export.exporter import Exporter, FamilyExports
+from eartune.family import PACKAGE, Family, families, family_by_words, family_named, listed, refuse
 from eartune.manifest import Utterance
 from eartune.model import SpeechModel
 
-# what a model's type or hub id says -> its family
-_WORDS = {name: name for name in FAMILIES} | OTHER_NAMES
 
+@dataclass(frozen=True)
+class Loader:
+    """Finds and loads the models of a family."""
 
-class FamilyModule(Protocol):
-    """What a family's module `load` offers."""
+    family: Family
 
     def find(self, spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
-        """Find a base model, fetching it if it is a hub id."""
+        """Find a base model, fetching it if it is a hub id. Raises InputError or EartuneError."""
+        return find_base_model(spec, self.family, revision=revision, cache=cache)
 
-    def load(self, base: BaseModel, *, task: str = "transcribe", language: str | None = None) -> SpeechModel:
-        """Load it in float32 on the CPU."""
+    def load(self, base: BaseModel, **options: Any) -> SpeechModel:
+        """Load a base model in float32 on the CPU, for a `task` and a `language`; `language_token` names the languages
+        whose tokens stand in for others. Raises InputError for files that are damaged, and where a family has none.
+        """
+        if options.get("language_token") is None:
+            options.pop("language_token", None)
+        elif why := refuse("language_token", self.family):
+            raise InputError(f"language_token: {why}: leave it out")
+        return cast(SpeechModel, _module(self.family.name, "load").load(base, **options))
 
 
-def family(name: str) -> FamilyModule:
-    """Return a family by name."""
-    if name not in FAMILIES:
-        raise InputError(
-            f"family {name!r} is not known; this version has {', '.join(FAMILIES)}.{nearest(name, FAMILIES)}"
-        )
-    return cast(FamilyModule, importlib.import_module(f"eartune.families.{name}.load"))
-
-
-def load_model(
-    name: str, base: BaseModel, *, task: str, language: str | None, language_token: str | None = None
-) -> SpeechModel:
-    """Load a base model of a family for a task and a language, in float32 on the CPU.
-
-    `language_token` names the languages whose tokens stand in for others. Raises InputError where the family has none.
-    """
-    if language_token is None:
-        return family(name).load(base, task=task, language=language)
-    if name != "whisper":
-        raise InputError(f"language_token: is for Whisper, and this is a {name}: leave it out")
-    from eartune.families.whisper.load import load  # noqa: PLC0415  a family is imported when it is asked for
-
-    return load(base, task=task, language=language, language_token=language_token)
+def family(name: str) -> Loader:
+    """Return what loads the models of a family. Raises InputError for a name that is not known."""
+    return Loader(family_named(name))
 
 
 def exports_of(name: str) -> FamilyExports:
     """Return what a family's models are exported to."""
-    return cast(FamilyExports, importlib.import_module(f"eartune.families.{name}.exports").EXPORTS)
+    declared = family_named(name).formats
+    module = _module(name, "exports")
+    formats = {name: Exporter.of(form, module.WRITERS[name]) for name, form in declared.items()}
+    return FamilyExports(formats, getattr(module, "first_token_logits", None), getattr(module, "language_code", None))
 
 
 class VocabularyModule(Protocol):
@@ -70,10 +62,11 @@ class VocabularyModule(Protocol):
 
 
 def vocabulary(name: str) -> VocabularyModule:
-    """Return what gives a family's models tokens for characters that they lack."""
-    if name not in EXTENSIBLE:
-        raise InputError(f"tokens are added to models of {' and '.join(EXTENSIBLE)} only, and this is a {name}")
-    return cast(VocabularyModule, importlib.import_module(f"eartune.families.{name}.vocabulary"))
+    """Return what gives a family's models tokens for characters that they lack. Raises InputError."""
+    if refuse("extend_vocabulary", family_named(name)):
+        able = [each.title for each in families().values() if not refuse("extend_vocabulary", each)]
+        raise InputError(f"tokens are added to models of {listed(able)} only, and this is a {family_named(name).title}")
+    return cast(VocabularyModule, _module(name, "vocabulary"))
 
 
 def family_of(spec: str) -> str | None:
@@ -85,9 +78,14 @@ def family_of(spec: str) -> str | None:
     archive = nemo_within(path) if path.is_dir() else path if path.is_file() and path.suffix == ".nemo" else None
     if archive is not None:
         # torch takes a second to import: only for what needs it
-        from eartune.nemo.architecture import model_kind  # noqa: PLC0415
-        from eartune.nemo.archive import read_archive  # noqa: PLC0415
+        from eartune.families._nemo.architecture import model_kind  # noqa: PLC0415
+        from eartune.families._nemo.archive import read_archive  # noqa: PLC0415
 
-        return "canary" if model_kind(read_archive(archive)) == "canary" else "parakeet"
-    told = model_type(path) if path.is_dir() else path.name.lower()
-    return next((name for word, name in _WORDS.items() if word in (told or "")), None)
+        kind = model_kind(read_archive(archive))
+        return next(f.name for f in families().values() if f.single_file and kind in f.single_file.contents)
+    told = family_by_words((model_type(path) if path.is_dir() else path.name) or "")
+    return told.name if told else None
+
+
+def _module(name: str, module: str) -> ModuleType:
+    return importlib.import_module(f"{PACKAGE}.{name}.{module}")

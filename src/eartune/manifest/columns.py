@@ -35,7 +35,7 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
         "wav_path",
         "clip",
     ),
-    # answer is NeMo's name for Canary's target text
+    # answer is NeMo's name for the text of a row with a prompt
     "text": ("text", "sentence", "transcript", "transcription", "answer"),
     # the spoken language; of a translation, not that of the text
     "language": ("lang", "language", "locale", "source_lang", "target_lang"),
@@ -45,7 +45,7 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
     # whisper-timestamped and yeyupiaoling's Whisper-Finetune; transformers' pipelines
     "segments": ("segments", "sentences", "chunks"),
 }
-# Canary's own keys are kept in `extra` even if they are the only language columns.
+# NeMo's keys of prompts are kept in `extra` even if they are the only language columns.
 KEPT = frozenset({"source_lang", "target_lang"})
 
 _WRITTEN_FOR_MISSING = frozenset({"nan", "none", "null", "n/a", "#n/a", "na", "<na>", "unknown", "-", "?"})

@@ -55,8 +55,8 @@ def notes_in_brackets(utterances: Sequence[Utterance], known: Container[str] = (
 
 
 def times_asked_for(utterances: Sequence[Utterance]) -> list[str]:
-    """Return a remark on rows with Canary's timestamp key, for models that ignore it."""
-    what = "request times with the key timestamp, which only Canary supports: they are trained without"
+    """Return a remark on rows with NeMo's timestamp key, for models that ignore it."""
+    what = "request times with the key timestamp, which this model does not have: they are trained without"
     return counted(utterances, lambda u: str(u.extra.get("timestamp")).strip("<|>").lower() in _YES, what)
 
 

@@ -67,7 +67,7 @@ def load_waveform(utterance: Utterance) -> Samples:
 
 
 def translation_of(utterance: Utterance) -> tuple[str, str] | None:
-    """Return the source and target languages of a row with two different ones, in Canary's keys; None for others."""
+    """Return the source and target languages of a row with two different ones, in NeMo's keys; None for others."""
     source, target = (
         code if isinstance(value := utterance.extra.get(name), str) and (code := language_code(value)) else None
         for name in ("source_lang", "target_lang")

@@ -14,7 +14,7 @@ from eartune.prepare.convert import Loudness, MeasuredUtterance
 from eartune.prepare.table import SplitName
 from eartune.speech_checks import CLIPPED, QUIET, is_clipped, is_quiet
 
-# Whisper's window.
+# the window of many models
 LONG_S = 30.0
 # A correct transcript is hardly ever three times too long or too short; that of another utterance rarely is.
 UNLIKELY_RATE = 3.0
@@ -48,7 +48,7 @@ def audit(
 def warnings(report: Report) -> list[str]:
     """Return the lines of a report that a user should read before training."""
     suspects = {
-        "longer_than_30_s": "longer than 30 s, Whisper's window",
+        "longer_than_30_s": "longer than 30 s, the window of many models",
         "silent": QUIET,
         "clipped": CLIPPED,
         "unlikely_rate": "three times faster or slower than the rest: check that the transcripts belong to them",

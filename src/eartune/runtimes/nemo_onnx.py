@@ -1,4 +1,4 @@
-"""ONNX folders of Parakeet and Canary: their config.json and required files."""
+"""ONNX folders of NeMo's models: their config.json and required files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eartune.errors import InputError
 from eartune.model import Waveform
 from eartune.parsing import read_json
 
-CANARY = "nemo-conformer-aed"
+MULTI_TASK = "nemo-conformer-aed"
 TOKENS = "tokens.txt"
 # frames of 10 ms
 _FRAME_SAMPLES = 160
@@ -43,16 +43,16 @@ class NemoFolder:
         return 0.01 * self.subsampling_factor
 
     def languages(self, language: str | None, *, task: str) -> tuple[str, str] | None:
-        """Return the spoken language and the one to write for a Canary, None for a Parakeet.
+        """Return the spoken language and the one to write, None for a model that is not told languages.
 
-        Raises InputError for languages that a Canary has no token for.
+        Raises InputError for languages that the model has no token for.
         """
-        if self.kind != CANARY:
+        if self.kind != MULTI_TASK:
             return None
         text = (self.path / TOKENS).read_text(encoding="utf-8", errors="replace")
         known = re.findall(r"^<\|([a-z]{2})\|> ", text, flags=re.MULTILINE)
         if language is None:
-            raise InputError(f"{self.path}: a Canary needs a language, one of {', '.join(sorted(known))}")
+            raise InputError(f"{self.path}: the model needs a language, one of {', '.join(sorted(known))}")
         target = language if task == "transcribe" else "en"
         for each in (language, target):
             # runtimes would use another language instead
@@ -78,9 +78,9 @@ def open_onnx_folder(path: Path, *, task: str) -> NemoFolder:
         raise InputError(f"{path}: is not a folder with ONNX files; give the path of an export")
     config = read_json(path / "config.json", _Config, advice="export the model again")
     kind = config["model_type"]
-    if task != "transcribe" and kind != CANARY:
-        raise InputError(f"task: {path} is a Parakeet, which only transcribes, and cannot {task}")
+    if task != "transcribe" and kind != MULTI_TASK:
+        raise InputError(f"task: {path} only transcribes, and cannot {task}")
     folder = NemoFolder(path, kind, config["features_size"], config["subsampling_factor"])
-    if kind == CANARY:
-        folder.require((TOKENS,), program="a Canary")
+    if kind == MULTI_TASK:
+        folder.require((TOKENS,), program="a model with languages")
     return folder

@@ -12,7 +12,8 @@ from eartune.errors import InputError
 from eartune.languages import LANGUAGE_TAG, prompt_name
 from eartune.manifest import Segment
 from eartune.model import Waveform
-from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, RuntimeBase, Task, opening
+from eartune.runtimes.limits import NEMO_WINDOW_S
+from eartune.runtimes.runtime import LongTranscript, RuntimeBase, Task, opening
 from eartune.runtimes.torch_threads import torch_threads
 
 ReadConfig: TypeAlias = Callable[[Path], Mapping[str, Any]]
@@ -21,8 +22,8 @@ ReadConfig: TypeAlias = Callable[[Path], Mapping[str, Any]]
 TRUSTED = "nemo.collections."
 
 
-class NemoParakeet(RuntimeBase):
-    """A Parakeet's .nemo file, decoded as configured in it; the language is ignored.
+class NemoTranscriber(RuntimeBase):
+    """The .nemo file of a model that only transcribes, decoded as configured in it; the language is ignored.
 
     A model with language prompts gets the language of the clip, or detects it, and its tags are removed.
     """
@@ -38,7 +39,7 @@ class NemoParakeet(RuntimeBase):
         task: Task = "transcribe",
     ) -> None:
         if task != "transcribe":
-            raise InputError(f"task {task!r}: Parakeet only transcribes; leave it at transcribe")
+            raise InputError(f"task {task!r}: the model only transcribes; leave it at transcribe")
         self._model, self._num_threads = _restore(path, device), num_threads
         self._prompts = dict(self._model.cfg.model_defaults.prompt_dictionary) if self._has_prompts() else {}
         self.knows_regions = bool(self._prompts)
@@ -67,8 +68,8 @@ class NemoParakeet(RuntimeBase):
             )
 
 
-class NemoCanary(RuntimeBase):
-    """A Canary's .nemo file, decoded as configured in it; it requires the language."""
+class NemoMultiTask(RuntimeBase):
+    """The .nemo file of a model with prompts, decoded as configured in it; it requires the language."""
 
     max_duration_s = NEMO_WINDOW_S
 
@@ -85,7 +86,7 @@ class NemoCanary(RuntimeBase):
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
         if language is None:
-            raise InputError("no language is named, and Canary detects none; add a language to the clip")
+            raise InputError("no language is named, and the model detects none; add a language to the clip")
         if f"<|{language}|>" not in self._pieces:
             raise InputError(f"language {language!r}: the model has no token for it")
         target = "en" if self._task == "translate" else language
@@ -103,7 +104,7 @@ class NemoCanary(RuntimeBase):
 
 def open_nemo(
     path: Path, *, read_config: ReadConfig, device: str = "cpu", num_threads: int = 1, task: Task = "transcribe"
-) -> NemoParakeet | NemoCanary:
+) -> NemoTranscriber | NemoMultiTask:
     """Open a .nemo file in NeMo. `read_config` reads its configuration without NeMo, and raises for other files.
 
     Raises InputError for configurations that name classes from outside NeMo's collections.
@@ -115,7 +116,7 @@ def open_nemo(
             f"{path}: its configuration names {foreign[0]!r:.80}, which is not a class of NeMo's collections, and NeMo "
             "would run it; do not use this file"
         )
-    opener = NemoCanary if str(config.get("target", "")).endswith("EncDecMultiTaskModel") else NemoParakeet
+    opener = NemoMultiTask if str(config.get("target", "")).endswith("EncDecMultiTaskModel") else NemoTranscriber
     return opener(path, device=device, num_threads=num_threads, task=task)
 
 

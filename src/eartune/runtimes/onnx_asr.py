@@ -1,4 +1,4 @@
-"""Folders of Parakeet and Canary as ONNX in onnx-asr."""
+"""ONNX folders of NeMo's models in onnx-asr."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 from eartune.errors import InputError
 from eartune.model import Waveform
+from eartune.runtimes.limits import NEMO_WINDOW_S
 from eartune.runtimes.nemo_onnx import open_onnx_folder
-from eartune.runtimes.runtime import NEMO_WINDOW_S, LongTranscript, RuntimeBase, decoding, opening
+from eartune.runtimes.runtime import LongTranscript, RuntimeBase, decoding, opening
 from eartune.runtimes.segments import TimedTokens, long_transcript
 
 PROGRAM = "onnx-asr"
@@ -17,7 +18,7 @@ PROGRAM = "onnx-asr"
 class OnnxAsr(RuntimeBase):
     """A folder opened in onnx-asr, on a CPU with `num_threads`, or on a CUDA device.
 
-    `task` is transcribe, or translate: a Canary then translates into English.
+    `task` is transcribe, or translate: a model with languages then translates into English.
     """
 
     max_duration_s = NEMO_WINDOW_S
@@ -38,7 +39,7 @@ class OnnxAsr(RuntimeBase):
             self._model = model.with_timestamps()
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
-        """Decode a clip of any length greedily. Canary requires the language; Parakeet ignores it."""
+        """Decode a clip of any length greedily. A model with languages requires it; the others ignore it."""
         return self._transcribe_clip(waveform_S, language).text
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:

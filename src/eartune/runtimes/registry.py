@@ -9,17 +9,16 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
-from eartune.base_model import OTHER_NAMES, model_type
+from eartune.base_model import model_type
 from eartune.errors import InputError
+from eartune.family import Family, Format, families
 from eartune.language_tokens import parse_stand_ins
 
 if TYPE_CHECKING:
     # it imports torch, which recognising a file does not need
     from eartune.runtimes.runtime import Runtime, Task
-
-ExportFormat: TypeAlias = Literal["ggml", "ctranslate2", "onnx", "openai", "nemo", "hf"]
 
 GGML = struct.pack("<i", 0x67676D6C)
 COMPRESSED_TAR = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
@@ -27,11 +26,9 @@ COMPRESSED_TAR = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 SINGLE_FILES = ("*.bin", "*.pt", "*.nemo")
 # names and shapes of a large model's tensors take a tenth of it
 MAX_PICKLED_BYTES = 4 * 2**20
-ONNX_WHISPER = "encoder_model.onnx"
-ONNX_OTHERS = ("model.onnx", "encoder-model.onnx")
 
 
-def recognise(path: Path) -> ExportFormat | None:
+def recognise(path: Path) -> str | None:
     """Return the format of a file or folder, by its content; None if it is not one of them.
 
     Raises InputError if the path does not exist.
@@ -57,7 +54,7 @@ def open_runtime(
     """Open an export in its runtime.
 
     `family`, if given, must be that of the model; `language_token` sets the languages whose tokens stand in for those
-    without a token in a Whisper. A .nemo file needs `read_nemo_config`, which reads its configuration without NeMo.
+    without a token. A .nemo file needs `read_nemo_config`, which reads its configuration without NeMo.
     Raises InputError for a path that is not an export or cannot be opened.
     """
     found = recognise(path)
@@ -68,47 +65,42 @@ def open_runtime(
         )
     if path.is_dir() and found in ("ggml", "openai", "nemo"):
         path = cast(Path, _single_file(path))
-    families = _families(found, path)
-    if family is not None and family not in families:
-        raise InputError(f"{path}: is a {' or '.join(families)} ({found}), not a {family}; give the {family}'s export")
+    candidates = _candidates(found, path)
+    if not candidates:
+        known = [name for each in families().values() for name in each.model_types]
+        raise InputError(f"{path}: model_type is {_model_type(path)!r}; supported are only {', '.join(known)}")
+    if family is not None and family not in [each.name for each in candidates]:
+        titles = " or ".join(each.title for each in candidates)
+        raise InputError(f"{path}: is a {titles} ({found}), not a {family}; give the {family}'s export")
     settings: dict[str, Any] = {"device": device, "num_threads": num_threads, "task": task}
     if found == "nemo":
         assert read_nemo_config is not None, "a .nemo file is read before NeMo opens it"
         settings["read_config"] = read_nemo_config
-    module, name = _opener(found, path)
-    runtime = getattr(importlib.import_module(f"eartune.runtimes.{module}"), name)(path, **settings)
+    module, _, name = candidates[0].formats[found].runtime.partition(":")
+    runtime = getattr(importlib.import_module(module), name)(path, **settings)
     if language_token is not None:
         runtime.stand_ins = parse_stand_ins(language_token)
     return cast("Runtime", runtime)
 
 
-def _opener(found: ExportFormat, path: Path) -> tuple[str, str]:
-    """Return the module and the name of the opener of a format."""
-    if found == "onnx":
-        is_whisper = (path / ONNX_WHISPER).is_file()
-        return ("onnx_whisper", "OnnxWhisper") if is_whisper else ("onnx_asr", "OnnxAsr")
-    return {
-        "ggml": ("whisper_cpp", "WhisperCpp"),
-        "ctranslate2": ("faster_whisper", "FasterWhisper"),
-        "openai": ("openai_whisper", "OpenAIWhisper"),
-        "nemo": ("nemo_toolkit", "open_nemo"),
-        "hf": ("transformers_folder", "open_folder"),
-    }[found]
-
-
-def _families(found: ExportFormat, path: Path) -> tuple[str, ...]:
+def _candidates(found: str, path: Path) -> list[Family]:
+    """List the families whose export in a format a path may be."""
+    declared = [family for family in families().values() if found in family.formats]
     if found == "hf":
-        name = str(_model_type(path))
-        other = next((family for word, family in OTHER_NAMES.items() if name.startswith(word)), None)
-        return (other or name.split("_")[0],)
-    if found in ("nemo", "onnx") and not (path / ONNX_WHISPER).is_file():
-        return ("canary", "parakeet")
-    return ("whisper",)
+        model_type = _model_type(path)
+        return [family for family in declared if model_type in family.model_types]
+    return [family for family in declared if _has_marks(path, family.formats[found])]
 
 
-def _folder_format(folder: Path) -> ExportFormat | None:
-    if any((folder / name).is_file() for name in (ONNX_WHISPER, *ONNX_OTHERS)):
-        return "onnx"
+def _has_marks(path: Path, declared: Format) -> bool:
+    return not declared.marks or any((path / name).is_file() for name in declared.marks)
+
+
+def _folder_format(folder: Path) -> str | None:
+    for family in families().values():
+        for name, declared in family.formats.items():
+            if declared.marks and _has_marks(folder, declared):
+                return name
     if (folder / "model.bin").is_file() and any(folder.glob("vocabulary.*")):
         return "ctranslate2"
     weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
@@ -128,7 +120,7 @@ def _single_file(folder: Path) -> Path | None:
     return known[0] if len(known) == 1 else None
 
 
-def _file_format(path: Path) -> ExportFormat | None:
+def _file_format(path: Path) -> str | None:
     with path.open("rb") as file:
         start = file.read(6)
         if start.startswith(GGML):

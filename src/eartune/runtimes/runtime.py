@@ -21,13 +21,11 @@ from eartune.language_tokens import NO_STAND_INS, StandIns
 from eartune.languages import language_code
 from eartune.manifest import Segment
 from eartune.model import Waveform
+from eartune.runtimes.limits import WINDOW_S
 
 Task: TypeAlias = Literal["transcribe", "translate"]
 
-WINDOW_S = 30
-# the longest clips that Parakeet and Canary were trained on
-NEMO_WINDOW_S = 40.0
-# the most tokens of a clip's text: half of Whisper's text positions, as in openai-whisper
+# the most tokens of a clip's text: half of the text positions, as in openai-whisper
 MAX_TOKENS = 224
 
 
@@ -89,12 +87,12 @@ class ExposesLogits(Protocol):
 
 
 class RuntimeBase:
-    """Base of the runtimes: a context manager, with the longest clip of Whisper."""
+    """Base of the runtimes: a context manager, by default for models with a window of 30 s."""
 
     max_duration_s: float = WINDOW_S
     # whether languages are passed with their region (en-GB)
     knows_regions: bool = False
-    # languages whose tokens stand in for those without a token in a Whisper
+    # languages whose tokens stand in for those without a token
     stand_ins: StandIns = NO_STAND_INS
 
     def close(self) -> None:
@@ -140,11 +138,11 @@ def _reason(error: Exception) -> str:
 
 
 def padded(waveform_S: Waveform) -> Waveform:
-    """Return a clip with silence up to 30 s, which Whisper was trained on. Raises InputError for longer ones."""
+    """Return a clip with silence up to 30 s. Raises InputError for longer ones."""
     num_samples = WINDOW_S * SAMPLE_RATE_HZ
     if len(waveform_S) > num_samples:
         raise InputError(
-            f"a clip of {len(waveform_S) / SAMPLE_RATE_HZ:.1f} s exceeds Whisper's {WINDOW_S} s; decode it in segments"
+            f"a clip of {len(waveform_S) / SAMPLE_RATE_HZ:.1f} s exceeds the window of {WINDOW_S} s; decode segments"
         )
     return np.pad(waveform_S, (0, num_samples - len(waveform_S))).astype(np.float32, copy=False)
 
@@ -152,7 +150,7 @@ def padded(waveform_S: Waveform) -> Waveform:
 def supported_language(
     language: str | None, *, known: Iterable[str], multilingual: bool, stand_ins: StandIns = NO_STAND_INS
 ) -> str | None:
-    """Return a language as a Whisper's own code for it. Raises InputError for one that the model does not have."""
+    """Return a language as the code of its token. Raises InputError for one that the model does not have."""
     code = None if language is None else language_code(language) or language
     names = set(known)
     if multilingual and code is not None and not stand_ins.has_token(code, names):

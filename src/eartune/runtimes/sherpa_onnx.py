@@ -1,4 +1,4 @@
-"""ONNX folders of Parakeet and Canary in sherpa-onnx, in a process of its own, since its C++ aborts on broken files."""
+"""ONNX folders of NeMo's models in sherpa-onnx, in a process of its own, since its C++ aborts on broken files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 
 from eartune.errors import InputError
 from eartune.model import Waveform
+from eartune.runtimes.limits import NEMO_WINDOW_S
 from eartune.runtimes.nemo_onnx import open_onnx_folder
-from eartune.runtimes.runtime import NEMO_WINDOW_S, CannotRun, LongTranscript, RuntimeBase
+from eartune.runtimes.runtime import CannotRun, LongTranscript, RuntimeBase
 from eartune.runtimes.segments import TimedTokens, long_transcript
 from eartune.runtimes.worker import Worker
 
@@ -30,8 +31,8 @@ FILES = {
 class SherpaOnnx(RuntimeBase):
     """A folder opened in sherpa-onnx, on a CPU with `num_threads`, or on a CUDA device.
 
-    `task` is transcribe, or translate: a Canary then translates into English. With a CTC model sherpa-onnx drops the
-    last encoder position (80 ms) if a clip ends within it.
+    `task` is transcribe, or translate: a model with languages then translates into English. With a CTC model
+    sherpa-onnx drops the last encoder position (80 ms) if a clip ends within it.
     """
 
     max_duration_s = NEMO_WINDOW_S
@@ -54,7 +55,7 @@ class SherpaOnnx(RuntimeBase):
         self._worker = Worker(WORKER, [json.dumps(settings)], path=folder, program=PROGRAM, find_error=_find_error)
 
     def transcribe(self, waveform_S: Waveform, language: str | None) -> str:
-        """Decode a clip of any length greedily. Canary requires the language; Parakeet ignores it."""
+        """Decode a clip of any length greedily. A model with languages requires it; the others ignore it."""
         return self._transcribe_clip(waveform_S, language).text
 
     def segments(self, waveform_S: Waveform, language: str | None) -> LongTranscript:

@@ -16,7 +16,7 @@ from eartune.runtimes.worker_loop import Decode, serve_requests
 
 
 def load(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Decode]:
-    """Open a recognizer; requests have the `languages` of a Canary, source and target."""
+    """Open a recognizer; requests have the `languages` of a model with languages, source and target."""
     recognizer = _recognizer(settings)
 
     def decode(samples: Any, request: Mapping[str, Any]) -> dict[str, Any]:

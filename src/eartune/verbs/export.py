@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eartune.errors import EartuneError, InputError
-from eartune.export.exporter import Target, for_app, plan
+from eartune.export.apps import hand_over
+from eartune.export.exporter import Target, as_app_file, plan
 from eartune.export.hub import push, require_account
-from eartune.export.mimir import NOTES, hand_over
 from eartune.families.registry import exports_of
 from eartune.files import write_text_atomic
 from eartune.manifest import Utterance
@@ -33,7 +33,7 @@ def export(
     model: str,
     *,
     to: Sequence[str] = (),
-    for_mimir: bool = False,
+    for_app: str | None = None,
     quantize: Sequence[str] = (),
     out: Path | None = None,
     data: Sequence[Path] = (),
@@ -63,10 +63,10 @@ def export(
     silence_libraries()
     located = locate(model, checkpoint=checkpoint, base_model=base_model)
     exports = exports_of(located.family)
-    handed = hand_over(located.family, located.language) if for_mimir else None
+    handed = hand_over(for_app, located.family, located.language) if for_app else None
     targets = plan([handed.format] if handed else to, quantize, family=located.family, exporters=exports.formats)
-    if handed:
-        targets = [for_app(target, "mimir", handed.file_name) for target in targets]
+    if handed and for_app:
+        targets = [as_app_file(target, for_app, handed.file_name) for target in targets]
     destinations = [choose_destination(target, model, out, alone=len(targets) == 1) for target in targets]
     if push_to is not None:
         _require_pushable(destinations, push_to)
@@ -101,9 +101,9 @@ def export(
     )
     written = _write_all(targets, destinations, job)
     if handed:
-        notes = destinations[0].path / NOTES
+        notes = destinations[0].path / handed.notes_name
         write_text_atomic(notes, handed.notes)
-        report.line(f"instructions for Mimir: {notes}\n\n{handed.notes}")
+        report.line(f"instructions for {handed.app}: {notes}\n\n{handed.notes}")
     if push_to is not None:
         report.line(f"pushed: {push(destinations[0].path, push_to, public=public)}")
     return written

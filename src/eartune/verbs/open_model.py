@@ -11,7 +11,8 @@ from peft import PeftModel
 from eartune.base_model import BaseModel
 from eartune.errors import EartuneError, InputError
 from eartune.export.record import RECORD, read_record
-from eartune.families.registry import family, family_of, load_model, vocabulary
+from eartune.families.registry import family, family_of, vocabulary
+from eartune.family import families
 from eartune.language_tokens import require_language
 from eartune.model import SpeechModel
 from eartune.origin import BaseModelRecord, Origin, RunOrigin, Tuning, read_origin
@@ -88,7 +89,7 @@ def locate(
     if origin is not None:
         language, task = language or origin.language, task or origin.task
         language_token = language_token or origin.language_token
-    name = (origin.family if origin else None) or family_name or family_of(spec) or "whisper"
+    name = (origin.family if origin else None) or family_name or family_of(spec) or next(iter(families()))
     task = task or "transcribe"
     is_adapter = (folder / ADAPTER_CONFIG).is_file()
     if is_adapter:
@@ -108,12 +109,8 @@ def _exported_file(folder: Path) -> Path | None:
 
 def open_located(located: Located) -> SpeechModel:
     """Load a located model in float32 on the CPU, in evaluation mode."""
-    model = load_model(
-        located.family,
-        located.base,
-        task=located.task,
-        language=located.language,
-        language_token=located.language_token,
+    model = family(located.family).load(
+        located.base, task=located.task, language=located.language, language_token=located.language_token
     )
     if located.is_adapter:
         assert located.folder is not None

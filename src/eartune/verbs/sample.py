@@ -19,7 +19,8 @@ from eartune.manifest import Utterance, load_waveform, read_manifest
 from eartune.model import DecodeOptions, SpeechModel
 from eartune.origin import describe_data
 from eartune.reporting import Reporter
-from eartune.runtimes.runtime import MAX_TOKENS, WINDOW_S
+from eartune.runtimes.limits import WINDOW_S
+from eartune.runtimes.runtime import MAX_TOKENS
 from eartune.training.decoding import decode_utterances
 from eartune.training.device import best_device
 from eartune.verbs.open_model import Located

@@ -11,7 +11,8 @@ from transformers import set_seed
 from eartune.base_model import BaseModel
 from eartune.config import TrainConfig
 from eartune.errors import InputError, Interrupted
-from eartune.families.registry import family, load_model
+from eartune.families.registry import family
+from eartune.family import family_named
 from eartune.files import new_file, write_text_atomic
 from eartune.manifest import Utterance
 from eartune.model import SpeechModel
@@ -88,16 +89,11 @@ def _load(config: TrainConfig, report: Reporter) -> tuple[BaseModel, SpeechModel
     """Find the base model and load it."""
     assert config.model.base_model is not None
     report.line(f"base model: {config.model.base_model}")
-    base = family(config.family).find(
-        config.model.base_model, revision=config.model.revision, cache=config.model.model_cache
-    )
+    loader = family(config.family)
+    base = loader.find(config.model.base_model, revision=config.model.revision, cache=config.model.model_cache)
     _require_archive(config.run.export, base)
-    model = load_model(
-        config.family,
-        base,
-        task=config.data.task,
-        language=config.data.language,
-        language_token=config.data.language_token,
+    model = loader.load(
+        base, task=config.data.task, language=config.data.language, language_token=config.data.language_token
     )
     return base, model
 
@@ -155,7 +151,7 @@ def _require_archive(target: Path | None, base: BaseModel) -> None:
 def _unused_times(config: TrainConfig, utterances: Sequence[Utterance], report: Reporter) -> list[str]:
     """Report that sentence times in the data are not trained, because the options disable them."""
     num_timed = sum(bool(utterance.segments) for utterance in utterances)
-    if config.family != "whisper" or not num_timed or config.window.packed_timestamps:
+    if "packed_timestamps" in family_named(config.family).refused or not num_timed or config.window.packed_timestamps:
         return []
     remark = f"train: times of sentences in rows ({num_timed}) are not trained, as packed_timestamps is 0"
     report.line(remark)

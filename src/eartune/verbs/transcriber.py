@@ -11,11 +11,12 @@ import torch
 
 from eartune.errors import InputError
 from eartune.export.record import read_record
+from eartune.families._nemo.architecture import known_config
+from eartune.families._nemo.slots import other_languages
+from eartune.family import family_named
 from eartune.language_tokens import require_language
 from eartune.manifest import Utterance, load_waveform
 from eartune.model import DecodeOptions, SpeechModel
-from eartune.nemo.architecture import known_config
-from eartune.nemo.slots import other_languages
 from eartune.reporting import Task as Progress
 from eartune.runtimes.registry import open_runtime, recognise
 from eartune.runtimes.runtime import Runtime, Task
@@ -125,7 +126,7 @@ def _export_transcriber(exported: ExportedModel) -> Iterator[Transcriber]:
             return hypotheses
 
         def findings(utterances: Sequence[Utterance]) -> list[str | None]:
-            if exported.family != "canary":
+            if exported.family is None or not family_named(exported.family).has_language_pairs:
                 return [None] * len(utterances)
             return [other_languages(u.extra, language_of(u), task=exported.task) for u in utterances]
 

@@ -10,10 +10,10 @@ import torch
 from transformers import CanaryForConditionalGeneration
 
 from eartune.errors import InputError
+from eartune.families._nemo.archive import read_archive
+from eartune.families._nemo.write_archive import write_archive
 from eartune.families.canary.network import prepare_network
 from eartune.families.canary.weights import from_nemo, to_nemo
-from eartune.nemo.archive import read_archive
-from eartune.nemo.write_archive import write_archive
 from tests.tiny_nemo import NUM_MELS, write_tiny_nemo
 
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 import yaml
 
+from eartune.families._nemo.archive import read_archive
+from eartune.families._nemo.tokenizer import parse_model
+from eartune.families._nemo.tokenizer_pipeline import NORMAL, UNKNOWN, USER_DEFINED
 from eartune.families.parakeet.load import find, load, write_nemo
 from eartune.families.parakeet.model import ONLY_WHOLE_CLIPS, ParakeetModel
-from eartune.nemo.archive import read_archive
-from eartune.nemo.tokenizer import parse_model
-from eartune.nemo.tokenizer_pipeline import NORMAL, UNKNOWN, USER_DEFINED
 from tests import tiny_nemo
 
 pytestmark = pytest.mark.real_speech

@@ -14,14 +14,14 @@ from torch import nn
 from transformers.models.parakeet.tokenization_parakeet import ParakeetTokenizer
 
 from eartune.errors import InputError
+from eartune.families._nemo.archive import read_archive
+from eartune.families._nemo.tokenizer import MODEL_FILE
 from eartune.families.parakeet.greedy import text_of
 from eartune.families.parakeet.load import find, load
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.vocabulary import added_since, extend, lacking
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import PlacedUtterance
-from eartune.nemo.archive import read_archive
-from eartune.nemo.tokenizer import MODEL_FILE
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from eartune.errors import InputError
+from eartune.families._nemo.archive import read_archive
 from eartune.families.parakeet.loss import summed_loss
 from eartune.families.parakeet.network import ParakeetForRNNTWithCTC, ParakeetForTDTWithCTC, prepare_network
 from eartune.families.parakeet.weights import from_nemo, to_nemo
-from eartune.nemo.archive import read_archive
 from tests.tiny_nemo import (
     NUM_MELS,
     STREAMING_SETTINGS,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from eartune.nemo.features import LogMel
+from eartune.families._nemo.features import LogMel
 
 TOLERANCE = {"rtol": 0.0, "atol": 1e-4}
 

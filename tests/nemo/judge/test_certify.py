@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from eartune.errors import EartuneError
+from eartune.families._nemo.exports import certify
 from eartune.families.parakeet.load import write_nemo
 from eartune.families.registry import family, family_of
-from eartune.nemo.exports import certify
 from eartune.verbs.export import export
 from tests.nemo.judge.tuning import KINDS, archive_of
 

@@ -13,11 +13,11 @@ import torch
 
 from eartune.config import resolve_config
 from eartune.config.resolve import override
+from eartune.families._nemo.archive import WEIGHTS, read_archive
 from eartune.families.parakeet.load import find, load, write_nemo
 from eartune.families.parakeet.vocabulary import extend
 from eartune.manifest import read_manifest
 from eartune.model import DecodeOptions
-from eartune.nemo.archive import WEIGHTS, read_archive
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import train
 

@@ -12,8 +12,8 @@ from eartune.families.parakeet.greedy import decode_ctc, decode_transducer
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
 from omegaconf import OmegaConf  # noqa: E402  it comes with NeMo
 
+from eartune.families._nemo.archive import read_archive  # noqa: E402
 from eartune.families.parakeet.weights import from_nemo  # noqa: E402
-from eartune.nemo.archive import read_archive  # noqa: E402
 
 pytestmark = pytest.mark.nemo
 

@@ -7,10 +7,10 @@ import pytest
 
 from eartune.audio import decode
 from eartune.errors import InputError
+from eartune.families._nemo.architecture import known_config
 from eartune.families.parakeet.load import find, load
 from eartune.model import DecodeOptions
-from eartune.nemo.architecture import known_config
-from eartune.runtimes.nemo_toolkit import NemoCanary, open_nemo
+from eartune.runtimes.nemo_toolkit import NemoMultiTask, open_nemo
 from eartune.runtimes.registry import open_runtime
 from eartune.runtimes.runtime import SupportsLongForm
 from tests.tiny import clips_in
@@ -63,8 +63,8 @@ def test_a_model_with_prompts_is_told_the_language(language: str | None, tmp_pat
 
 def test_what_a_canary_is_not_told_or_does_not_know_is_one_line(shared_dir: Path) -> None:
     with open_nemo(shared_dir / "models" / "nemo-tiny" / "canary.nemo", read_config=known_config) as runtime:
-        assert isinstance(runtime, NemoCanary)
-        with pytest.raises(InputError, match="no language is named, and Canary detects none"):
+        assert isinstance(runtime, NemoMultiTask)
+        with pytest.raises(InputError, match="no language is named, and the model detects none"):
             runtime.transcribe(np.zeros(32_000, dtype=np.float32), None)
         with pytest.raises(InputError, match="language 'xx': the model has no token for it"):
             runtime.transcribe(np.zeros(32_000, dtype=np.float32), "xx")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from eartune.families._nemo.archive import read_archive
+from eartune.families._nemo.features import LogMel, feature_settings
+from eartune.families._nemo.write_archive import write_archive
 from eartune.families.parakeet.weights import from_nemo, to_nemo
-from eartune.nemo.archive import read_archive
-from eartune.nemo.features import LogMel, feature_settings
-from eartune.nemo.write_archive import write_archive
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
 from tests.nemo.judge.compare import changed, compare_encoder, compare_rows  # noqa: E402  they need NeMo

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from eartune.families._nemo.archive import read_archive
+from eartune.families._nemo.features import LogMel, feature_settings
+from eartune.families._nemo.write_archive import write_archive
 from eartune.families.canary import weights as canary
 from eartune.families.parakeet import weights as parakeet
-from eartune.nemo.archive import read_archive
-from eartune.nemo.features import LogMel, feature_settings
-from eartune.nemo.write_archive import write_archive
 
 pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
 from tests.nemo.judge import test_canary, test_parakeet

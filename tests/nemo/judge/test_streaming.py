@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from eartune.families._nemo.archive import read_archive
 from eartune.families.parakeet.load import find, load, write_nemo
 from eartune.families.parakeet.loss import summed_loss
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.streaming import encoded, lookahead
 from eartune.manifest import Utterance
 from eartune.model import DecodeOptions
-from eartune.nemo.archive import read_archive
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
 from tests.nemo.judge.compare import changed, compare_rows, ragged_batch  # noqa: E402  they need NeMo

@@ -10,23 +10,22 @@ from transformers import CanaryForConditionalGeneration
 
 from eartune.base_model import BaseModel, find_base_model
 from eartune.errors import InputError
+from eartune.families._nemo.archive import read_archive
+from eartune.families._nemo.base import parts_of
+from eartune.families._nemo.folder import load_folder
+from eartune.families._nemo.slots import listed, read_language
+from eartune.families._nemo.write_archive import write_archive
+from eartune.families.canary import FAMILY
 from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.network import prepare_network
 from eartune.families.canary.prompt import slot_defaults
 from eartune.families.canary.weights import from_nemo, to_nemo
 from eartune.model import SpeechModel
-from eartune.nemo.archive import read_archive
-from eartune.nemo.base import parts_of
-from eartune.nemo.folder import load_folder
-from eartune.nemo.slots import listed, read_language
-from eartune.nemo.write_archive import write_archive
 
 
 def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
     """Find a Canary base model: a .nemo file, a hub id (the owner nvidia may be left out) or a folder."""
-    return find_base_model(
-        spec, model_types=("canary",), file_kind="nemo", hub_owner="nvidia", revision=revision, cache=cache
-    )
+    return find_base_model(spec, FAMILY, revision=revision, cache=cache)
 
 
 def load(base: BaseModel, *, task: str = "transcribe", language: str | None = None) -> CanaryModel:

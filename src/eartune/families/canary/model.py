@@ -14,6 +14,9 @@ from transformers import (
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import raise_findings
+from eartune.families._nemo.base import ENCODER_ALIASES, ENCODER_TARGETS, NemoModel
+from eartune.families._nemo.features import LogMel
+from eartune.families._nemo.formats import MAX_DURATION_S
 from eartune.families.canary.decode import decode
 from eartune.families.canary.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.canary.loss import canary_of, target_loss
@@ -24,8 +27,6 @@ from eartune.languages import language_code
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
 from eartune.model import Blocks, DecodeOptions, Waveform
-from eartune.nemo.base import ENCODER_ALIASES, ENCODER_TARGETS, MAX_DURATION_S, NemoModel
-from eartune.nemo.features import LogMel
 
 BLOCKS = Blocks(
     encoder="model.encoder",

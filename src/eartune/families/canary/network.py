@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from transformers import GenerationConfig
 
+from eartune.families._nemo.dropouts import attach_dropouts
 from eartune.model import Network
-from eartune.nemo.dropouts import attach_dropouts
 
 
 def prepare_network(network: Network) -> None:

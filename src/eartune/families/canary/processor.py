@@ -9,9 +9,9 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer
 from transformers import CanaryProcessor, ParakeetFeatureExtractor, PreTrainedTokenizerBase, TokenizersBackend
 
+from eartune.families._nemo.slots import SWITCHES
 from eartune.families.canary.prompt import END, START, Prompts
 from eartune.manifest import Utterance
-from eartune.nemo.slots import SWITCHES
 
 PAD = "<pad>"
 _SPECIAL = re.compile(r"<\|.*\|>", re.DOTALL)

@@ -8,9 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from eartune.errors import nearest, shown
-from eartune.languages import LANGUAGE_NAMES
-from eartune.manifest import Utterance
-from eartune.nemo.slots import (
+from eartune.families._nemo.slots import (
     SWITCHES,
     listed,
     read_emotion,
@@ -20,7 +18,9 @@ from eartune.nemo.slots import (
     task_named,
     value_of,
 )
-from eartune.nemo.symbols import SYMBOL
+from eartune.families._nemo.symbols import SYMBOL
+from eartune.languages import LANGUAGE_NAMES
+from eartune.manifest import Utterance
 
 END = "<|endoftext|>"
 _START_OF_CONTEXT = "<|startofcontext|>"

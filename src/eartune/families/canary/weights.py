@@ -16,18 +16,18 @@ from transformers import CanaryConfig, CanaryForConditionalGeneration
 from transformers.models.canary.configuration_canary import CanaryDecoderConfig
 
 from eartune.errors import InputError
-from eartune.families.canary.network import prepare_network
-from eartune.model import Network
-from eartune.nemo.architecture import (
+from eartune.families._nemo.architecture import (
     encoder_config,
     encoder_output_dropouts,
     model_kind,
     require_plain_training,
 )
-from eartune.nemo.archive import CONFIG, WEIGHTS, NemoArchive
-from eartune.nemo.encoder_weights import encoder_name, renamed
-from eartune.nemo.mapping import build_network, weights_for_nemo
-from eartune.nemo.tokenizer import piece_ids, tokenizer_model
+from eartune.families._nemo.archive import CONFIG, WEIGHTS, NemoArchive
+from eartune.families._nemo.encoder_weights import encoder_name, renamed
+from eartune.families._nemo.mapping import build_network, weights_for_nemo
+from eartune.families._nemo.tokenizer import piece_ids, tokenizer_model
+from eartune.families.canary.network import prepare_network
+from eartune.model import Network
 
 _EMBEDDING = "model.decoder.embed_tokens.weight"
 _HEAD = "proj_out.weight"

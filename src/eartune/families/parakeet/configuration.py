@@ -17,10 +17,10 @@ from transformers import (
 )
 
 from eartune.errors import InputError
+from eartune.families._nemo.architecture import ModelKind, encoder_config, encoder_output_dropouts, is_streaming
+from eartune.families._nemo.archive import CONFIG, NemoArchive
+from eartune.families._nemo.tokenizer import piece_ids, tokenizer_model
 from eartune.families.parakeet.prompts import nemo_prompts
-from eartune.nemo.architecture import ModelKind, encoder_config, encoder_output_dropouts, is_streaming
-from eartune.nemo.archive import CONFIG, NemoArchive
-from eartune.nemo.tokenizer import piece_ids, tokenizer_model
 
 _OF_UNIFIED = ("offline_loss_weight", "streaming_loss_weight")
 _RNNT_LOSSES = ("default", "warprnnt_numba", "warprnnt", "pytorch")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from eartune.families._nemo.exports import nemo_writers
 from eartune.families.parakeet.load import write_nemo
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.model import SpeechModel
-from eartune.nemo.exports import nemo_exports
 
 
 def _write_onnx(model: SpeechModel, folder: Path, quantization: Any) -> float:
@@ -19,4 +19,4 @@ def _write_onnx(model: SpeechModel, folder: Path, quantization: Any) -> float:
     return write_onnx(model, folder, quantization=quantization)
 
 
-EXPORTS = nemo_exports(write_nemo=write_nemo, write_onnx=_write_onnx)
+WRITERS = nemo_writers(write_nemo=write_nemo, write_onnx=_write_onnx)

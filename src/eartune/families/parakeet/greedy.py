@@ -12,9 +12,9 @@ from itertools import count
 import torch
 from transformers import ParakeetForRNNT, PreTrainedTokenizerBase
 
+from eartune.families._nemo.base import POSITION_S
 from eartune.long_form import parts_at_pauses
 from eartune.manifest import Segment
-from eartune.nemo.base import POSITION_S
 
 # Frames that an RNN-T evaluates together for its next token: about as many as there are between two tokens.
 FRAMES_TOGETHER = 4

@@ -6,6 +6,12 @@ from pathlib import Path
 
 from eartune.base_model import BaseModel, find_base_model
 from eartune.errors import InputError
+from eartune.families._nemo.archive import read_archive
+from eartune.families._nemo.base import parts_of
+from eartune.families._nemo.extended_archive import extended_members
+from eartune.families._nemo.folder import load_folder
+from eartune.families._nemo.write_archive import write_archive
+from eartune.families.parakeet import FAMILY
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import network_class, prepare_network
 from eartune.families.parakeet.processor import require_blank
@@ -13,20 +19,11 @@ from eartune.families.parakeet.streaming import complete
 from eartune.families.parakeet.vocabulary import added_since
 from eartune.families.parakeet.weights import from_nemo, rows_for_more_tokens, to_nemo
 from eartune.model import SpeechModel
-from eartune.nemo.archive import read_archive
-from eartune.nemo.base import parts_of
-from eartune.nemo.extended_archive import extended_members
-from eartune.nemo.folder import load_folder
-from eartune.nemo.write_archive import write_archive
-
-MODEL_TYPES = ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt", "nemotron_asr_streaming", "nemotron3_5_asr")
 
 
 def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
     """Find a Parakeet base model: a .nemo file, a hub id (the owner nvidia may be left out) or a folder."""
-    return find_base_model(
-        spec, model_types=MODEL_TYPES, file_kind="nemo", hub_owner="nvidia", revision=revision, cache=cache
-    )
+    return find_base_model(spec, FAMILY, revision=revision, cache=cache)
 
 
 def load(base: BaseModel, *, task: str = "transcribe", language: str | None = None) -> ParakeetModel:

@@ -13,12 +13,12 @@ from torch import nn
 from transformers import ParakeetForCTC
 from transformers.activations import ACT2FN
 
+from eartune.families._nemo.base import feature_inputs
 from eartune.families.parakeet.prompts import now_and_then_auto
 from eartune.families.parakeet.streaming import encoded
 from eartune.families.parakeet.transducer.loss import transducer_losses
 from eartune.languages import AUTO
 from eartune.model import Network
-from eartune.nemo.base import feature_inputs
 
 # key in output_dropouts of the joint network's dropout, which the loss applies itself
 JOINT_ACTIVATION = r"joint\.activation"

@@ -17,6 +17,8 @@ from transformers import (
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
+from eartune.families._nemo.base import ENCODER_ALIASES, ENCODER_TARGETS, NemoModel
+from eartune.families._nemo.features import LogMel
 from eartune.families.parakeet.greedy import TimedTokens, decode_ctc, decode_transducer, segments_of, text_of
 from eartune.families.parakeet.heads import heads_of
 from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder, translation_problem
@@ -29,8 +31,6 @@ from eartune.languages import AUTO
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
 from eartune.model import Blocks, DecodeOptions, Waveform
-from eartune.nemo.base import ENCODER_ALIASES, ENCODER_TARGETS, NemoModel
-from eartune.nemo.features import LogMel
 
 CTC_BLOCKS = Blocks(
     encoder="encoder",

@@ -18,8 +18,8 @@ from transformers import (
 )
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderCTCHead
 
+from eartune.families._nemo.dropouts import attach_dropouts
 from eartune.model import Network
-from eartune.nemo.dropouts import attach_dropouts
 
 # modules with a row per token: the embedding of the prediction network, and the heads
 WITH_TOKENS = ("decoder.embedding", "joint.head", "ctc_head", "aux_ctc_head")

@@ -16,11 +16,11 @@ from pydantic import BaseModel, Field
 from torch import nn
 
 from eartune.errors import InputError
+from eartune.families._nemo.archive import CONFIG, NemoArchive
+from eartune.families._nemo.slots import value_of
 from eartune.languages import AUTO, LANGUAGE_TAG, prompt_name
 from eartune.manifest import Utterance
 from eartune.model import Network
-from eartune.nemo.archive import CONFIG, NemoArchive
-from eartune.nemo.slots import value_of
 from eartune.parsing import read_json
 
 # how often a clip is trained so although its language is known; NeMo's `unified_auto_ratio`

@@ -14,13 +14,13 @@ from torch import nn
 from transformers import ParakeetForCTC
 
 from eartune.errors import InputError
+from eartune.families._nemo.archive import NemoArchive
+from eartune.families._nemo.base import parts_of
+from eartune.families._nemo.more_tokens import add_to_tokenizer, lacking_characters
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import WITH_TOKENS, set_blank
 from eartune.manifest import Utterance
 from eartune.model import Network, SpeechModel
-from eartune.nemo.archive import NemoArchive
-from eartune.nemo.base import parts_of
-from eartune.nemo.more_tokens import add_to_tokenizer, lacking_characters
 
 
 def lacking(model: SpeechModel, utterances: Sequence[Utterance]) -> str:

@@ -12,14 +12,14 @@ import torch
 from transformers import ParakeetForCTC
 
 from eartune.errors import InputError
+from eartune.families._nemo.architecture import is_streaming, model_kind, require_plain_training
+from eartune.families._nemo.archive import NemoArchive
+from eartune.families._nemo.encoder_weights import encoder_name, renamed
+from eartune.families._nemo.mapping import NameHere, build_network, weights_for_nemo
+from eartune.families._nemo.write_archive import NO_ROWS
 from eartune.families.parakeet.configuration import ctc_config, num_pieces, transducer_config
 from eartune.families.parakeet.network import WITH_TOKENS, network_class, prepare_network
 from eartune.model import Network
-from eartune.nemo.architecture import is_streaming, model_kind, require_plain_training
-from eartune.nemo.archive import NemoArchive
-from eartune.nemo.encoder_weights import encoder_name, renamed
-from eartune.nemo.mapping import NameHere, build_network, weights_for_nemo
-from eartune.nemo.write_archive import NO_ROWS
 
 _CTC = {"decoder.decoder_layers.0": "ctc_head"}
 _TRANSDUCER = {

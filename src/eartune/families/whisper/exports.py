@@ -6,14 +6,14 @@ S samples of 16 kHz mono, B batch, P positions of 20 ms, D model width, U tokens
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from eartune.export.exporter import Exporter, FamilyExports, save_folder
-from eartune.families.whisper.ctranslate2 import Quantization, write_ctranslate2
+from eartune.export.exporter import save_folder
+from eartune.families.whisper.ctranslate2 import write_ctranslate2
 from eartune.families.whisper.ggml import write_ggml
 from eartune.families.whisper.greedy import complete_languages, prompts
 from eartune.families.whisper.loss import whisper_of
@@ -64,7 +64,8 @@ def first_token_logits(model: SpeechModel, waveform_S: Waveform, language: str |
     return found_V
 
 
-def _language_code(model: SpeechModel, language: str | None) -> str | None:
+def language_code(model: SpeechModel, language: str | None) -> str | None:
+    """Return a language's code in other programs."""
     return _whisper(model).labeler.token_code(language)
 
 
@@ -73,19 +74,4 @@ def _whisper(model: SpeechModel) -> WhisperModel:
     return model
 
 
-# float16 first, as the most common
-_CTRANSLATE2_KINDS = tuple(sorted(get_args(Quantization), key=lambda kind: kind != "float16"))
-
-EXPORTS = FamilyExports(
-    {
-        "ggml": Exporter(
-            _ggml, ("f16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"), "ggml-model-{quantization}.bin"
-        ),
-        "ctranslate2": Exporter(_ctranslate2, _CTRANSLATE2_KINDS),
-        "onnx": Exporter(_onnx, ("float32", "float16", "int8")),
-        "openai": Exporter(_openai, ("float16", "float32"), "model-{quantization}.pt"),
-        "hf": Exporter(save_folder, ("float32",), reads_back=True),
-    },
-    first_token_logits=first_token_logits,
-    language_code=_language_code,
-)
+WRITERS = {"ggml": _ggml, "ctranslate2": _ctranslate2, "onnx": _onnx, "openai": _openai, "hf": save_folder}

@@ -14,6 +14,7 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError, explained
 from eartune.families.whisper.features import FFT_SAMPLES, HOP_SAMPLES
 from eartune.families.whisper.openai import generation_config
+from eartune.families.whisper.settings import WhisperSettings
 from eartune.languages import language_code
 from eartune.model_folder import (
     CONFIG,
@@ -26,7 +27,6 @@ from eartune.model_folder import (
     require_tokens,
 )
 from eartune.parsing import JsonObject, check_shape, read_json
-from eartune.runtimes.whisper_settings import WhisperSettings
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 COPY = "copy the tokenizer files (tokenizer.json, tokenizer_config.json, ...) of the model it was tuned from"

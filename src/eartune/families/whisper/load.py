@@ -10,6 +10,7 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from eartune.base_model import BaseModel, find_base_model
 from eartune.declared_weights import require_declared
 from eartune.errors import InputError, explained, nearest
+from eartune.families.whisper import FAMILY
 from eartune.families.whisper.encoder import ATTENTION, accept_any_length
 from eartune.families.whisper.folder_checks import (
     NetworkSettings,
@@ -29,9 +30,7 @@ from eartune.weights import RELOAD_ADVICE, network_weights, require_finite
 
 def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
     """Find a Whisper base model: hub id (the owner openai may be left out), folder or .pt file."""
-    return find_base_model(
-        spec, model_types=("whisper",), file_kind="openai", hub_owner="openai", revision=revision, cache=cache
-    )
+    return find_base_model(spec, FAMILY, revision=revision, cache=cache)
 
 
 def load(

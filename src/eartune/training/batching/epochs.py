@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from eartune.config import TrainConfig
-from eartune.config.family import OWN_LENGTH
 from eartune.config.window import WindowSection
+from eartune.family import family_named
 from eartune.model import SpeechModel
 from eartune.training.batching.plan import Limits, Step, plan_epoch
 from eartune.training.batching.windows import UnplacedUtterance, WindowRules
@@ -81,7 +81,6 @@ def window_rules(options: WindowSection, model: SpeechModel, *, cached: bool) ->
         window_s=model.max_duration_s,
         max_tokens=model.max_window_tokens,
         timestamp_step_s=model.timestamp_step_s,
-        # only Whisper models are trained with timestamps
-        writes_timestamps=model.family not in OWN_LENGTH,
+        writes_timestamps="packed_timestamps" not in family_named(model.family).refused,
         cached=cached,
     )

@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 
 from eartune.export.onnx_files import Quantization, evaluating, require_close, require_onnx
+from eartune.families._nemo.onnx_folder import encoder_metadata, require_known_features, write_config, write_vocabulary
+from eartune.families._nemo.tokenizer_pipeline import SPACE
 from eartune.families.canary.loss import canary_of
 from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.onnx.agreement import measure_agreement
 from eartune.families.canary.onnx.graphs import write_graphs
 from eartune.families.canary.onnx.sherpa import write_sherpa_graphs
 from eartune.model import SpeechModel
-from eartune.nemo.onnx_folder import encoder_metadata, require_known_features, write_config, write_vocabulary
-from eartune.nemo.tokenizer_pipeline import SPACE
 
 
 def write_onnx(model: SpeechModel, folder: Path, *, quantization: Quantization) -> float:

@@ -14,9 +14,9 @@ from torch import nn
 from transformers import CanaryForConditionalGeneration
 
 from eartune.export.onnx_files import Quantization, write_graph
+from eartune.families._nemo.onnx_encoder import INPUT_AXES, INPUTS, KEPT_IN_FLOAT32, EncoderGraph
+from eartune.families._nemo.onnx_folder import probes
 from eartune.families.canary.model import CanaryModel
-from eartune.nemo.onnx_encoder import INPUT_AXES, INPUTS, KEPT_IN_FLOAT32, EncoderGraph
-from eartune.nemo.onnx_folder import probes
 
 ENCODER, DECODER = "encoder-model.onnx", "decoder-model.onnx"
 _DECODER_INPUTS = ("input_ids", "encoder_embeddings", "encoder_mask", "decoder_mems")

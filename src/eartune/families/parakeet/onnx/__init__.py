@@ -17,13 +17,13 @@ from transformers import ParakeetForCTC, ParakeetForRNNT
 
 from eartune.errors import InputError
 from eartune.export.onnx_files import Quantization, evaluating, require_close, require_onnx
+from eartune.families._nemo.onnx_folder import require_known_features, write_vocabulary
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import parakeet_of
 from eartune.families.parakeet.onnx.ctc import write_ctc
 from eartune.families.parakeet.onnx.transducer import write_transducer
 from eartune.families.parakeet.streaming import lookaheads_of
 from eartune.model import SpeechModel
-from eartune.nemo.onnx_folder import require_known_features, write_vocabulary
 
 
 def write_onnx(model: SpeechModel, folder: Path, *, quantization: Quantization) -> float:

@@ -12,6 +12,8 @@ import torch
 from transformers import ParakeetForRNNT
 
 from eartune.export.onnx_files import Quantization, largest_difference, run_graph, write_graph
+from eartune.families._nemo.onnx_encoder import INPUT_AXES, INPUTS, KEPT_IN_FLOAT32
+from eartune.families._nemo.onnx_folder import difference_within, encoder_metadata, mask_of, probes, write_config
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.onnx.graphs import (
     DecoderGraph,
@@ -19,8 +21,6 @@ from eartune.families.parakeet.onnx.graphs import (
     JoinerGraph,
     TransposedEncoderGraph,
 )
-from eartune.nemo.onnx_encoder import INPUT_AXES, INPUTS, KEPT_IN_FLOAT32
-from eartune.nemo.onnx_folder import difference_within, encoder_metadata, mask_of, probes, write_config
 
 ENCODER, DECODER_JOINT = "encoder-model.onnx", "decoder_joint-model.onnx"
 DECODER, JOINER = "decoder.onnx", "joiner.onnx"

@@ -12,7 +12,7 @@ import torch
 
 from eartune.export.onnx_files import largest_difference
 from eartune.families.whisper.model import WhisperModel
-from eartune.runtimes.onnx_whisper_graphs import WhisperGraphs
+from eartune.families.whisper.onnx.session import WhisperGraphs
 
 # tokens of the first step; those that follow come one by one, but for the last ones, which come together
 FIRST, LAST = 4, 3

@@ -11,17 +11,17 @@ import torch
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import EartuneError, first_line
-from eartune.export.exporter import Exporter, FamilyExports, save_folder
+from eartune.export.exporter import Writer, save_folder
 from eartune.model import SpeechModel
 
 # largest difference allowed between an encoder's states here and in NeMo
 TOLERANCE = 1e-3
 
 
-def nemo_exports(
+def nemo_writers(
     *, write_nemo: Callable[[SpeechModel, Path, Path], None], write_onnx: Callable[[SpeechModel, Path, Any], float]
-) -> FamilyExports:
-    """Return the formats, given a family's writers of .nemo and ONNX files."""
+) -> dict[str, Writer]:
+    """Return what writes the formats, given a family's writers of .nemo and ONNX files."""
 
     def nemo(model: SpeechModel, out: Path, _: str, original: Path | None) -> float | None:
         assert original is not None
@@ -31,13 +31,7 @@ def nemo_exports(
     def onnx(model: SpeechModel, out: Path, quantization: str, _: Path | None) -> float:
         return write_onnx(model, out, quantization)
 
-    return FamilyExports(
-        {
-            "nemo": Exporter(nemo, ("float32",), "model.nemo", reads_back=True, needs_original=True),
-            "onnx": Exporter(onnx, ("float32", "float16", "int8")),
-            "hf": Exporter(save_folder, ("float32",), reads_back=True),
-        }
-    )
+    return {"nemo": nemo, "onnx": onnx, "hf": save_folder}
 
 
 def certify(path: Path, model: SpeechModel) -> float | None:

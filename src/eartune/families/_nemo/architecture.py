@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias
 from transformers import NemotronAsrStreamingEncoderConfig, ParakeetEncoderConfig
 
 from eartune.errors import InputError
-from eartune.nemo.archive import CONFIG, NemoArchive, read_archive
-from eartune.nemo.features import MIN_POSITIONS, feature_settings
-from eartune.nemo.settings import NemoSection
+from eartune.families._nemo.archive import CONFIG, NemoArchive, read_archive
+from eartune.families._nemo.features import MIN_POSITIONS, feature_settings
+from eartune.families._nemo.settings import NemoSection
 
 ModelKind: TypeAlias = Literal["ctc", "transducer", "hybrid", "prompted", "canary"]
 

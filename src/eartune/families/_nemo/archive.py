@@ -23,8 +23,8 @@ import torch
 
 from eartune.base_model import NEMO_CONFIG, NEMO_WEIGHTS
 from eartune.errors import InputError
-from eartune.nemo.checkpoint import load_checkpoint
-from eartune.nemo.settings import NemoSection, read_settings
+from eartune.families._nemo.checkpoint import load_checkpoint
+from eartune.families._nemo.settings import NemoSection, read_settings
 
 CONFIG, WEIGHTS = NEMO_CONFIG, NEMO_WEIGHTS
 # Limits against malicious files: at least ten times the largest value in the published models.

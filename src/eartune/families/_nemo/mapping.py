@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from eartune.errors import InputError, explained
+from eartune.families._nemo.archive import CONFIG, WEIGHTS, NemoArchive
+from eartune.families._nemo.encoder_weights import is_of_features
+from eartune.families._nemo.features import require_same_features
+from eartune.families._nemo.write_archive import NO_ROWS, grown
 from eartune.model import Network
-from eartune.nemo.archive import CONFIG, WEIGHTS, NemoArchive
-from eartune.nemo.encoder_weights import is_of_features
-from eartune.nemo.features import require_same_features
-from eartune.nemo.write_archive import NO_ROWS, grown
 from eartune.weights import RELOAD_ADVICE, is_finite, require_weights, type_name
 
 # NeMo's name -> transformers', or None for a tensor that is not a network weight and is kept unchanged

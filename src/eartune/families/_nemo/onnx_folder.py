@@ -19,8 +19,8 @@ import torch
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.export.onnx_files import largest_difference
-from eartune.nemo.base import NemoModel
-from eartune.nemo.features import FeatureSettings
+from eartune.families._nemo.base import NemoModel
+from eartune.families._nemo.features import FeatureSettings
 
 BLANK = "<blk>"
 # lengths of noise clips to compare graphs with torch: a batch as traced, and one of another size

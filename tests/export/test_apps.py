@@ -3,11 +3,11 @@
 import pytest
 
 from eartune.errors import InputError
-from eartune.export.mimir import hand_over
+from eartune.export.apps import hand_over
 
 
 def test_a_russian_whisper_is_the_file_that_its_transcription_service_opens() -> None:
-    handed = hand_over("whisper", "ru")
+    handed = hand_over("mimir", "whisper", "ru")
     assert (handed.format, handed.file_name) == ("ggml", "whisper-russian-ggml.bin")
     line = 'const CUSTOM_MODEL_PATH: &str = "~/Library/Application Support/mimir/models/whisper-russian-ggml.bin";'
     assert line in handed.notes
@@ -15,7 +15,7 @@ def test_a_russian_whisper_is_the_file_that_its_transcription_service_opens() ->
 
 
 def test_a_russian_parakeet_is_the_file_that_its_server_restores() -> None:
-    handed = hand_over("parakeet", "ru")
+    handed = hand_over("mimir", "parakeet", "ru")
     assert (handed.format, handed.file_name) == ("nemo", "parakeet_russian.nemo")
     assert (
         'MODEL_PATH = os.path.expanduser("~/Library/Application Support/mimir/models/parakeet_russian.nemo")\n'
@@ -25,7 +25,7 @@ def test_a_russian_parakeet_is_the_file_that_its_server_restores() -> None:
 
 
 def test_other_languages_and_other_families() -> None:
-    assert hand_over("whisper", "ht").file_name == "whisper-haitian_creole-ggml.bin"
-    assert hand_over("whisper", None).file_name == "whisper-custom-ggml.bin"
-    with pytest.raises(InputError, match=r"--for mimir: it runs Whisper .* and Parakeet .*, not canary"):
-        hand_over("canary", "en")
+    assert hand_over("mimir", "whisper", "ht").file_name == "whisper-haitian_creole-ggml.bin"
+    assert hand_over("mimir", "whisper", None).file_name == "whisper-custom-ggml.bin"
+    with pytest.raises(InputError, match="--for mimir: it runs Whisper and Parakeet, not Canary"):
+        hand_over("mimir", "canary", "en")

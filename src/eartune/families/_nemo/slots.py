@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from eartune.languages import language_code, whisper_code
+from eartune.languages import language_code, openai_code
 
 SWITCHES = ("pnc", "itn", "timestamp", "diarize")
 # a key of NeMo, and all its spellings in rows
@@ -55,7 +55,7 @@ def read_language(value: Any, known: Collection[str]) -> str | None:
     if not isinstance(value, str):
         return None
     code = language_code(value)
-    for name in (bare(value), bare(value).lower(), code, whisper_code(code)):
+    for name in (bare(value), bare(value).lower(), code, openai_code(code)):
         if name in known:
             return name
     return code

@@ -17,9 +17,9 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from eartune.errors import InputError
-from eartune.nemo.coverage import unknown_characters
-from eartune.nemo.tokenizer import SentencePieceTokenizer, build_tokenizer, parse_model
-from eartune.nemo.tokenizer_pipeline import NORMAL
+from eartune.families._nemo.coverage import unknown_characters
+from eartune.families._nemo.tokenizer import SentencePieceTokenizer, build_tokenizer, parse_model
+from eartune.families._nemo.tokenizer_pipeline import NORMAL
 from eartune.parsing import JsonObject, parse_json
 
 # kUnkPenalty of sentencepiece's src/unigram_model.cc

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from eartune.families.whisper.timestamps import NUM_TIMESTAMPS
 from eartune.model_folder import TokenId
-from eartune.runtimes.whisper_timestamps import NUM_TIMESTAMPS
 
 
 class WhisperSettings(BaseModel):

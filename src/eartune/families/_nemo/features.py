@@ -14,7 +14,7 @@ from torch import nn
 from transformers.audio_utils import mel_filter_bank
 
 from eartune.errors import InputError
-from eartune.nemo.archive import CONFIG, WEIGHTS, NemoArchive
+from eartune.families._nemo.archive import CONFIG, WEIGHTS, NemoArchive
 
 SAMPLE_RATE_HZ = 16_000
 # half of what all published models have; memory grows with the square of the number of frames

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from eartune.errors import InputError
-from eartune.nemo.archive import CONFIG, NemoArchive
-from eartune.nemo.more_tokens import add_to_sentencepiece
-from eartune.nemo.settings import BOUNDS, LEFT_OPEN, read_settings
-from eartune.nemo.tokenizer import parse_model
+from eartune.families._nemo.archive import CONFIG, NemoArchive
+from eartune.families._nemo.more_tokens import add_to_sentencepiece
+from eartune.families._nemo.settings import BOUNDS, LEFT_OPEN, read_settings
+from eartune.families._nemo.tokenizer import parse_model
 from eartune.parsing import compose_yaml, quote_yaml
 from eartune.weights import RELOAD_ADVICE
 

@@ -18,8 +18,8 @@ from typing import IO
 import torch
 
 from eartune.errors import InputError
+from eartune.families._nemo.archive import CONFIG, WEIGHTS, NemoArchive, read_archive
 from eartune.files import new_file
-from eartune.nemo.archive import CONFIG, WEIGHTS, NemoArchive, read_archive
 
 _CHUNK_BYTES = 2**20
 NO_ROWS: Mapping[str, int] = MappingProxyType({})

@@ -16,14 +16,16 @@ from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
+from eartune.families.whisper.onnx.session import DECODER, ENCODER, Floats, OnDevice, WhisperGraphs
+from eartune.families.whisper.settings import CompleteWhisperSettings
+from eartune.families.whisper.timestamps import Timestamps
 from eartune.manifest import Segment
 from eartune.model import Waveform
 from eartune.model_folder import CONFIG, GENERATION_CONFIG, Size, require_tokenizer_files, require_tokens
 from eartune.parsing import read_json
-from eartune.runtimes.onnx_whisper_graphs import DECODER, ENCODER, Floats, OnDevice, WhisperGraphs
+from eartune.runtimes.limits import WINDOW_S
 from eartune.runtimes.runtime import (
     MAX_TOKENS,
-    WINDOW_S,
     LongTranscript,
     RuntimeBase,
     Task,
@@ -32,8 +34,6 @@ from eartune.runtimes.runtime import (
     supported_language,
     supported_task,
 )
-from eartune.runtimes.whisper_settings import CompleteWhisperSettings
-from eartune.runtimes.whisper_timestamps import Timestamps
 
 ADVICE = "export the model again"
 

@@ -18,22 +18,20 @@ from transformers import (
 )
 
 from eartune.audio import SAMPLE_RATE_HZ
+from eartune.families._nemo.archive import NemoArchive
+from eartune.families._nemo.coverage import require_covered
+from eartune.families._nemo.features import LogMel, feature_settings
+from eartune.families._nemo.formats import MAX_DURATION_S
+from eartune.families._nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer, build_tokenizer, tokenizer_model
 from eartune.manifest import Utterance
 from eartune.manifest.remarks import require_words
 from eartune.model import Network, Waveform, WindowKind, pad_waveforms
-from eartune.nemo.archive import NemoArchive
-from eartune.nemo.coverage import require_covered
-from eartune.nemo.features import LogMel, feature_settings
-from eartune.nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer, build_tokenizer, tokenizer_model
-from eartune.runtimes.runtime import NEMO_WINDOW_S
 from eartune.training.batching.windows import widened_s
 
 # window lengths are multiples of this, so that there are few different shapes
 WIDTH_STEP_S = 0.32
 # one encoder position: eightfold subsampling of frames of 10 ms
 POSITION_S = 0.08
-# the longest clips in training of the released models; the memory of attention grows with the square
-MAX_DURATION_S = NEMO_WINDOW_S
 # the encoder's default adapter targets, and NeMo's names for them
 ENCODER_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2")
 ENCODER_ALIASES = {

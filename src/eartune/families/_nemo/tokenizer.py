@@ -16,9 +16,9 @@ from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase, 
 from transformers.convert_slow_tokenizer import import_protobuf
 
 from eartune.errors import InputError, explained, first_line
+from eartune.families._nemo.archive import MAX_FILE_BYTES, NemoArchive
+from eartune.families._nemo.tokenizer_pipeline import BPE_MODEL, SPACE, UNIGRAM_MODEL, UNKNOWN, UNUSED, pipeline
 from eartune.model_folder import require_tokenizer_files
-from eartune.nemo.archive import MAX_FILE_BYTES, NemoArchive
-from eartune.nemo.tokenizer_pipeline import BPE_MODEL, SPACE, UNIGRAM_MODEL, UNKNOWN, UNUSED, pipeline
 
 # the name that transformers gives to the SentencePiece model in a folder
 MODEL_FILE = "tokenizer.model"

@@ -11,11 +11,11 @@ from transformers import PreTrainedTokenizerBase
 
 from eartune.declared_weights import require_declared
 from eartune.errors import InputError, explained
+from eartune.families._nemo.features import LogMel
+from eartune.families._nemo.folder_settings import COPY, NetworkSettings, read_feature_settings, require_known_tokens
+from eartune.families._nemo.tokenizer import folder_tokenizer
 from eartune.model import Network
 from eartune.model_folder import CONFIG, read_generation_config, read_network_config
-from eartune.nemo.features import LogMel
-from eartune.nemo.folder_settings import COPY, NetworkSettings, read_feature_settings, require_known_tokens
-from eartune.nemo.tokenizer import folder_tokenizer
 from eartune.parsing import JsonObject, read_json
 from eartune.weights import RELOAD_ADVICE, network_weights, require_finite
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from transformers import NemotronAsrStreamingFeatureExtractor
 
 from eartune.errors import InputError
+from eartune.families._nemo.features import MIN_POSITIONS, FeatureSettings, require_possible_lengths
 from eartune.model_folder import Rate, Size, TokenId, require_tokens
-from eartune.nemo.features import MIN_POSITIONS, FeatureSettings, require_possible_lengths
 from eartune.parsing import JsonObject, check_shape, read_json
 
 COPY = "copy the whole model folder"
