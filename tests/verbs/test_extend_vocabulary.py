@@ -194,7 +194,7 @@ def test_texts_that_lack_nothing_add_nothing(tiny_nemo: dict[str, Path], tiny_sp
 def test_other_families_refuse_the_option(family: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=re.escape(f"extend_vocabulary: {reason}")):
         configure(tmp_path / "model", tmp_path / "speech.jsonl", tmp_path / "run", family=family)
-    with pytest.raises(InputError, match=f"parakeet only, and this is a {family}"):
+    with pytest.raises(InputError, match=f"Parakeet only, and this is a {family.title()}"):
         vocabulary(family)
 
 
