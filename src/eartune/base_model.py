@@ -27,11 +27,10 @@ from huggingface_hub.errors import (
 from typing_extensions import TypedDict
 
 from eartune.errors import EartuneError, InputError
-from eartune.family import Family
+from eartune.family import NEMO, Family
 from eartune.packages import sha256_of
 from eartune.parsing import read_json
 
-NEMO_SUFFIX = ".nemo"
 # members of a .nemo file besides its tokenizer
 NEMO_CONFIG, NEMO_WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 _NAMES_SHOWN = 8
@@ -58,25 +57,24 @@ def find_base_model(spec: str, family: Family, *, revision: str | None = None, c
     """
     local = Path(spec).expanduser()
     single, accepted = family.single_file, _accepted(family)
-    reads_nemo = single is not None and single.suffix == NEMO_SUFFIX
     if local.is_file():
         if single is not None and local.suffix == single.suffix:
             return BaseModel(spec, single.kind, local.resolve(), sha256_of(local))
         problem = _tar_problem(local) or ("is a file, but not a " + single.suffix if single else "is a file")
         raise InputError(f"{spec}: {problem}; give {accepted}")
     if local.is_dir():
-        archive = nemo_within(local) if reads_nemo else None
-        if archive is not None and single is not None:
-            return BaseModel(spec, single.kind, archive.resolve(), _hash_of_nemo(archive))
+        archive = nemo_within(local) if family.reads_nemo else None
+        if archive is not None:
+            return BaseModel(spec, NEMO, archive.resolve(), _hash_of_nemo(archive))
         _check_folder(local, family.model_types)
         return BaseModel(spec, "folder", local.resolve(), _hash_of_weights(local))
     if _looks_local(spec):
         raise InputError(f"{spec}: no such file or folder; give {accepted}")
     repo_id = spec if "/" in spec else f"{family.hub_owner}/{spec}"
     folder = _fetch_from_hub(repo_id, revision, cache, family)
-    archives = sorted(folder.glob("*.nemo")) if reads_nemo and not weight_files(folder) else []
-    if archives and single is not None:
-        return BaseModel(repo_id, single.kind, archives[0], sha256_of(archives[0]), revision=folder.name)
+    archives = sorted(folder.glob("*.nemo")) if family.reads_nemo and not weight_files(folder) else []
+    if archives:
+        return BaseModel(repo_id, NEMO, archives[0], sha256_of(archives[0]), revision=folder.name)
     _check_folder(folder, family.model_types)
     # huggingface_hub names the snapshot folder after the commit
     return BaseModel(repo_id, "hub", folder, _hash_of_weights(folder), revision=folder.name)
@@ -192,7 +190,7 @@ def _fetch_from_hub(repo_id: str, revision: str | None, cache: Path | None, fami
     where = f"{repo_id} (hub)"
     single = family.single_file
     try:
-        return _snapshot(repo_id, revision, cache, reads_nemo=single is not None and single.suffix == NEMO_SUFFIX)
+        return _snapshot(repo_id, revision, cache, reads_nemo=family.reads_nemo)
     except HFValidationError:
         raise InputError(f"{repo_id}: is neither a file or folder here nor a valid hub id (owner/name)") from None
     except GatedRepoError:

@@ -18,6 +18,8 @@ from typing import Any
 from eartune.errors import InputError, nearest
 
 PACKAGE = "eartune.families"
+# the kind of single file that several families share
+NEMO = "nemo"
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,10 @@ class Family:
     is_assumed: bool = False
     """Whether a model is taken for one of this family where nothing tells."""
 
+    @property
+    def reads_nemo(self) -> bool:
+        return self.single_file is not None and self.single_file.kind == NEMO
+
 
 # for families whose encoder takes utterances of any length and masks the padding
 OWN_LENGTH_DEFAULTS: Mapping[str, Any] = MappingProxyType(
@@ -156,6 +162,6 @@ def refuse(option: str, family: Family) -> str | None:
     return None if reason is None else reason.format(title=family.title)
 
 
-def listed(names: Sequence[str]) -> str:
+def joined(names: Sequence[str]) -> str:
     """Return names as in a sentence: a, b and c."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from eartune.cli.main import Parser, positive
-from eartune.family import families, listed
+from eartune.family import Format, families, joined
 
 
-def _described_formats() -> str:
-    """Describe each format, with its families where there are several ways."""
+def _by_format(describe: Callable[[Format], str]) -> str:
+    """Describe each format, with its families where they differ; formats with an empty description are left out."""
     found: dict[str, dict[str, list[str]]] = {}
     for family in families().values():
-        for name, form in family.formats.items():
-            found.setdefault(name, {}).setdefault(form.description, []).append(family.title)
-    return "; ".join(f"{name}: {_by_family(descriptions)}" for name, descriptions in found.items())
+        for name, declared in family.formats.items():
+            if text := describe(declared):
+                found.setdefault(name, {}).setdefault(text, []).append(family.title)
+    return "; ".join(f"{name}: {_by_family(texts)}" for name, texts in found.items())
 
 
-def _described_quantizations() -> str:
-    """List the quantisations of each format that has several."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for family in families().values():
-        for name, form in family.formats.items():
-            first, *others = form.quantizations
-            if others:
-                kinds = ", ".join([f"{first} (default)", *others])
-                found.setdefault(name, {}).setdefault(kinds, []).append(family.title)
-    return "; ".join(f"{name}: {_by_family(kinds)}" for name, kinds in found.items())
+def _quantizations(declared: Format) -> str:
+    """List the quantisations of a format; empty if there is only one."""
+    first, *others = declared.quantizations
+    return ", ".join([f"{first} (default)", *others]) if others else ""
 
 
 def _by_family(texts: dict[str, list[str]]) -> str:
     if len(texts) == 1:
         return next(iter(texts))
-    return ", or ".join(f"{text} ({listed(titles)})" for text, titles in texts.items())
+    return ", or ".join(f"{text} ({joined(titles)})" for text, titles in texts.items())
 
 
 def build_parser() -> Parser:
@@ -43,7 +38,11 @@ def build_parser() -> Parser:
     apps = tuple(dict.fromkeys(app for family in families().values() for app in family.apps))
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument(
-        "--to", type=_names, default=(), metavar="FORMATS", help=f"separated by commas. {_described_formats()}"
+        "--to",
+        type=_names,
+        default=(),
+        metavar="FORMATS",
+        help=f"separated by commas. {_by_format(lambda declared: declared.description)}",
     )
     target.add_argument("--for", dest="app", choices=apps, help="write the file for an app, with instructions")
     parser.add_argument(
@@ -51,7 +50,7 @@ def build_parser() -> Parser:
         type=_names,
         default=(),
         metavar="KINDS",
-        help=f"separated by commas, one file each. {_described_quantizations()}",
+        help=f"separated by commas, one file each. {_by_format(_quantizations)}",
     )
     parser.add_argument(
         "--out",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eartune.config.train_config import BY_NAME, TrainConfig, with_values
-from eartune.family import families, family_named, listed, refuse
+from eartune.family import families, family_named, joined, refuse
 
 
 def fill_in_family(config: TrainConfig) -> TrainConfig:
@@ -25,7 +25,7 @@ def family_conflicts(config: TrainConfig) -> list[str]:
     if config.data.task not in family.tasks:
         others = [each.name for each in families().values() if config.data.task in each.tasks]
         found.append(
-            f"task: {family.title} cannot {config.data.task}, only {listed(family.tasks)}; {listed(others)} can"
+            f"task: {family.title} cannot {config.data.task}, only {joined(family.tasks)}; {joined(others)} can"
         )
     target = config.run.export
     if target is not None and target.suffix == ".nemo" and "nemo" not in family.formats:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from eartune.family import Family, families, listed
+from eartune.family import Family, families, joined
 
 
 def filled(text: str) -> str:
     """Return a help text with its marks replaced: {max_durations}, {takers of OPTION}, {with FORMAT}, ..."""
+    if "{" not in text:
+        return text
     for mark, found in _texts().items():
         text = text.replace("{" + mark + "}", found)
     return text
@@ -17,7 +19,7 @@ def filled(text: str) -> str:
 
 def _texts() -> Mapping[str, str]:
     def titles(chosen: Callable[[Family], bool]) -> str:
-        return listed([family.title for family in families().values() if chosen(family)])
+        return joined([family.title for family in families().values() if chosen(family)])
 
     durations = sorted({family.max_duration_s for family in families().values()})
     files = {family.single_file.title for family in families().values() if family.single_file}

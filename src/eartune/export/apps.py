@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from eartune.errors import InputError
-from eartune.family import AppExport, families, family_named, listed
+from eartune.family import AppExport, families, family_named, joined
 from eartune.languages import LANGUAGE_NAMES
 
 
@@ -26,7 +26,7 @@ def hand_over(app: str, family: str, language: str | None) -> HandOver:
     export = family_named(family).apps.get(app)
     if export is None:
         able = [each.title for each in families().values() if app in each.apps]
-        raise InputError(f"--for {app}: it runs {listed(able)}, not {family_named(family).title}")
+        raise InputError(f"--for {app}: it runs {joined(able)}, not {family_named(family).title}")
     app_language = LANGUAGE_NAMES.get(language, language).lower().replace(" ", "_") if language else "custom"
     name = export.file_name.format(language=app_language)
     return HandOver(export.format, name, app.capitalize(), f"{app.upper()}.md", APPS[app](name, export))

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from eartune.base_model import BaseModel, find_base_model, model_type, nemo_within
 from eartune.errors import InputError
 from eartune.export.exporter import Exporter, FamilyExports
-from eartune.family import PACKAGE, Family, families, family_by_words, family_named, listed, refuse
+from eartune.family import PACKAGE, Family, families, family_by_words, family_named, joined, refuse
 from eartune.manifest import Utterance
 from eartune.model import SpeechModel
 
@@ -65,7 +65,7 @@ def vocabulary(name: str) -> VocabularyModule:
     """Return what gives a family's models tokens for characters that they lack. Raises InputError."""
     if refuse("extend_vocabulary", family_named(name)):
         able = [each.title for each in families().values() if not refuse("extend_vocabulary", each)]
-        raise InputError(f"tokens are added to models of {listed(able)} only, and this is a {family_named(name).title}")
+        raise InputError(f"tokens are added to models of {joined(able)} only, and this is a {family_named(name).title}")
     return cast(VocabularyModule, _module(name, "vocabulary"))
 
 

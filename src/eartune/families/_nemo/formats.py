@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eartune.families._nemo import usage
-from eartune.family import Format, SingleFile, Usage
+from eartune.family import NEMO, OWN_LENGTH_REFUSED, Format, SingleFile, Usage
 from eartune.runtimes.limits import NEMO_WINDOW_S
 
 # the memory of attention grows with the square of the length
@@ -18,11 +18,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "a6000-fast": {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05},
     "a6000-max": {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05},
 }
+REFUSED: Mapping[str, str] = {
+    **OWN_LENGTH_REFUSED,
+    "language_token": "is for models with language tokens of other languages to borrow, and {title} has none",
+}
 
 
 def nemo_file(*kinds: str) -> SingleFile:
     """Return a .nemo file that holds one of these kinds of model."""
-    return SingleFile("nemo", ".nemo", "a .nemo file", contents=kinds)
+    return SingleFile(NEMO, ".nemo", "a .nemo file", contents=kinds)
 
 
 def nemo_formats(*, hf_runtime: str, hf_usage: Callable[[Path], Sequence[Usage]]) -> dict[str, Format]:

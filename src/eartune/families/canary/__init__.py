@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eartune.families._nemo.formats import MAX_DURATION_S, PRESETS, nemo_file, nemo_formats
-from eartune.family import OWN_LENGTH_DEFAULTS, OWN_LENGTH_REFUSED, Family, Usage
+from eartune.families._nemo.formats import MAX_DURATION_S, PRESETS, REFUSED, nemo_file, nemo_formats
+from eartune.family import OWN_LENGTH_DEFAULTS, Family, Usage
 
 
 def hf_usage(_exported: Path) -> Sequence[Usage]:
@@ -53,8 +53,7 @@ FAMILY = Family(
     tasks=("transcribe", "translate"),
     defaults=OWN_LENGTH_DEFAULTS,
     refused={
-        **OWN_LENGTH_REFUSED,
-        "language_token": "is for models with language tokens of other languages to borrow, and {title} has none",
+        **REFUSED,
         "extend_vocabulary": "the vocabulary of a {title} cannot be extended yet: use a model trained on the language",
     },
     presets=PRESETS,

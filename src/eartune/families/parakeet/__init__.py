@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eartune.families._nemo.formats import MAX_DURATION_S, PRESETS, nemo_file, nemo_formats
-from eartune.family import OWN_LENGTH_DEFAULTS, OWN_LENGTH_REFUSED, AppExport, Family, Usage
+from eartune.families._nemo.formats import MAX_DURATION_S, PRESETS, REFUSED, nemo_file, nemo_formats
+from eartune.family import OWN_LENGTH_DEFAULTS, AppExport, Family, Usage
 
 
 def hf_usage(_exported: Path) -> Sequence[Usage]:
@@ -51,8 +51,7 @@ FAMILY = Family(
     single_file=nemo_file("ctc", "transducer", "hybrid", "prompted"),
     defaults=OWN_LENGTH_DEFAULTS,
     refused={
-        **OWN_LENGTH_REFUSED,
-        "language_token": "is for models with language tokens of other languages to borrow, and {title} has none",
+        **REFUSED,
         "label_smoothing_factor": "applies to cross-entropy, which {title} does not use",
         "generation_num_beams": "{title} is decoded greedily",
     },
