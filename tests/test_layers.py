@@ -17,6 +17,7 @@ LAYERS = [
     {"runtimes"},
     {"long_form"},
     {"model"},
+    {"ops"},
     {"run_dir", "origin", "base_model", "speech_checks"},
     {"config", "manifest", "scoring"},
     {"declared_weights", "model_folder"},
@@ -63,6 +64,13 @@ def test_families_do_not_know_each_other(path: Path) -> None:
     # what begins with _ is shared
     others = {name for name in folders if not name.startswith("_")} - {path.parent.name}
     assert not [m for m in imported(path) if any(m.startswith(f"eartune.families.{other}") for other in others)]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "families").rglob("*.py")), ids=lambda p: p.relative_to(ROOT).as_posix()
+)
+def test_families_do_not_know_training(path: Path) -> None:
+    assert not [module for module in imported(path) if module.startswith("eartune.training")]
 
 
 def test_every_module_has_a_layer() -> None:

@@ -16,7 +16,7 @@ from eartune.families.whisper.load import find, load
 from eartune.families.whisper.loss import whisper_of
 from eartune.manifest import read_manifest
 from eartune.model import Network
-from eartune.training import greedy
+from eartune.ops import greedy
 
 LANGUAGES: list[str | None] = ["en", "ru", "de", "en", "fr", "ja", "en", "ru"]
 NUM_ROWS = len(LANGUAGES)

@@ -18,10 +18,10 @@ from eartune.config import resolve_config
 from eartune.config.resolve import override
 from eartune.families.whisper.load import find, load
 from eartune.model import SpeechModel
+from eartune.ops.low_rank import dropout_mask
 from eartune.reporting import Silent
 from eartune.training.adaptation import adapter_files, fast_lora
 from eartune.training.adaptation.fast_lora import FastLinear, keep_frozen_weights, speed_up
-from eartune.training.adaptation.low_rank import dropout_mask
 from eartune.training.adaptation.trainable import make_trainable
 
 PLAIN: dict[str, dict[str, Any]] = {

@@ -26,7 +26,7 @@ from eartune.families._nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer,
 from eartune.manifest import Utterance
 from eartune.manifest.remarks import require_words
 from eartune.model import Network, Waveform, WindowKind, pad_waveforms
-from eartune.training.batching.windows import widened_s
+from eartune.ops.widths import widened_s
 
 # window lengths are multiples of this, so that there are few different shapes
 WIDTH_STEP_S = 0.32

@@ -12,7 +12,7 @@ from transformers import CanaryForConditionalGeneration, EncoderDecoderCache
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderModelOutput
 
 from eartune.model import DecodeOptions
-from eartune.training.greedy import decode_greedily
+from eartune.ops.greedy import decode_greedily
 
 # NeMo's max_generation_delta: a text has at most this many tokens more than the encoder has positions
 MOST_TOKENS_OVER_POSITIONS = 50

@@ -11,7 +11,7 @@ import torch
 from transformers import CanaryForConditionalGeneration
 
 from eartune.model import Network
-from eartune.training.loss import module_cross_entropy
+from eartune.ops.cross_entropy import module_cross_entropy
 
 
 def canary_of(network: Network) -> CanaryForConditionalGeneration:

@@ -24,7 +24,7 @@ from eartune.families.whisper.loss import whisper_of
 from eartune.families.whisper.no_speech import TEN_DB, is_constant, loudness_below, repeats_itself, without_speech
 from eartune.manifest import Segment
 from eartune.model import DecodeOptions, Network, Waveform, WindowKind, pad_waveforms
-from eartune.training.batching.windows import widened_s
+from eartune.ops.widths import widened_s
 
 # Whisper's own thresholds for trying a window again at a higher temperature (openai/whisper transcribe.py);
 # the compression ratio is that of transformers, which measures tokens instead of bytes.

@@ -12,7 +12,7 @@ import torch
 from transformers import EncoderDecoderCache, GenerationConfig, WhisperForConditionalGeneration
 
 from eartune.errors import InputError, nearest
-from eartune.training.greedy import decode_greedily
+from eartune.ops.greedy import decode_greedily
 
 # Options of a generation config that the loop implements, or that have no effect on greedy decoding. Models that set
 # any other one are decoded by generate.

@@ -12,7 +12,7 @@ from transformers import DynamicCache, EncoderDecoderCache, WhisperForConditiona
 from transformers.modeling_outputs import BaseModelOutput
 
 from eartune.model import Network
-from eartune.training.loss import module_cross_entropy
+from eartune.ops.cross_entropy import module_cross_entropy
 
 
 def whisper_of(network: Network) -> WhisperForConditionalGeneration:

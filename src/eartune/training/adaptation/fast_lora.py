@@ -16,7 +16,7 @@ from peft.tuners.lora.layer import Linear
 from peft.tuners.lora.variants import DoraLinearVariant
 from torch import nn
 
-from eartune.training.adaptation.low_rank import (
+from eartune.ops.low_rank import (
     MAX_DROPOUT,
     adapted_norm,
     dropout_mask,

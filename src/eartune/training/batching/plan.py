@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from eartune.manifest import Utterance
-from eartune.training.batching.windows import UnplacedUtterance, Window, WindowRules, alone, pack, widened_s
+from eartune.ops.widths import widened_s
+from eartune.training.batching.windows import UnplacedUtterance, Window, WindowRules, alone, pack
 
 # share of clips without speech that get a window of their own when packing
 SILENT_ALONE = 0.5

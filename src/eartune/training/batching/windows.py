@@ -67,11 +67,6 @@ class WindowRules:
         return 2.56 if self.cached else 0.32
 
 
-def widened_s(seconds: float, *, step_s: float, most_s: float) -> float:
-    """Round the width of a short window up to a step, at most to the full window."""
-    return min(most_s, round(math.ceil(seconds / step_s - 1e-6) * step_s, 6))
-
-
 def alone(clip: UnplacedUtterance, *, input_s: float, timestamps: bool = False) -> Window:
     return Window((PlacedUtterance(clip.index, 0.0, clip.duration_s),), clip.duration_s, input_s, timestamps)
 

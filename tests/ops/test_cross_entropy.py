@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from eartune.training import loss as loss_module
-from eartune.training.loss import module_cross_entropy, summed_cross_entropy
+from eartune.ops import cross_entropy as loss_module
+from eartune.ops.cross_entropy import module_cross_entropy, summed_cross_entropy
 
 WIDTH, VOCABULARY, COUNT = 16, 101, 37
 
