@@ -15,10 +15,10 @@ from eartune.families._nemo.coverage import (
     unknown_characters,
     unknown_finding,
 )
-from eartune.families._nemo.lacking import explain
 from eartune.families._nemo.tokenizer import build_tokenizer
 from eartune.families.parakeet.load import find, load
 from eartune.manifest import Utterance
+from eartune.text.lacking import explain
 
 
 def rows(*texts: str) -> list[Utterance]:

@@ -11,11 +11,11 @@ from functools import cached_property
 from transformers import PreTrainedTokenizerBase
 
 from eartune.errors import InputError
-from eartune.families._nemo.lacking import explain
-from eartune.families._nemo.symbols import SYMBOL
 from eartune.families._nemo.tokenizer import normalise
 from eartune.families._nemo.tokenizer_pipeline import SPACE
 from eartune.manifest import Utterance
+from eartune.text.lacking import explain
+from eartune.text.symbols import SYMBOL
 
 # The highest allowed share of unknown characters, and of rows that contain any. Above both the tokenizer is for another
 # language; below, each such row is a separate finding.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eartune.families._nemo import usage
-from eartune.family import NEMO, OWN_LENGTH_REFUSED, Format, SingleFile, Usage
+from eartune.family import NEMO, NO_FEATURE_ENCODER, OWN_LENGTH_REFUSED, Format, SingleFile, Usage
 from eartune.runtimes.limits import NEMO_WINDOW_S
 
 # the memory of attention grows with the square of the length
@@ -20,6 +20,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 REFUSED: Mapping[str, str] = {
     **OWN_LENGTH_REFUSED,
+    "freeze_feature_encoder": NO_FEATURE_ENCODER,
+    "new_vocabulary": "the tokenizer of a {title} is kept, as its decoder was trained with it",
     "language_token": "is for models with language tokens of other languages to borrow, and {title} has none",
 }
 
