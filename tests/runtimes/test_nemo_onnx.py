@@ -16,10 +16,11 @@ import torch
 
 from eartune.errors import EartuneError, InputError
 from eartune.families.canary.onnx import write_onnx as write_canary
-from eartune.families.parakeet.greedy import decode_ctc, decode_transducer, text_of
+from eartune.families.parakeet.greedy import decode_transducer, text_of
 from eartune.families.parakeet.onnx import write_onnx as write_parakeet
 from eartune.families.registry import family
 from eartune.model import DecodeOptions, Waveform
+from eartune.ops.ctc import decode_ctc
 from eartune.runtimes.onnx_asr import OnnxAsr
 from eartune.runtimes.runtime import Runtime, SupportsLongForm
 from eartune.runtimes.sherpa_onnx import SherpaOnnx

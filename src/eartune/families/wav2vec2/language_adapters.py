@@ -92,10 +92,19 @@ def load_adapter(network: Network, path: Path) -> None:
 
 
 def renew_adapters(network: Network) -> None:
-    """Initialise the adapters for a new language, always with the same values."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        ctc_of(network).init_adapter_layers()
+    """Initialise the adapters for a new language, always with the same values.
+
+    As transformers means to do it: its `init_adapter_layers` leaves the layers of the other language as they are.
+    """
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in adapter_weights(network).items():
+            if name.endswith("norm.weight"):
+                parameter.fill_(1.0)
+            elif parameter.ndim > 1:
+                parameter.normal_(0.0, ctc_of(network).config.initializer_range, generator=generator)
+            else:
+                parameter.zero_()
 
 
 def save_adapter(network: Network, folder: Path, name: str) -> None:

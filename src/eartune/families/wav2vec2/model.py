@@ -147,7 +147,9 @@ class Wav2Vec2Model:
         width = longest if window_s is None else round(window_s * SAMPLE_RATE_HZ)
         padded_BS = nn.functional.pad(waveforms_BS, (0, max(FRAME_SAMPLES, width) - longest))
         self.extractor.to(waveforms_BS.device)
-        inputs: dict[str, torch.Tensor] = self.extractor(padded_BS, samples_B)
+        # in full precision: logarithms of sums over a spectrum would be those of rounding
+        with torch.autocast(padded_BS.device.type, enabled=False):
+            inputs: dict[str, torch.Tensor] = self.extractor(padded_BS, samples_B)
         if augment is not None:
             inputs["mask_time_indices"] = self._masks(inputs["attention_mask"], augment)
         return inputs
