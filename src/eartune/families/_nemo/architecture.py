@@ -5,6 +5,7 @@ Defaults are those of NeMo's classes (nemo/collections/asr/modules/conformer_enc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -42,7 +43,7 @@ def model_kind(archive: NemoArchive) -> ModelKind:
     return KINDS[name]
 
 
-def known_config(path: Path) -> dict[str, Any]:
+def known_config(path: Path) -> Mapping[str, Any]:
     """Return the configuration of a .nemo file. Raises InputError if it is neither a Parakeet nor a Canary."""
     archive = read_archive(path)
     model_kind(archive)
@@ -172,7 +173,7 @@ def encoder_output_dropouts(archive: NemoArchive, prefix: str) -> dict[str, floa
 
 def require_plain_training(archive: NemoArchive) -> None:
     """Raise InputError for settings outside the encoder that change the loss or the modules of the model."""
-    config: dict[str, Any] = archive.config
+    config = archive.config
     where = f"{archive.path}: {CONFIG}"
     if config.get("adapters"):
         raise InputError(f"{where}: adapters are attached; merge or remove them with NeMo first")

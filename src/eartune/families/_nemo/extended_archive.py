@@ -69,7 +69,7 @@ def _with_lines(content: bytes, lines: list[str]) -> bytes:
 def _extended_config(archive: NemoArchive, old: int, characters: str) -> bytes:
     where = f"{archive.path}: {CONFIG}"
     text = archive.file(CONFIG).decode()
-    expected = copy.deepcopy(archive.config)
+    expected = copy.deepcopy(dict(archive.config))
     edits = _edits(
         compose_yaml(text, where=where, advice=RELOAD_ADVICE, bounds=BOUNDS), expected, old, characters, where
     )

@@ -16,7 +16,8 @@ from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase, 
 from transformers.convert_slow_tokenizer import import_protobuf
 
 from eartune.errors import InputError, explained, first_line
-from eartune.families._nemo.archive import MAX_FILE_BYTES, NemoArchive
+from eartune.families._nemo.archive import NemoArchive
+from eartune.families._nemo.archive_members import MAX_FILE_BYTES
 from eartune.families._nemo.tokenizer_pipeline import BPE_MODEL, SPACE, UNIGRAM_MODEL, UNKNOWN, UNUSED, pipeline
 from eartune.model_folder import require_tokenizer_files
 
