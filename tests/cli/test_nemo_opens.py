@@ -1,4 +1,4 @@
-"""How often a command opens a .nemo file and interprets its configuration."""
+"""How often a command opens a .nemo file, parses its configuration and interprets it."""
 
 import tarfile
 import tempfile
@@ -17,12 +17,13 @@ KINDS = ["ctc", "hybrid", "prompted", "canary"]
 
 
 class Opens:
-    """Counts of tars that are opened to be read and of configurations that are parsed, by path."""
+    """Counts, by path: tars that are opened to be read, configurations parsed, encoders read from one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opened: Counter[Path] = Counter()
         self.parsed: Counter[Path] = Counter()
-        open_tar, read_settings = tarfile.open, archive.read_settings
+        self.interpreted: Counter[Path] = Counter()
+        open_tar, read_settings, section = tarfile.open, archive.read_settings, archive.NemoArchive.section
 
         def counted_open(name: Any = None, mode: str = "r", fileobj: Any = None, **options: Any) -> Any:
             if mode.startswith("r"):
@@ -33,15 +34,20 @@ class Opens:
             self.parsed[Path(where.partition(": ")[0])] += 1
             return read_settings(text, where=where)
 
+        def counted_section(asked: archive.NemoArchive, name: str) -> Any:
+            self.interpreted[asked.path] += name == "encoder"
+            return section(asked, name)
+
+        monkeypatch.setattr(archive.NemoArchive, "section", counted_section)
         monkeypatch.setattr(tarfile, "open", counted_open)
         monkeypatch.setattr(archive, "read_settings", counted_read)
         # what other tests have read
         archive._read.cache_clear()
 
     def require_few(self, model: Path) -> None:
-        """Assert that the model is parsed once, every other file at most once, and none is opened more than twice."""
-        assert self.parsed[model] == 1
-        assert max(self.parsed.values()) == 1
+        """Assert that the model is read once, every other file at most once, and none is opened more than twice."""
+        assert self.parsed[model] == self.interpreted[model] == 1
+        assert max(self.parsed.values()) == max(self.interpreted.values()) == 1
         assert max(self.opened.values()) <= 2
 
 

@@ -37,8 +37,8 @@ from eartune.families._nemo.settings import NemoSection, read_settings
 CONFIG, WEIGHTS = NEMO_CONFIG, NEMO_WEIGHTS
 # against malicious files; the largest of the published models has 217 588 (nemotron-3.5-asr-streaming-0.6b)
 MAX_CONFIG_BYTES = 4 * 2**20
-# a model, and the file that is written from it
-_NUM_KEPT = 2
+# files of which what was read is kept: a model, and the one that is written from it
+NUM_KEPT = 2
 # of each file: name, device, inode, size, time of change
 _State: TypeAlias = tuple[tuple[str | int, ...], ...]
 
@@ -143,7 +143,7 @@ def _state(path: Path) -> _State:
     return tuple((name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found)
 
 
-@lru_cache(maxsize=_NUM_KEPT)
+@lru_cache(maxsize=NUM_KEPT)
 def _read(source: _Source) -> _Contents:
     path = source.path
     if is_unpacked(path):

@@ -14,7 +14,7 @@ from eartune.errors import InputError
 from eartune.families._nemo.archive import CONFIG, NemoArchive
 from eartune.families._nemo.more_tokens import add_to_sentencepiece
 from eartune.families._nemo.settings import BOUNDS, LEFT_OPEN, read_settings
-from eartune.families._nemo.tokenizer import parse_model
+from eartune.families._nemo.tokenizer import TokenizerFiles, parse_model
 from eartune.parsing import compose_yaml, quote_yaml
 from eartune.weights import RELOAD_ADVICE
 
@@ -32,10 +32,9 @@ class _Edit:
     text: str
 
 
-def extended_members(archive: NemoArchive, characters: str) -> dict[str, bytes]:
+def extended_members(archive: NemoArchive, files: TokenizerFiles, characters: str) -> dict[str, bytes]:
     """Return the files of an archive that change when `characters` become its last tokens, by their names."""
-    settings = archive.section("tokenizer")
-    name = _member(archive, settings.get("model_path", None))
+    name = files.model
     if name is None:
         raise InputError(f"{archive.path}: {CONFIG}: tokenizer.model_path names no file of the archive; save it again")
     where = f"{archive.path}: {name}"
@@ -43,22 +42,15 @@ def extended_members(archive: NemoArchive, characters: str) -> dict[str, bytes]:
     pieces = parse_model(extended, where).pieces
     old = len(pieces) - len(characters)
     members = {CONFIG: _extended_config(archive, old, characters), name: extended}
-    list_of_pieces = _member(archive, settings.get("vocab_path", None))
-    if list_of_pieces is not None:
-        content = archive.file(list_of_pieces)
+    if files.vocabulary is not None:
+        content = archive.file(files.vocabulary)
         # in the manner of BERT, a piece that begins no word
         mark = "##" if any(line.startswith(b"##") for line in content.splitlines()) else ""
-        members[list_of_pieces] = _with_lines(content, [mark + piece.piece for piece in pieces[old:]])
-    list_of_scores = _member(archive, settings.get("spe_tokenizer_vocab", None))
-    if list_of_scores is not None:
+        members[files.vocabulary] = _with_lines(content, [mark + piece.piece for piece in pieces[old:]])
+    if files.scores is not None:
         lines = [f"{piece.piece}\t{piece.score:g}" for piece in pieces[old:]]
-        members[list_of_scores] = _with_lines(archive.file(list_of_scores), lines)
+        members[files.scores] = _with_lines(archive.file(files.scores), lines)
     return members
-
-
-def _member(archive: NemoArchive, reference: Any) -> str | None:
-    name = reference.removeprefix("nemo:").removeprefix("./") if isinstance(reference, str) else None
-    return name if name in archive.members else None
 
 
 def _with_lines(content: bytes, lines: list[str]) -> bytes:

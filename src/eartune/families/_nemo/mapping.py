@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from eartune.errors import InputError, explained
 from eartune.families._nemo.archive import CONFIG, WEIGHTS, NemoArchive
 from eartune.families._nemo.encoder_weights import is_of_features
 from eartune.families._nemo.features import require_same_features
+from eartune.families._nemo.spec import NemoSpec
 from eartune.families._nemo.write_archive import NO_ROWS, grown
 from eartune.model import Network
 from eartune.weights import RELOAD_ADVICE, is_finite, require_weights, type_name
@@ -35,8 +37,7 @@ def _no_check(_tensors: Mapping[str, torch.Tensor]) -> None:
 
 def build_network(
     network_class: Any,
-    config: Any,
-    archive: NemoArchive,
+    spec: NemoSpec,
     name_here: NameHere,
     *,
     rearranged: Rearranged = _unchanged,
@@ -46,8 +47,10 @@ def build_network(
 
     Raises InputError where weights are missing, unused or of another shape than in the configuration.
     """
-    where = f"{archive.path}: {WEIGHTS}"
-    weights = archive.weights()
+    where = f"{spec.path}: {WEIGHTS}"
+    # a network changes its configuration when it is trained
+    config = copy.deepcopy(spec.network)
+    weights = spec.archive.weights()
     require_weights({name: each for name, each in weights.items() if _name_here(name, name_here)}, where=where)
     state: dict[str, torch.Tensor] = {}
     others: dict[str, torch.Tensor] = {}
@@ -60,9 +63,9 @@ def build_network(
         if here in state and not torch.equal(state[here], tensor):
             raise InputError(f"{where}: {name!r} must be equal to another weight and is not; save the model again")
         state[here] = tensor
-    require_same_features(others, archive)
+    require_same_features(others, spec.features, spec.archive)
     check_others(others)
-    with explained(f"{archive.path}: {CONFIG}", "is of a network that cannot be built", advice=RELOAD_ADVICE):
+    with explained(f"{spec.path}: {CONFIG}", "is of a network that cannot be built", advice=RELOAD_ADVICE):
         _require_fitting(state, network_class, config, where)
         network = network_class.from_pretrained(
             None, config=config, state_dict=state, dtype=torch.float32, attn_implementation="sdpa"

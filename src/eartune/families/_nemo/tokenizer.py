@@ -5,7 +5,8 @@ Format: sentencepiece_model.proto of google/sentencepiece.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,45 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
         return text
 
 
-def tokenizer_model(archive: NemoArchive) -> bytes:
-    """Return the archive's tokenizer.model. Raises InputError for archives with several (`agg`) or another kind."""
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """Members that make up an archive's tokenizer; None where the configuration names none that is there."""
+
+    model: str | None
+    """SentencePiece's model"""
+    vocabulary: str | None
+    """a text file with a piece in each line"""
+    scores: str | None
+    """a text file with a piece and its score in each line"""
+
+
+@dataclass(frozen=True)
+class NemoTokenizer:
+    """An archive's tokenizer: its SentencePiece model, the pieces of it with their ids, and its files."""
+
+    model: bytes
+    pieces: Mapping[str, int]
+    files: TokenizerFiles
+
+
+def read_tokenizer(archive: NemoArchive) -> NemoTokenizer:
+    """Read an archive's tokenizer. Raises InputError for archives with several (`agg`) or another kind."""
     settings = archive.section("tokenizer")
     settings.require("type", None, "bpe")
-    return archive.file(str(settings.get("model_path", "tokenizer.model")))
+    model = archive.file(str(settings.get("model_path", "tokenizer.model")))
+    return NemoTokenizer(model, piece_ids(model, where=f"{archive.path}: tokenizer"), tokenizer_files(archive))
+
+
+def tokenizer_files(archive: NemoArchive) -> TokenizerFiles:
+    """Return the members that the section `tokenizer` of an archive names."""
+    settings = archive.section("tokenizer")
+
+    def member(key: str) -> str | None:
+        reference = settings.get(key, None)
+        name = reference.removeprefix("nemo:").removeprefix("./") if isinstance(reference, str) else None
+        return name if name in archive.members else None
+
+    return TokenizerFiles(member("model_path"), member("vocab_path"), member("spe_tokenizer_vocab"))
 
 
 def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> SentencePieceTokenizer:

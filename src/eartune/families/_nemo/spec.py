@@ -1,11 +1,13 @@
-"""model_config.yaml -> transformers' configuration of the FastConformer encoder; unsupported settings are refused.
+"""The model of a .nemo file as its model_config.yaml describes it: kind, network, features, tokenizer.
 
-Defaults are those of NeMo's classes (nemo/collections/asr/modules/conformer_encoder.py).
+What the families share is read here; unsupported settings are refused. Defaults are those of NeMo's classes
+(nemo/collections/asr/modules/conformer_encoder.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -13,9 +15,11 @@ from transformers import NemotronAsrStreamingEncoderConfig, ParakeetEncoderConfi
 
 from eartune.errors import InputError
 from eartune.families._nemo.archive import CONFIG, NemoArchive, read_archive
-from eartune.families._nemo.features import MIN_POSITIONS, feature_settings
+from eartune.families._nemo.features import MIN_POSITIONS, FeatureSettings
 from eartune.families._nemo.settings import NemoSection
+from eartune.families._nemo.tokenizer import NemoTokenizer
 
+EncoderConfig: TypeAlias = ParakeetEncoderConfig | NemotronAsrStreamingEncoderConfig
 ModelKind: TypeAlias = Literal["ctc", "transducer", "hybrid", "prompted", "canary"]
 
 # the last part of `target`, the class that NeMo restores
@@ -29,6 +33,31 @@ KINDS: dict[str, ModelKind] = {
 PROBABILITIES_TOLERANCE = 1e-3
 # modules of transformers' encoder to whose output NeMo applies dropout, and transformers does not
 _DROPPED_OUT = r"layers\.\d+\.(feed_forward1|self_attn|conv|feed_forward2)"
+
+
+@dataclass(frozen=True, eq=False)
+class NemoSpec:
+    """All that is asked of a model's configuration; its network is built from this, and written back as it.
+
+    Each family's configuration.py reads it (`read_spec`), once for a file that does not change.
+    """
+
+    archive: NemoArchive
+    """the file, for weights and other members"""
+    kind: ModelKind
+    network: Any
+    """transformers' configuration of the network, with rates of dropout and settings of the loss; not to be changed"""
+    features: FeatureSettings
+    tokenizer: NemoTokenizer
+
+    @property
+    def path(self) -> Path:
+        return self.archive.path
+
+    @property
+    def streams(self) -> bool:
+        """Whether the encoder has limited attention context: some past frames, and a few frames of lookahead."""
+        return is_streaming(self.network.encoder_config)
 
 
 def model_kind(archive: NemoArchive) -> ModelKind:
@@ -50,8 +79,8 @@ def known_config(path: Path) -> Mapping[str, Any]:
     return archive.config
 
 
-def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
-    """Return the configuration of the encoder; `max_position_embeddings` is in encoder frames.
+def encoder_config(archive: NemoArchive, features: FeatureSettings) -> EncoderConfig:
+    """Return the configuration of an encoder for `features`; `max_position_embeddings` is in encoder frames.
 
     For streaming encoders (`att_context_style: chunked_limited`) it is a NemotronAsrStreamingEncoderConfig.
     """
@@ -67,11 +96,11 @@ def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
     encoder.require("stochastic_depth_drop_prob", 0.0, 0.0)
     encoder.require("global_tokens", 0, 0)
     encoder.require("att_context_style", "regular", "regular", "chunked_limited", "chunked_limited_with_rc")
-    streams = is_streaming(archive)
+    streams = encoder.get("att_context_style", "regular") == "chunked_limited"
     context = _streaming_context(encoder, kernel_size) if streams else _whole_context(encoder, kernel_size)
     factor = encoder.integer("subsampling_factor", 4, least=2, most=64)
     num_mel_bins = encoder.integer("feat_in")
-    encoder.require("feat_in", None, feature_settings(archive).feature_size)
+    encoder.require("feat_in", None, features.feature_size)
     if factor & (factor - 1) or (num_mel_bins % factor and not streams):
         raise InputError(
             f"{archive.path}: {CONFIG}: encoder.subsampling_factor is {factor} and feat_in {num_mel_bins}; supported "
@@ -108,9 +137,9 @@ def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
     return config
 
 
-def is_streaming(archive: NemoArchive) -> bool:
-    """Return whether an encoder has limited attention context: some past frames, and a few frames of lookahead."""
-    return bool(archive.section("encoder").get("att_context_style", "regular") == "chunked_limited")
+def is_streaming(encoder: EncoderConfig) -> bool:
+    """Return whether an encoder has limited attention context (`att_context_style: chunked_limited`)."""
+    return isinstance(encoder, NemotronAsrStreamingEncoderConfig)
 
 
 def _whole_context(encoder: NemoSection, kernel_size: int) -> dict[str, Any]:
@@ -165,9 +194,10 @@ def _streaming_context(encoder: NemoSection, kernel_size: int) -> dict[str, Any]
     }
 
 
-def encoder_output_dropouts(archive: NemoArchive, prefix: str) -> dict[str, float]:
+def encoder_output_dropouts(encoder: EncoderConfig, prefix: str) -> dict[str, float]:
     """Return dropouts after the encoder's modules, for `dropouts.attach_dropouts`; `prefix` is the encoder's name."""
-    rate = archive.section("encoder").rate("dropout", 0.1)
+    # NeMo has one rate for these and for the activations
+    rate = encoder.activation_dropout
     return {rf"{prefix}\.{_DROPPED_OUT}": rate} if rate else {}
 
 
