@@ -10,12 +10,12 @@ from transformers import PreTrainedTokenizerBase
 from eartune.errors import InputError
 from eartune.families._nemo.coverage import (
     Alphabet,
+    explain,
     measure_coverage,
     require_covered,
     unknown_characters,
     unknown_finding,
 )
-from eartune.families._nemo.lacking import explain
 from eartune.families._nemo.tokenizer import build_tokenizer
 from eartune.families.parakeet.load import load
 from eartune.families.registry import family

@@ -12,8 +12,7 @@ import torch
 import yaml
 
 from eartune.families._nemo.archive import read_archive
-from eartune.families._nemo.tokenizer import parse_model
-from eartune.families._nemo.tokenizer_pipeline import NORMAL, UNKNOWN, USER_DEFINED
+from eartune.families._nemo.tokenizer import NORMAL, UNKNOWN, USER_DEFINED, parse_model
 from eartune.families.parakeet.load import load, write_nemo
 from eartune.families.parakeet.model import ONLY_WHOLE_CLIPS, ParakeetModel
 from eartune.families.registry import family

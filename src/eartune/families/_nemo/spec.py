@@ -195,7 +195,7 @@ def _streaming_context(encoder: NemoSection, kernel_size: int) -> dict[str, Any]
 
 
 def encoder_output_dropouts(encoder: EncoderConfig, prefix: str) -> dict[str, float]:
-    """Return dropouts after the encoder's modules, for `dropouts.attach_dropouts`; `prefix` is the encoder's name."""
+    """Return dropouts after the encoder's modules, for `network.attach_dropouts`; `prefix` is the encoder's name."""
     # NeMo has one rate for these and for the activations
     rate = encoder.activation_dropout
     return {rf"{prefix}\.{_DROPPED_OUT}": rate} if rate else {}

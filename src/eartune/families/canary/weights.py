@@ -16,9 +16,9 @@ from transformers import CanaryForConditionalGeneration
 
 from eartune.errors import InputError
 from eartune.families._nemo.archive import WEIGHTS
-from eartune.families._nemo.encoder_weights import encoder_name, renamed
-from eartune.families._nemo.mapping import build_network, weights_for_nemo
+from eartune.families._nemo.network import build_network
 from eartune.families._nemo.spec import NemoSpec
+from eartune.families._nemo.weights import encoder_name, renamed, weights_for_nemo
 from eartune.families.canary.network import prepare_network
 from eartune.model import Network
 

@@ -8,8 +8,8 @@ from eartune.base_model import BaseModel
 from eartune.errors import InputError
 from eartune.families._nemo.archive import read_archive
 from eartune.families._nemo.base import parts_of
-from eartune.families._nemo.extended_archive import extended_members
 from eartune.families._nemo.folder import load_folder
+from eartune.families._nemo.more_tokens import extended_members
 from eartune.families._nemo.write_archive import write_archive
 from eartune.families.parakeet.configuration import read_spec
 from eartune.families.parakeet.model import ParakeetModel

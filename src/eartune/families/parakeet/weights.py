@@ -11,9 +11,9 @@ from functools import partial
 import torch
 
 from eartune.errors import InputError
-from eartune.families._nemo.encoder_weights import encoder_name, renamed
-from eartune.families._nemo.mapping import NameHere, build_network, weights_for_nemo
+from eartune.families._nemo.network import build_network
 from eartune.families._nemo.spec import NemoSpec
+from eartune.families._nemo.weights import NameHere, encoder_name, renamed, weights_for_nemo
 from eartune.families._nemo.write_archive import NO_ROWS
 from eartune.families.parakeet.network import WITH_TOKENS, network_class, prepare_network
 from eartune.model import Network

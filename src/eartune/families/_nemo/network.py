@@ -1,34 +1,26 @@
-"""Conversion of weights from an archive to a transformers network and back, complete and with checked shapes."""
+"""Networks built from .nemo files, complete and with checked shapes, and dropout where only NeMo has it."""
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from eartune.errors import InputError, explained
-from eartune.families._nemo.archive import CONFIG, WEIGHTS, NemoArchive
-from eartune.families._nemo.encoder_weights import is_of_features
+from eartune.families._nemo.archive import CONFIG, WEIGHTS
 from eartune.families._nemo.features import require_same_features
 from eartune.families._nemo.spec import NemoSpec
-from eartune.families._nemo.write_archive import NO_ROWS, grown
+from eartune.families._nemo.weights import NameHere, Rearranged, network_name, unchanged
 from eartune.model import Network
-from eartune.weights import RELOAD_ADVICE, is_finite, require_weights, type_name
-
-# NeMo's name -> transformers', or None for a tensor that is not a network weight and is kept unchanged
-NameHere = Callable[[str], str | None]
-# transformers' name and a tensor -> the tensor rearranged
-Rearranged = Callable[[str, torch.Tensor], torch.Tensor]
-
+from eartune.weights import RELOAD_ADVICE, require_weights
 
 # raises InputError for tensors that are not network weights
 Check = Callable[[Mapping[str, torch.Tensor]], None]
-
-
-def _unchanged(_name: str, tensor: torch.Tensor) -> torch.Tensor:
-    return tensor
 
 
 def _no_check(_tensors: Mapping[str, torch.Tensor]) -> None:
@@ -40,7 +32,7 @@ def build_network(
     spec: NemoSpec,
     name_here: NameHere,
     *,
-    rearranged: Rearranged = _unchanged,
+    rearranged: Rearranged = unchanged,
     check_others: Check = _no_check,
 ) -> Network:
     """Build a network in float32 with the archive's weights, without a second copy in memory.
@@ -51,11 +43,11 @@ def build_network(
     # a network changes its configuration when it is trained
     config = copy.deepcopy(spec.network)
     weights = spec.archive.weights()
-    require_weights({name: each for name, each in weights.items() if _name_here(name, name_here)}, where=where)
+    require_weights({name: each for name, each in weights.items() if network_name(name, name_here)}, where=where)
     state: dict[str, torch.Tensor] = {}
     others: dict[str, torch.Tensor] = {}
     for name in list(weights):
-        here, tensor = _name_here(name, name_here), weights.pop(name)
+        here, tensor = network_name(name, name_here), weights.pop(name)
         if here is None:
             others[name] = tensor
             continue
@@ -88,47 +80,21 @@ def _require_fitting(state: Mapping[str, torch.Tensor], network_class: Any, conf
             )
 
 
-def weights_for_nemo(
-    state: Mapping[str, torch.Tensor],
-    archive: NemoArchive,
-    name_here: NameHere,
-    *,
-    rearranged: Rearranged = _unchanged,
-    more_rows: Mapping[str, int] = NO_ROWS,
-) -> dict[str, torch.Tensor]:
-    """Return a network's weights under the archive's names, in its order and precision; other tensors are kept.
+def attach_dropouts(network: Network) -> None:
+    """Drop out what modules give out at the rates in `network.config.output_dropouts`, a pattern of names -> rate.
 
-    `more_rows` maps weights that have additional rows in the network to their number.
+    The rates are saved with the network's configuration, so a network that is loaded again calls this again; one that
+    does not come from an archive has none.
     """
-    converted: dict[str, torch.Tensor] = {}
-    result: dict[str, torch.Tensor] = {}
-    originals = archive.weights()
-    for name in list(originals):
-        original = originals.pop(name)
-        here = _name_here(name, name_here)
-        if here is None:
-            result[name] = original
-            continue
-        expected = grown(rearranged(here, original).shape, more_rows.get(name, 0))
-        if here not in state or state[here].shape != expected:
-            raise InputError(
-                f"{archive.path}: the network has no {here} of the shape of {name}; it came from another model"
-            )
-        if here not in converted:
-            converted[here] = rearranged(here, state[here].detach().to("cpu", original.dtype))
-            if not is_finite(converted[here]):
-                raise InputError(
-                    f"{archive.path}: {here} has values that are NaN, infinite or too large for the archive's "
-                    f"{type_name(original.dtype)}; nothing was written"
-                )
-        result[name] = converted[here]
-    unused = sorted(state.keys() - converted.keys())
-    if unused:
-        raise InputError(
-            f"{archive.path}: has no counterpart of {unused[0]} ({len(unused)} weights in all); merge adapters first"
-        )
-    return result
+    for pattern, rate in getattr(network.config, "output_dropouts", {}).items():
+        modules = [module for name, module in network.named_modules() if re.fullmatch(pattern, name)]
+        assert modules, f"no module is called {pattern}"
+        for module in modules:
+            module.register_forward_hook(partial(_drop_out, rate=rate))
 
 
-def _name_here(name: str, name_here: NameHere) -> str | None:
-    return None if is_of_features(name) else name_here(name)
+def _drop_out(module: nn.Module, _inputs: Any, output: Any, *, rate: float) -> Any:
+    # attention gives out its weights as well, an LSTM its states
+    if isinstance(output, tuple):
+        return (nn.functional.dropout(output[0], rate, module.training), *output[1:])
+    return nn.functional.dropout(output, rate, module.training)

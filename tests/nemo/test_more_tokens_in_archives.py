@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eartune.errors import InputError
-from eartune.families._nemo import extended_archive
+from eartune.families._nemo import more_tokens
 from eartune.families._nemo.archive import CONFIG, NemoArchive, read_archive
 from eartune.families._nemo.tokenizer import piece_ids, tokenizer_files
 from tests.tiny_nemo import TOKENIZER, configuration, members, num_tokens, train_sentencepiece, write_members
@@ -34,7 +34,7 @@ def config_with(**more: Any) -> dict[str, Any]:
 
 
 def extended_members(archive: NemoArchive, characters: str) -> dict[str, bytes]:
-    return extended_archive.extended_members(archive, tokenizer_files(archive), characters)
+    return more_tokens.extended_members(archive, tokenizer_files(archive), characters)
 
 
 def changed_lines(before: bytes, after: bytes) -> list[str]:
