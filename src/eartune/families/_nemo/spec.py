@@ -88,27 +88,11 @@ def encoder_config(archive: NemoArchive, features: FeatureSettings) -> EncoderCo
     encoder.require_class("ConformerEncoder")
     hidden_size = encoder.integer("d_model")
     kernel_size = encoder.integer("conv_kernel_size", 31)
-    encoder.require("feat_out", -1, -1, hidden_size)
-    encoder.require("subsampling", "striding", "dw_striding")
-    encoder.require("self_attention_model", "rel_pos", "rel_pos")
-    encoder.require("untie_biases", True, True)
-    encoder.require("reduction", None, None)
-    encoder.require("stochastic_depth_drop_prob", 0.0, 0.0)
-    encoder.require("global_tokens", 0, 0)
-    encoder.require("att_context_style", "regular", "regular", "chunked_limited", "chunked_limited_with_rc")
+    _require_known_layers(encoder, hidden_size)
     streams = encoder.get("att_context_style", "regular") == "chunked_limited"
     context = _streaming_context(encoder, kernel_size) if streams else _whole_context(encoder, kernel_size)
-    factor = encoder.integer("subsampling_factor", 4, least=2, most=64)
-    num_mel_bins = encoder.integer("feat_in")
-    encoder.require("feat_in", None, features.feature_size)
-    if factor & (factor - 1) or (num_mel_bins % factor and not streams):
-        raise InputError(
-            f"{archive.path}: {CONFIG}: encoder.subsampling_factor is {factor} and feat_in {num_mel_bins}; supported "
-            "are powers of two that divide feat_in; tune this model with NeMo itself"
-        )
-    channels = encoder.integer("subsampling_conv_channels", -1, least=-1)
+    subsampling = _subsampling(archive, encoder, features, streams=streams)
     bias = encoder.flag("use_bias", True)
-    inner_dropout = encoder.rate("dropout", 0.1)
     config = (NemotronAsrStreamingEncoderConfig if streams else ParakeetEncoderConfig)(
         hidden_size=hidden_size,
         num_hidden_layers=encoder.integer("n_layers", most=1000),
@@ -118,23 +102,52 @@ def encoder_config(archive: NemoArchive, features: FeatureSettings) -> EncoderCo
         attention_bias=bias,
         convolution_bias=bias,
         conv_kernel_size=kernel_size,
-        subsampling_factor=factor,
-        subsampling_conv_channels=hidden_size if channels == -1 else channels,
-        subsampling_conv_kernel_size=3,
-        subsampling_conv_stride=2,
-        num_mel_bins=num_mel_bins,
         dropout=encoder.rate("dropout_pre_encoder", 0.1),
         dropout_positions=encoder.rate("dropout_emb", 0.1),
-        activation_dropout=inner_dropout,
+        activation_dropout=encoder.rate("dropout", 0.1),
         attention_dropout=encoder.rate("dropout_att", 0.0),
         layerdrop=0.0,
         # NeMo lengthens its table as it needs
         max_position_embeddings=max(encoder.integer("pos_emb_max_len", 5000), MIN_POSITIONS),
         scale_input=encoder.flag("xscaling", True),
+        **subsampling,
         **context,
     )
     encoder.require_nothing_else(harmless=_HARMLESS)
     return config
+
+
+def _require_known_layers(encoder: NemoSection, hidden_size: int) -> None:
+    encoder.require("feat_out", -1, -1, hidden_size)
+    encoder.require("subsampling", "striding", "dw_striding")
+    encoder.require("self_attention_model", "rel_pos", "rel_pos")
+    encoder.require("untie_biases", True, True)
+    encoder.require("reduction", None, None)
+    encoder.require("stochastic_depth_drop_prob", 0.0, 0.0)
+    encoder.require("global_tokens", 0, 0)
+    encoder.require("att_context_style", "regular", "regular", "chunked_limited", "chunked_limited_with_rc")
+
+
+def _subsampling(
+    archive: NemoArchive, encoder: NemoSection, features: FeatureSettings, *, streams: bool
+) -> dict[str, int]:
+    """Return the convolutions before the first layer, as options of transformers."""
+    factor = encoder.integer("subsampling_factor", 4, least=2, most=64)
+    num_mel_bins = encoder.integer("feat_in")
+    encoder.require("feat_in", None, features.feature_size)
+    if factor & (factor - 1) or (num_mel_bins % factor and not streams):
+        raise InputError(
+            f"{archive.path}: {CONFIG}: encoder.subsampling_factor is {factor} and feat_in {num_mel_bins}; supported "
+            "are powers of two that divide feat_in; tune this model with NeMo itself"
+        )
+    channels = encoder.integer("subsampling_conv_channels", -1, least=-1)
+    return {
+        "subsampling_factor": factor,
+        "subsampling_conv_channels": encoder.integer("d_model") if channels == -1 else channels,
+        "subsampling_conv_kernel_size": 3,
+        "subsampling_conv_stride": 2,
+        "num_mel_bins": num_mel_bins,
+    }
 
 
 def is_streaming(encoder: EncoderConfig) -> bool:

@@ -14,6 +14,7 @@ from transformers.models.canary.configuration_canary import CanaryDecoderConfig
 from eartune.errors import InputError
 from eartune.families._nemo.archive import CONFIG, NUM_KEPT, NemoArchive
 from eartune.families._nemo.features import feature_settings
+from eartune.families._nemo.settings import NemoSection
 from eartune.families._nemo.spec import (
     EncoderConfig,
     NemoSpec,
@@ -76,12 +77,7 @@ def _network_config(archive: NemoArchive, encoder: EncoderConfig, pieces: Mappin
         attention_dropout=decoder.rate("attn_score_dropout", 0.0),
         **{name: tokens[name] for name in ("pad_token_id", "bos_token_id", "eos_token_id")},
     )
-    rates = {
-        r"model\.decoder\.embedding_layernorm": decoder.rate("embedding_dropout", 0.0),
-        r"model\.decoder\.layers\.\d+\.(self_attn|encoder_attn)": decoder.rate("attn_layer_dropout", 0.0),
-        r"model\.decoder\.layers\.\d+\.mlp": decoder.rate("ffn_dropout", 0.0),
-        r"model\.decoder\.norm": archive.section("head").rate("dropout", 0.0),
-    }
+    dropouts = encoder_output_dropouts(encoder, r"model\.encoder") | _decoder_dropouts(archive, decoder)
     decoder.require_nothing_else(harmless={"num_token_types", "vocab_size"})
     return CanaryConfig(
         vocab_size=vocab_size,
@@ -89,12 +85,20 @@ def _network_config(archive: NemoArchive, encoder: EncoderConfig, pieces: Mappin
         decoder_config=decoder_config,
         tie_word_embeddings=True,
         prompt_defaults=slot_defaults(archive.config.get("prompt_defaults")),
-        output_dropouts={
-            **encoder_output_dropouts(encoder, r"model\.encoder"),
-            **{pattern: rate for pattern, rate in rates.items() if rate},
-        },
+        output_dropouts=dropouts,
         **tokens,
     )
+
+
+def _decoder_dropouts(archive: NemoArchive, decoder: NemoSection) -> dict[str, float]:
+    """Return dropouts after the decoder's modules, by patterns of their names."""
+    rates = {
+        r"model\.decoder\.embedding_layernorm": decoder.rate("embedding_dropout", 0.0),
+        r"model\.decoder\.layers\.\d+\.(self_attn|encoder_attn)": decoder.rate("attn_layer_dropout", 0.0),
+        r"model\.decoder\.layers\.\d+\.mlp": decoder.rate("ffn_dropout", 0.0),
+        r"model\.decoder\.norm": archive.section("head").rate("dropout", 0.0),
+    }
+    return {pattern: rate for pattern, rate in rates.items() if rate}
 
 
 def _require_plain_stack(archive: NemoArchive, encoder_size: int) -> None:
