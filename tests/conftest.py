@@ -16,6 +16,7 @@ from eartune.packages import fetch_package_file
 from eartune.verbs.demo import SPEECH, TINY_EN
 from tests.tiny import ENGLISH_VOCABULARY, write_openai_checkpoint, write_speech
 from tests.tiny_nemo import MODELS, write_tiny_nemo
+from tests.tiny_wav2vec2 import KINDS, make_folder
 
 # how long a case takes says how busy the machine is, not whether the code is right
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -62,6 +63,13 @@ def tiny_nemo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Tiny random models of NeMo's kinds, as .nemo files, by kind."""
     folder = tmp_path_factory.mktemp("nemo")
     return {kind: write_tiny_nemo(folder / f"{kind}.nemo", kind) for kind in MODELS}
+
+
+@pytest.fixture(scope="session")
+def tiny_wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tiny random CTC encoders, as model folders, by kind."""
+    folder = tmp_path_factory.mktemp("wav2vec2")
+    return {kind: make_folder(folder / kind, kind) for kind in KINDS}
 
 
 @pytest.fixture(scope="session")

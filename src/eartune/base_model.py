@@ -35,6 +35,8 @@ from eartune.parsing import read_json
 NEMO_CONFIG, NEMO_WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 _NAMES_SHOWN = 8
 _SETTINGS = ["*.json", "*.txt"]
+# weights for one language, of which a model has a thousand: whoever needs one fetches it
+_OF_LANGUAGES = "adapter.*.safetensors"
 _TOKEN_ADVICE = "set the environment variable HF_TOKEN or run `hf auth login`"
 
 
@@ -88,8 +90,9 @@ def _accepted(family: Family) -> str:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """List the weights of a model folder: safetensors, else pickled ones."""
-    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    """List the weights of a model folder: safetensors, else pickled ones; without those of single languages."""
+    found = sorted(set(folder.glob("*.safetensors")) - set(folder.glob(_OF_LANGUAGES)))
+    return found or sorted(folder.glob("pytorch_model*.bin"))
 
 
 def nemo_within(folder: Path) -> Path | None:
@@ -223,7 +226,13 @@ def _fetch_from_hub(repo_id: str, revision: str | None, cache: Path | None, fami
 
 def _snapshot(repo_id: str, revision: str | None, cache: Path | None, *, reads_nemo: bool) -> Path:
     folder = Path(
-        snapshot_download(repo_id, revision=revision, cache_dir=cache, allow_patterns=[*_SETTINGS, "*.safetensors"])
+        snapshot_download(
+            repo_id,
+            revision=revision,
+            cache_dir=cache,
+            allow_patterns=[*_SETTINGS, "*.safetensors"],
+            ignore_patterns=[_OF_LANGUAGES],
+        )
     )
     if not weight_files(folder) and reads_nemo:
         snapshot_download(repo_id, revision=revision, cache_dir=cache, allow_patterns=["*.nemo"])

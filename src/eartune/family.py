@@ -62,6 +62,8 @@ class Format:
     """The export's name in its folder, with {quantization}; None where the folder itself is the export."""
     marks: tuple[str, ...] = ()
     """Files of which a folder in this format has one, where families lay the format out differently."""
+    config_types: tuple[str, ...] = ()
+    """Values of model_type in the export's config.json, where other families have files of the same names."""
     reads_back: bool = False
     """Whether eartune opens the export as it opens any model, so that its logits can be compared."""
     needs_original: bool = False
@@ -117,6 +119,7 @@ class Family:
         return self.single_file is not None and self.single_file.kind == NEMO
 
 
+NO_FEATURE_ENCODER = "is for encoders of raw samples, and {title} has filter banks in place of such convolutions"
 # for families whose encoder takes utterances of any length and masks the padding
 OWN_LENGTH_DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {"window": "short", "short_margin": 0.0, "short_jitter": 0.0, "short_full": 0.0, "eval_window": "short"}

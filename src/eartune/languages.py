@@ -55,6 +55,11 @@ def locale_of(name: str) -> str | None:
     return None if match is None or language_code(bare) is None else f"{match[1].lower()}-{match[2].upper()}"
 
 
+def three_letters(code: str) -> str:
+    """Return the code of three letters (ISO 639-3) of a language, where the table has one; else the code itself."""
+    return next((name for name in _SPELLINGS.get(code, []) if len(name) == 3 and name.islower()), code)
+
+
 # ISO codes -> OpenAI's own codes
 OPENAI_CODES = {"jv": "jw", "nb": "no", "fil": "tl"}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from eartune.audio import SAMPLE_RATE_HZ
+from eartune.manifest import Segment
 from eartune.model import Waveform
 
 # long recordings are cut into clips of at most this length
@@ -48,3 +50,38 @@ def parts_at_pauses(
             edges.append(number)
     edges.append(len(pieces))
     return [slice(first, last) for first, last in itertools.pairwise(edges) if last > first]
+
+
+def timed_segments(
+    pieces: Sequence[str],
+    starts: Sequence[int],
+    ends: Sequence[int],
+    clip: Segment,
+    *,
+    frame_s: float,
+    text_of: Callable[[slice], str] | None = None,
+) -> list[Segment]:
+    """Return the segments of a decoded clip, cut as by `parts_at_pauses`, with the times of their words.
+
+    `clip` has the times of the clip in its recording; `text_of` decodes a part of the tokens, by default to the pieces
+    themselves.
+    """
+
+    def stretch(part: slice) -> Segment | None:
+        text = text_of(part) if text_of else "".join(pieces[part]).replace(WORD[0], " ").strip()
+        times_s = (clip.start_s + frame * frame_s for frame in (starts[part.start], ends[part.stop - 1]))
+        start_s, end_s = (round(min(each, clip.end_s), 2) for each in times_s)
+        return Segment(start_s, end_s, text) if text else None
+
+    found = []
+    for part in parts_at_pauses(pieces, starts, ends, frame_s=frame_s):
+        segment = stretch(part)
+        if segment is not None:
+            words = [word for each in _words(pieces, part) if (word := stretch(each)) is not None]
+            found.append(replace(segment, words=tuple(words)))
+    return found
+
+
+def _words(pieces: Sequence[str], part: slice) -> list[slice]:
+    edges = [part.start, *(n for n in range(part.start + 1, part.stop) if pieces[n].startswith(WORD)), part.stop]
+    return [slice(first, last) for first, last in itertools.pairwise(edges)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,48 @@ import torch
 from torch import nn
 
 from eartune.manifest import Segment, Utterance
+from eartune.ops.spec_augment import SpecAugment
+from eartune.ops.widths import widened_s
 
 Waveform = npt.NDArray[np.float32]
 # Any: a network of transformers, bare or wrapped by PEFT; neither library describes its types
 Network: TypeAlias = Any
 WindowKind: TypeAlias = Literal["padded", "short"]
+Purpose: TypeAlias = Literal["training", "decoding"]
+
+# step of the widths of encoder inputs, in seconds
+WIDTH_STEP_S = 0.32
+
+
+@dataclass(frozen=True)
+class EncoderWindow:
+    """Limits of the encoder's input, in seconds and tokens."""
+
+    max_s: float
+    """The longest clip."""
+    position_s: float
+    """One position of the encoder, and the step of timestamps."""
+    max_tokens: int
+    """The maximum for the transcripts of one window together."""
+    is_fixed: bool = False
+    """Whether the model was trained on windows of `max_s` only; else clips are padded to the longest of a batch."""
+    silence_s: float = 0.0
+    """Least silence after a clip in a short window."""
+
+    def width_s(self, longest_s: float, window: WindowKind = "padded") -> float:
+        """Return the width of the encoder's input for a batch with this longest clip, in seconds."""
+        if self.is_fixed and window == "padded":
+            return self.max_s
+        return widened_s(longest_s + self.silence_s, step_s=WIDTH_STEP_S, most_s=self.max_s)
+
+
+class Languages(NamedTuple):
+    """Languages of an utterance; None where nothing tells."""
+
+    decoding: str | None
+    """The one it is decoded in: its own, the run's, or the model's only one."""
+    text: str | None
+    """The one its transcript is written and scored in: of a translation, the target's."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +113,10 @@ class Blocks:
     forbidden_targets: dict[str, str]
     # modules extended by rows for new tokens: trained in full with every method
     extended: tuple[str, ...] = ()
+    # convolutions on raw samples, frozen unless the user says otherwise
+    feature_encoder: str | None = None
+    # layers for one language in the encoder's layers
+    language_adapters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,15 +155,10 @@ class SpeechModel(Protocol):
     family: str
     network: Network
     blocks: Blocks
-    max_duration_s: float
-    # the maximum for all transcripts of one window together, and the grid of its timestamps
-    max_window_tokens: int
-    timestamp_step_s: float
-    # the axis of time in input_features
-    time_axis: int
+    window: EncoderWindow
 
-    def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        """Return for each utterance the reason why the model cannot be trained on it, or None."""
+    def findings(self, utterances: Sequence[Utterance], purpose: Purpose = "training") -> list[str | None]:
+        """Return for each utterance the reason why the model cannot be trained on it or decode it, or None."""
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
         """Return a line on how the tokenizer covers the training texts, if that differs between models.
@@ -133,32 +169,24 @@ class SpeechModel(Protocol):
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
         """Return remarks on odd utterances without findings, and on how the model is trained on them."""
 
-    def language_of(self, utterance: Utterance) -> str | None:
-        """Return the language an utterance is decoded in: its own, the run's, or the model's only one."""
-
-    def text_language(self, utterance: Utterance) -> str | None:
-        """Return the language an utterance's transcript is written and scored in: of a translation, the target's."""
+    def languages(self, utterance: Utterance) -> Languages:
+        """Return the languages an utterance is decoded and written in."""
 
     def transcripts(self, utterances: Sequence[Utterance]) -> Transcripts:
         """Tokenise the transcripts of utterances without findings."""
 
-    def pad_token_id(self) -> int:
-        """Return the token that fills decoder inputs."""
-
     def features(
-        self, waveforms_BS: torch.Tensor, samples_B: torch.Tensor, window_s: float | None = None
+        self,
+        waveforms_BS: torch.Tensor,
+        samples_B: torch.Tensor,
+        window_s: float | None = None,
+        augment: SpecAugment | None = None,
     ) -> dict[str, torch.Tensor]:
         """Compute the encoder's inputs on the tensors' device from zero-padded 16 kHz mono waveforms of some lengths.
 
-        They are `input_features`, and an `attention_mask` if the model masks padding. `window_s` is the width of the
-        encoder input; by default the full window of the model, or the longest clip.
+        They have the names that the network has for them. `window_s` is the width of the encoder input; by default
+        `window.width_s` of the longest clip. `augment` masks parts of the inputs, in training.
         """
-
-    def encoder_input_s(self, longest_s: float, window: WindowKind) -> float:
-        """Return the width of the encoder input when decoding a batch with this longest clip, in seconds."""
-
-    def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Run the encoder: its inputs -> states [B, P, D]."""
 
     def summed_loss(
         self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
@@ -167,11 +195,8 @@ class SpeechModel(Protocol):
 
         A batch holds the encoder's inputs or its states (`encoder_states`), `decoder_input_ids` [B, U], and for its N
         target tokens their positions in the flattened [B * U] (`target_positions`), their ids (`targets`) and their
-        number in each row (`target_lengths`).
+        number in each row (`target_lengths`). Inputs beyond the last target of a row are never read.
         """
-
-    def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        """Return for each utterance the reason why it cannot be decoded (such as a missing language token), or None."""
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
@@ -184,8 +209,15 @@ class SpeechModel(Protocol):
     def probe_inputs(self) -> dict[str, torch.Tensor]:
         """Return a fixed batch for the network's forward, to compare two versions of it by their logits."""
 
-    def save(self, folder: Path) -> None:
-        """Write network, tokenizer and feature settings as a Hugging Face model folder."""
+    def save(self, folder: Path, *, weights: bool = True) -> None:
+        """Write a Hugging Face model folder: network, tokenizer, feature and generation settings.
 
-    def save_processor(self, folder: Path) -> None:
-        """Write only the files beside the weights: tokenizer, feature and generation settings."""
+        Without `weights`, write only the files beside them.
+        """
+
+
+class SupportsEncoderCache(SpeechModel, Protocol):
+    """A model whose frozen encoder's outputs can be cached: of families that do not refuse `cache_encoder`."""
+
+    def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Run the encoder: its inputs -> states [B, P, D], which `summed_loss` takes as `encoder_states`."""

@@ -9,7 +9,6 @@ import hashlib
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import astuple
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, TypedDict, cast
@@ -97,6 +96,8 @@ class Origin(Record):
     """The languages whose tokens stand in for others, as the option has them."""
     method: str | None = None
     base_model: BaseModelRecord
+    new_vocabulary: bool = False
+    """Whether tokenizer and head of the base model were replaced, which an adapter applies to."""
     added_characters: str = ""
     """The characters for which the base model was given tokens, which an adapter applies to."""
     data: dict[str, DataRecord] | None = None
@@ -144,6 +145,7 @@ class RunOrigin(Origin):
             language_token=self.language_token,
             method=self.method,
             base_model=self.base_model,
+            new_vocabulary=self.new_vocabulary,
             added_characters=self.added_characters,
             data=self.data,
             config=self.config,
@@ -167,6 +169,7 @@ def origin_of_run(
         language_token=config.data.language_token,
         method=config.model.method,
         base_model=BaseModelRecord.of(base),
+        new_vocabulary=config.model.new_vocabulary,
         added_characters=added_characters,
         data=data,
         config=config.values(),
@@ -202,7 +205,7 @@ def describe_data(utterances: Sequence[Utterance], manifests: Sequence[Path], *,
         row = [utterance.audio.name, utterance.audio.stat().st_size, utterance.offset_s, utterance.duration_s]
         row += [utterance.text, utterance.language]
         if utterance.channel is not None or utterance.segments:
-            row += [utterance.channel, [astuple(segment) for segment in utterance.segments]]
+            row += [utterance.channel, [(each.start_s, each.end_s, each.text) for each in utterance.segments]]
         digest.update(json.dumps(row, ensure_ascii=False).encode())
     return DataRecord(
         manifests=[str(path) for path in manifests],

@@ -22,6 +22,7 @@ KINDS = {
     "whisper": ("whisper",),
     "canary": ("canary",),
     "parakeet": ("ctc", "rnnt", "tdt", "hybrid", "streaming", "prompted"),
+    "wav2vec2": ("group", "layer", "mms", "bert", "hubert"),
 }
 PAIRS = [(name, kind) for name in families() for kind in KINDS[name]]
 # with a decoder that attends to the encoder, and a loss for each token; those of Parakeet are of whole texts
@@ -32,7 +33,9 @@ ATTENDING = ("whisper", "canary")
 def model(request: pytest.FixtureRequest) -> SpeechModel:
     name, kind = request.param
     family_module = family(name)
-    path = request.getfixturevalue("tiny_model") if kind == "whisper" else request.getfixturevalue("tiny_nemo")[kind]
+    fixture = {"whisper": "tiny_model", "wav2vec2": "tiny_wav2vec2"}.get(name, "tiny_nemo")
+    found = request.getfixturevalue(fixture)
+    path = found if name == "whisper" else found[kind]
     return family_module.load(family_module.find(str(path)), language="en")
 
 
@@ -43,7 +46,7 @@ def utterances(tiny_speech: Path) -> tuple[Utterance, ...]:
 
 def test_good_speech_has_no_findings(model: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
     assert model.findings(utterances) == [None] * len(utterances)
-    too_long = Utterance(audio=Path("x.wav"), text="x", duration_s=model.max_duration_s + 1, language="en")
+    too_long = Utterance(audio=Path("x.wav"), text="x", duration_s=model.window.max_s + 1, language="en")
     assert model.findings([too_long])[0]
 
 
@@ -58,7 +61,7 @@ def test_labels_pair_inputs_with_answers(model: SpeechModel, utterances: tuple[U
 
 def test_a_transcript_is_written_in_the_language_spoken(model: SpeechModel) -> None:
     spoken = Utterance(audio=Path("x.wav"), text="x", duration_s=1.0, language="de")
-    assert model.text_language(spoken) == model.language_of(spoken) == "de"
+    assert model.languages(spoken) == ("de", "de")
 
 
 def test_a_translation_is_written_in_the_target_language(tiny_model: Path, tiny_nemo: dict[str, Path]) -> None:
@@ -67,8 +70,8 @@ def test_a_translation_is_written_in_the_target_language(tiny_model: Path, tiny_
     for name, path in (("whisper", tiny_model), ("canary", tiny_nemo["canary"])):
         family_module = family(name)
         translating = family_module.load(family_module.find(str(path)), task="translate")
-        assert translating.text_language(spoken) == "en"
-    assert translating.text_language(into_french) == "fr"
+        assert translating.languages(spoken).text == "en"
+    assert translating.languages(into_french).text == "fr"
 
 
 def batch_of(model: SpeechModel, utterances: tuple[Utterance, ...], rows: list[int], *, width_s: float = 30.0) -> Batch:
@@ -169,3 +172,9 @@ def test_a_saved_model_answers_the_same(model: SpeechModel, tmp_path: Path) -> N
     assert again.transcribe_batch(clip, clips_in("en"), options) == model.transcribe_batch(
         clip, clips_in("en"), options
     )
+
+
+def test_the_contract_is_small() -> None:
+    methods = {name for name, value in vars(SpeechModel).items() if callable(value) and not name.startswith("_")}
+    members = methods | set(SpeechModel.__annotations__)
+    assert len(members) <= 15, sorted(members)

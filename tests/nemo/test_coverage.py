@@ -10,7 +10,6 @@ from transformers import PreTrainedTokenizerBase
 from eartune.errors import InputError
 from eartune.families._nemo.coverage import (
     Alphabet,
-    explain,
     measure_coverage,
     require_covered,
     unknown_characters,
@@ -20,6 +19,7 @@ from eartune.families._nemo.tokenizer import build_tokenizer
 from eartune.families.parakeet.load import load
 from eartune.families.registry import family
 from eartune.manifest import Utterance
+from eartune.text.lacking import explain
 
 
 def rows(*texts: str) -> list[Utterance]:

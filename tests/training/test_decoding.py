@@ -45,8 +45,8 @@ def memory_s(model: SpeechModel, batch: Sequence[float], options: DecodeOptions)
 
     Each clip is seen as wide as the longest.
     """
-    tokens_s = options.max_length * model.timestamp_step_s
-    return len(batch) * (model.encoder_input_s(max(batch), options.window) + tokens_s)
+    tokens_s = options.max_length * model.window.position_s
+    return len(batch) * (model.window.width_s(max(batch), options.window) + tokens_s)
 
 
 def test_texts_are_in_the_order_given(whisper: SpeechModel, tiny_speech: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_a_run_with_adapters_is_found_again_by_every_later_verb(
 ) -> None:
     said = Lines()
     run = train(configure(tiny_nemo[kind], russian, tmp_path / "run", r=4), reporter=said)
-    assert "extend_vocabulary: 4 characters get tokens of their own: ж ю э щ" in said.said
+    assert "vocabulary: 4 characters get tokens of their own: ж ю э щ" in said.said
     assert f"trained in full, as tokens were added: {', '.join(EXTENDED[kind])}" in said.said
     for folder in (run.path, run.path / "best", run.path / "last"):
         origin = read_origin(folder)
@@ -179,7 +179,7 @@ def test_characters_of_validation_texts_alone_get_no_token(
 def test_texts_that_lack_nothing_add_nothing(tiny_nemo: dict[str, Path], tiny_speech: Path, tmp_path: Path) -> None:
     said = Lines()
     run = train(configure(tiny_nemo["ctc"], tiny_speech, tmp_path / "run", max_steps=1), reporter=said)
-    assert "extend_vocabulary: the tokenizer has a token for every character, so none is added" in said.said
+    assert "vocabulary: the tokenizer has a token for every character, so none is added" in said.said
     assert not any("trained in full" in line for line in said.said)
     export_one(run.path, to="nemo", out=tmp_path / "tuned.nemo")
 
@@ -194,7 +194,7 @@ def test_texts_that_lack_nothing_add_nothing(tiny_nemo: dict[str, Path], tiny_sp
 def test_other_families_refuse_the_option(family: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=re.escape(f"extend_vocabulary: {reason}")):
         configure(tmp_path / "model", tmp_path / "speech.jsonl", tmp_path / "run", family=family)
-    with pytest.raises(InputError, match=f"Parakeet only, and this is a {family.title()}"):
+    with pytest.raises(InputError, match=f"Parakeet and Wav2Vec2 only, and this is a {family.title()}"):
         vocabulary(family)
 
 

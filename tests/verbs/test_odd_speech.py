@@ -80,3 +80,16 @@ def test_a_recording_that_fails_in_the_loader_is_named_and_the_run_goes_on_once_
     assert "\n" not in message
     spoil(speech, 2, good)
     assert train(config).steps == 4
+
+
+@pytest.mark.parametrize("kind", ["whisper", "ctc", "canary"])
+def test_texts_without_any_word_are_refused(
+    kind: str, tiny_model: Path, tiny_nemo: dict[str, Path], speech: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in speech.read_text().splitlines()]
+    speech.write_text("".join(json.dumps(row | {"text": " "}) + "\n" for row in rows))
+    base = tiny_model if kind == "whisper" else tiny_nemo[kind]
+    family = {"whisper": "whisper", "canary": "canary"}.get(kind, "parakeet")
+    with pytest.raises(InputError, match=r"none of the 4 rows .*:1; check the column|no row has a text"):
+        train(configure(base, speech, tmp_path / "run", family=family))
+    assert not (tmp_path / "run").exists()

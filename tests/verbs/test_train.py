@@ -195,7 +195,7 @@ def test_validation_shows_clips_in_stock_windows_unless_short_ones_are_asked_for
     waveforms = [decode(utterance.audio) for utterance in utterances]
     texts = model.transcribe_batch(waveforms, utterances, DecodeOptions(max_length=8, window=window))
     scores = score([utterance.text for utterance in utterances], texts, languages=["en"] * len(utterances))
-    width_s = model.encoder_input_s(max(utterance.duration_s for utterance in utterances), window)
+    width_s = model.window.width_s(max(utterance.duration_s for utterance in utterances), window)
     alone = [PlacedUtterance(row, 0.0, utterance.duration_s) for row, utterance in enumerate(utterances)]
     windows = tuple(Window((clip,), clip.end_s, width_s) for clip in alone)
     batch = SpeechDataset(utterances, model)[MicroBatch(windows, width_s)]

@@ -28,6 +28,8 @@ def _texts() -> Mapping[str, str]:
         "single_files": " or ".join(sorted(files, reverse=True)),
         "example": next(iter(families().values())).example,
         "takers of extend_vocabulary": titles(lambda f: "extend_vocabulary" not in f.refused),
+        "takers of new_vocabulary": titles(lambda f: "new_vocabulary" not in f.refused),
+        "takers of freeze_feature_encoder": titles(lambda f: "freeze_feature_encoder" not in f.refused),
         "takers of language_token": titles(lambda f: "language_token" not in f.refused),
         "with nemo": titles(lambda f: "nemo" in f.formats),
     }

@@ -62,7 +62,7 @@ def _partial_conflicts(config: TrainConfig) -> list[str]:
     if not any(name != "with_lora" for name in chosen):
         found.append(
             "method partial: nothing is unfrozen: set unfreeze_encoder_last, unfreeze_decoder_last, unfreeze_head, "
-            "train_norms or train_bias"
+            "unfreeze_language_adapters, train_norms or train_bias"
         )
     if config.model.freeze_encoder and partial.unfreeze_encoder_last:
         found.append("freeze_encoder and unfreeze_encoder_last contradict each other: keep one")

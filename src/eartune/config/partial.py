@@ -21,6 +21,8 @@ class PartialSection(Section):
     unfreeze_head: bool = False
     """Train the output head, which maps decoder states to tokens. Where its weights are tied to the token embedding,
     both are trained."""
+    unfreeze_language_adapters: bool = False
+    """Train the language adapters in the encoder's layers, and the output head that belongs to them (MMS)."""
     train_norms: bool = False
     """Train weights and biases of all LayerNorms and BatchNorms; a BatchNorm's running statistics are not updated."""
     train_bias: bool = False

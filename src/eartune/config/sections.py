@@ -58,6 +58,9 @@ class ModelSection(Section):
     for bf16 and fp16. Saved and merged weights are float32 either way."""
     freeze_encoder: bool = False
     """Freeze the encoder: faster, and enough for new words spoken by familiar kinds of voices."""
+    freeze_feature_encoder: bool = True
+    """{takers of freeze_feature_encoder}: freeze the convolutions on raw samples below the encoder, also with method
+    full, as these models are fine-tuned. false is for much data, or a base model of random weights."""
     cache_encoder: bool | Literal["memory", "disk"] = False
     """With a frozen encoder: cache the encoder output of each utterance in the first epoch, so that later epochs run
     the decoder only, many times faster. true: in memory if it fits into half of the free memory, else on disk, where
@@ -66,6 +69,9 @@ class ModelSection(Section):
     """{takers of extend_vocabulary}: add a token for each character of the training texts that the tokenizer lacks,
     after the existing tokens, which do not change. Modules with a row per token are then trained in full, whatever the
     method."""
+    new_vocabulary: bool = False
+    """{takers of new_vocabulary}: replace tokenizer and output head by new ones with a token for each letter and digit
+    of the training texts. A base model that was trained without transcripts needs it."""
     debug_linear: Annotated[int, Field(ge=0), ResumeSafe()] = 0
     """Before training, list this many modules that have adapters, with shape and rank, and as many of the parameters
     that are trained in full."""

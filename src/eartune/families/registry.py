@@ -28,13 +28,16 @@ class Loader:
         return find_base_model(spec, self.family, revision=revision, cache=cache)
 
     def load(self, base: BaseModel, **options: Any) -> SpeechModel:
-        """Load a base model in float32 on the CPU, for a `task` and a `language`; `language_token` names the languages
-        whose tokens stand in for others. Raises InputError for files that are damaged, and where a family has none.
+        """Load a base model in float32 on the CPU, for a `task` and a `language`.
+
+        `language_token` names the languages whose tokens stand in for others; with `new_vocabulary` the model has no
+        characters yet. Raises InputError for files that are damaged, and for options that the family refuses.
         """
-        if options.get("language_token") is None:
-            options.pop("language_token", None)
-        elif why := refuse("language_token", self.family):
-            raise InputError(f"language_token: {why}: leave it out")
+        for name in ("language_token", "new_vocabulary"):
+            if not options.get(name):
+                options.pop(name, None)
+            elif why := refuse(name, self.family):
+                raise InputError(f"{name}: {why}: leave it out")
         return cast(SpeechModel, _module(self.family.name, "load").load(base, **options))
 
 

@@ -14,11 +14,15 @@ from eartune.languages import language_code
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of transcribed speech; times in seconds from the start of the recording or utterance."""
+    """A stretch of transcribed speech; times in seconds from the start of the recording or utterance.
+
+    `words` are the stretches of its words, where a decoder tells their times.
+    """
 
     start_s: float
     end_s: float
     text: str
+    words: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class OnnxAsr(RuntimeBase):
             # its warnings are for authors of graphs
             options.log_severity_level = 3
             model: Any = onnx_asr.load_model(
-                self._folder.kind, folder, sess_options=options, providers=_providers(device)
+                self._folder.kind, folder, sess_options=options, providers=providers(device)
             )
             self._model = model.with_timestamps()
 
@@ -56,12 +56,13 @@ class OnnxAsr(RuntimeBase):
         return TimedTokens(found.text.strip(), found.tokens, found.timestamps)
 
 
-def _providers(device: str) -> list[str]:
+def providers(device: str) -> list[str]:
+    """Return the execution providers of onnxruntime for a device. Raises InputError where it has none for it."""
     import onnxruntime  # noqa: PLC0415  an optional extra
 
     if device == "cpu":
         return ["CPUExecutionProvider"]
     # onnxruntime would silently use the CPU
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+    if "CUDAExecutionProvider" not in onnxruntime.get_availableproviders():
         raise InputError(f"device {device!r}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or use cpu")
     return ["CUDAExecutionProvider", "CPUExecutionProvider"]

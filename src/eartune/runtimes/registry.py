@@ -89,7 +89,13 @@ def _candidates(found: str, path: Path) -> list[Family]:
     if found == "hf":
         model_type = _model_type(path)
         return [family for family in declared if model_type in family.model_types]
-    return [family for family in declared if _has_marks(path, family.formats[found])]
+    marked = [family for family in declared if _has_marks(path, family.formats[found])]
+    typed = [family for family in marked if family.formats[found].config_types]
+    if path.is_dir() and typed:
+        model_type = _model_type(path)
+        named = [family for family in typed if model_type in family.formats[found].config_types]
+        return named or [family for family in marked if family not in typed]
+    return marked
 
 
 def _has_marks(path: Path, declared: Format) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from eartune.audio import SAMPLE_RATE_HZ
-from eartune.long_form import cut_at_silences, parts_at_pauses
+from eartune.long_form import cut_at_silences, timed_segments
 from eartune.manifest import Segment
 from eartune.model import Waveform
 from eartune.runtimes.runtime import LongTranscript
@@ -45,11 +45,4 @@ def _segments(clip_tokens: TimedTokens, clip: Segment, position_s: float) -> lis
     starts = [round(start_s / position_s) for start_s in clip_tokens.starts_s]
     lengths = [max(1, round(each / position_s)) for each in clip_tokens.durations_s or ()] or [1] * len(starts)
     ends = [start + length for start, length in zip(starts, lengths, strict=True)]
-    found = []
-    for part in parts_at_pauses(clip_tokens.tokens, starts, ends, frame_s=position_s):
-        text = "".join(clip_tokens.tokens[part]).replace("▁", " ").strip()
-        times_s = (clip.start_s + frame * position_s for frame in (starts[part.start], ends[part.stop - 1]))
-        start_s, end_s = (round(min(each, clip.end_s), 2) for each in times_s)
-        if text:
-            found.append(Segment(start_s, end_s, text))
-    return found
+    return timed_segments(clip_tokens.tokens, starts, ends, clip, frame_s=position_s)

@@ -2,7 +2,6 @@
 
 adaptation/     selection of the trained parameters: LoRA and its variants, or the network's own weights
 batching/       utterances -> batches: windows, plans of epochs, loading
-spec_augment    masks of time and frequency
 encoder_cache   cached outputs of a frozen encoder, keyed by content
 encoder_states  their store: memory, or files
 forward         a batch -> its loss, on the device

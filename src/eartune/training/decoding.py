@@ -40,7 +40,7 @@ def decode_utterances(
     Raises InputError before any decoding for utterances that cannot be decoded, and Stopped when `should_stop` returns
     true between two batches.
     """
-    reasons = zip(utterances, model.decoding_findings(utterances), strict=True)
+    reasons = zip(utterances, model.findings(utterances, "decoding"), strict=True)
     raise_findings([f"{utterance.source}: {reason}" for utterance, reason in reasons if reason is not None])
     device = next(model.network.parameters()).device
     batches = group_by_length(model, utterances, batch_size=batch_size, options=options)
@@ -80,14 +80,14 @@ def group_by_length(
     """
     device = next(model.network.parameters()).device
     # a decoded token counts as one encoder position in the cache
-    decoder_s = options.max_length * model.timestamp_step_s
+    decoder_s = options.max_length * model.window.position_s
     rows = []
     for index in sorted(range(len(utterances)), key=lambda index: -utterances[index].duration_s):
         duration_s = utterances[index].duration_s
-        input_s = model.encoder_input_s(duration_s, options.window) + decoder_s
+        input_s = model.window.width_s(duration_s, options.window) + decoder_s
         rows.append(Window((PlacedUtterance(index, 0.0, duration_s),), speech_s=duration_s, input_s=input_s))
     limits = Limits(
-        input_s_total=batch_size * (model.max_duration_s + decoder_s),
+        input_s_total=batch_size * (model.window.max_s + decoder_s),
         overhead_s=DECODING_OVERHEAD_S.get(device.type, OTHER_OVERHEAD_S),
     )
     return [[row.clips[0].index for row in batch.windows] for batch in micro_batches(rows, limits)]

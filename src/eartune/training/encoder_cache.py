@@ -10,14 +10,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import nn
 
 from eartune.errors import EartuneError, InputError
 from eartune.manifest import Utterance
-from eartune.model import SpeechModel, block_of
+from eartune.model import SpeechModel, SupportsEncoderCache, block_of
 from eartune.reporting import Reporter
 from eartune.training.batching.batches import Batch
 from eartune.training.batching.plan import MicroBatch, Step
@@ -108,7 +108,9 @@ def open_cache(
     device = next(model.network.parameters()).device
     with torch.no_grad(), autocast(device, precision):
         second_1S = torch.zeros(1, 16_000, device=device)
-        second_1PD = model.encode(model.features(second_1S, torch.tensor([16_000], device=device), 1.0))
+        second_1PD = cast(SupportsEncoderCache, model).encode(
+            model.features(second_1S, torch.tensor([16_000], device=device), 1.0)
+        )
     num_bytes = round(input_s_total * 2 * second_1PD.numel())
     store = open_store(wanted, num_bytes=num_bytes)
     report.line(f"cache_encoder: {gigabytes(num_bytes)} of encoder states in {store.where}")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
 
-from eartune.model import IGNORED, SpeechModel
+from eartune.config.window import WindowSection
+from eartune.model import IGNORED, SpeechModel, SupportsEncoderCache
+from eartune.ops.spec_augment import SpecAugment
 from eartune.training.batching.batches import Batch
 from eartune.training.device import Precision, autocast
 from eartune.training.encoder_cache import EncoderCache
-from eartune.training.spec_augment import SpecAugment
 
 
 @dataclass(frozen=True)
@@ -45,31 +47,38 @@ class Forward:
     def plain_loss(self, batch: Batch) -> torch.Tensor:
         """Sum the validation loss over the targets of a batch, without augmentation and label smoothing."""
         with autocast(self.device, self.precision):
-            return self.model.summed_loss([self._features(batch) | target_inputs(batch, self.device)])
+            return self.model.summed_loss(
+                [encoder_inputs(batch, self.model, self.device) | target_inputs(batch, self.device)]
+            )
 
     def _encoder_inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
         if batch.keys:
             assert self.cache is not None
             states = self.cache.states(batch, self._encode).to(self.device, non_blocking=True)
             return {"encoder_states": states.float() if self.precision == "fp32" else states}
-        inputs = self._features(batch)
-        if self.augment is not None:
-            inputs["input_features"] = self.augment(
-                inputs["input_features"], share=batch.filled, time_axis=self.model.time_axis
-            )
-        return inputs
-
-    def _features(self, batch: Batch) -> dict[str, torch.Tensor]:
-        return encoder_inputs(batch, self.model, self.device)
+        return encoder_inputs(batch, self.model, self.device, augment=self.augment)
 
     @torch.no_grad()
     def _encode(self, batch: Batch) -> torch.Tensor:
-        return self.model.encode(self._features(batch))
+        model = cast(SupportsEncoderCache, self.model)
+        return model.encode(encoder_inputs(batch, model, self.device))
 
 
-def encoder_inputs(batch: Batch, model: SpeechModel, device: torch.device) -> dict[str, torch.Tensor]:
-    """Compute the features of a batch on a device."""
-    return model.features(_on_device(batch.waveforms, device), _on_device(batch.samples, device), batch.width_s)
+def encoder_inputs(
+    batch: Batch, model: SpeechModel, device: torch.device, *, augment: SpecAugment | None = None
+) -> dict[str, torch.Tensor]:
+    """Compute the encoder's inputs for a batch on a device, masked by `augment`."""
+    waveforms_BS, samples_B = _on_device(batch.waveforms, device), _on_device(batch.samples, device)
+    return model.features(waveforms_BS, samples_B, batch.width_s, augment)
+
+
+def spec_augment(window: WindowSection) -> SpecAugment | None:
+    """Return the configured SpecAugment, or None if it is off."""
+    if not window.spec_augment:
+        return None
+    return SpecAugment(
+        window.mask_time_prob, window.mask_time_length, window.mask_feature_prob, window.mask_feature_length
+    )
 
 
 def _on_device(tensor: torch.Tensor | None, device: torch.device) -> torch.Tensor:

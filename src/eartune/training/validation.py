@@ -76,7 +76,7 @@ class Validation:
                 should_stop=self.should_stop,
             )
         references = [utterance.text for utterance in self.utterances]
-        return score(references, hypotheses, languages=[model.text_language(u) for u in self.utterances])
+        return score(references, hypotheses, languages=[model.languages(u).text for u in self.utterances])
 
     @cached_property
     def _dataset(self) -> SpeechDataset:
@@ -86,7 +86,7 @@ class Validation:
     def _loss(self, step: int) -> float:
         """Average the loss over all tokens; NaN where there are none."""
         model, dataset = self.forward.model, self._dataset
-        width_s = partial(model.encoder_input_s, window=self.options.eval_window)
+        width_s = partial(model.window.width_s, window=self.options.eval_window)
         batch_size = self.options.per_device_eval_batch_size
         was_training = model.network.training
         model.network.eval()

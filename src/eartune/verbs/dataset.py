@@ -10,6 +10,7 @@ from eartune.config.sections import DataSection
 from eartune.errors import InputError, raise_findings
 from eartune.families.registry import vocabulary
 from eartune.manifest import Manifest, Utterance, read_manifest
+from eartune.manifest.remarks import require_words
 from eartune.model import SpeechModel
 from eartune.origin import DataRecord, describe_data
 from eartune.prepare.split import leak_notes
@@ -74,6 +75,7 @@ def check_speech(
     options: DataSection, model: SpeechModel, manifests: tuple[Manifest, Manifest | None], report: Reporter
 ) -> TrainingSpeech:
     """Check every utterance against the limits of the model. Raises InputError with all findings."""
+    require_words(manifests[0].utterances)
     coverage = model.describe_texts(manifests[0].utterances)
     if coverage is not None:
         report.line(coverage)
@@ -148,11 +150,11 @@ def extend_vocabulary(model: SpeechModel, utterances: Sequence[Utterance], repor
     family_module = vocabulary(model.family)
     added = family_module.lacking(model, utterances)
     if not added:
-        report.line("extend_vocabulary: the tokenizer has a token for every character, so none is added")
+        report.line("vocabulary: the tokenizer has a token for every character, so none is added")
         return added
     family_module.extend(model, added)
     shown = " ".join(added[:NUM_SHOWN]) + (" ..." if len(added) > NUM_SHOWN else "")
-    report.line(f"extend_vocabulary: {len(added)} characters get tokens of their own: {shown}")
+    report.line(f"vocabulary: {len(added)} characters get tokens of their own: {shown}")
     return added
 
 

@@ -84,7 +84,7 @@ def export(
         base = original_base(located) if against_base else None
         parity_check = ParityCheck(sample, reference_outputs, base, limit_points)
     unnamed = Utterance(audio=Path(), text="", duration_s=0.0, language=None)
-    language = located.language or merged.language_of(unnamed)
+    language = located.language or merged.languages(unnamed).decoding
     code = exports.language_code(merged, language) if exports.language_code else language
     job = ExportJob(
         located=located,

@@ -125,6 +125,7 @@ def write_model_origin(folder: Path, located: Located, difference: float) -> Non
         task=located.task,
         language=located.language,
         language_token=located.language_token,
+        new_vocabulary=located.origin is not None and located.origin.new_vocabulary,
         base_model=BaseModelRecord.of(located.base),
         parent=str(located.folder or located.spec),
         merge_difference=difference,

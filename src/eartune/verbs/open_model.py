@@ -110,7 +110,11 @@ def _exported_file(folder: Path) -> Path | None:
 def open_located(located: Located) -> SpeechModel:
     """Load a located model in float32 on the CPU, in evaluation mode."""
     model = family(located.family).load(
-        located.base, task=located.task, language=located.language, language_token=located.language_token
+        located.base,
+        task=located.task,
+        language=located.language,
+        language_token=located.language_token,
+        new_vocabulary=located.is_adapter and located.origin is not None and located.origin.new_vocabulary,
     )
     if located.is_adapter:
         assert located.folder is not None
@@ -123,6 +127,9 @@ def open_located(located: Located) -> SpeechModel:
 
 def original_base(located: Located) -> Located | None:
     """Return the base model of a tuned one, or None where it is not known."""
+    if located.origin is not None and located.origin.new_vocabulary:
+        # the base model has another vocabulary, or none
+        return None
     untuned = replace(located, folder=None, is_adapter=False, checkpoint=None, origin=None)
     if located.is_adapter:
         return replace(untuned, spec=located.base.spec)

@@ -42,7 +42,7 @@ def choose_sample(
     if missing:
         raise InputError(f"{missing[0]}: {source} is not there; give speech to verify the export on: --data MANIFEST")
     manifest = read_manifest(paths, default_language=located.language, skip_bad=True)
-    longest_s = min(WINDOW_S, model.max_duration_s)
+    longest_s = min(WINDOW_S, model.window.max_s)
     fitting = [utterance for utterance in manifest.utterances if utterance.duration_s <= longest_s and utterance.text]
     if not fitting:
         raise InputError(f"{paths[0]}: no utterance is at most {longest_s:g} s long, so exports cannot be verified")
@@ -53,8 +53,8 @@ def choose_sample(
     sample = Sample(
         waveforms=tuple(load_waveform(utterance) for utterance in utterances),
         references=tuple(utterance.text for utterance in utterances),
-        languages=tuple(model.language_of(utterance) for utterance in utterances),
-        text_languages=tuple(model.text_language(utterance) for utterance in utterances),
+        languages=tuple(model.languages(utterance).decoding for utterance in utterances),
+        text_languages=tuple(model.languages(utterance).text for utterance in utterances),
         described=described,
     )
     return sample, utterances

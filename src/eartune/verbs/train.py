@@ -36,9 +36,8 @@ from eartune.training.device import (
     resolve_precision,
 )
 from eartune.training.encoder_cache import open_cache
-from eartune.training.forward import Forward
+from eartune.training.forward import Forward, spec_augment
 from eartune.training.memory import fit_into_memory
-from eartune.training.spec_augment import spec_augment
 from eartune.verbs import resume
 from eartune.verbs.dataset import TrainingSpeech, check_speech, extend_vocabulary, read_speech
 from eartune.verbs.library_logging import silence_libraries
@@ -66,7 +65,8 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     choose_gpu(config.run.gpu)
     precision = resolve_precision(config.optimizer.precision, best_device())
     base, model = _load(config, report)
-    added = extend_vocabulary(model, manifests[0].utterances, report) if config.model.extend_vocabulary else ""
+    extends = config.model.extend_vocabulary or config.model.new_vocabulary
+    added = extend_vocabulary(model, manifests[0].utterances, report) if extends else ""
     data = check_speech(config.data, model, manifests, report)
     data = dataclasses.replace(data, remarks=(*data.remarks, *_unused_times(config, data.train, report)))
     origin = origin_of_run(config, base, data.description, added_characters=added)
@@ -93,7 +93,11 @@ def _load(config: TrainConfig, report: Reporter) -> tuple[BaseModel, SpeechModel
     base = loader.find(config.model.base_model, revision=config.model.revision, cache=config.model.model_cache)
     _require_archive(config.run.export, base)
     model = loader.load(
-        base, task=config.data.task, language=config.data.language, language_token=config.data.language_token
+        base,
+        task=config.data.task,
+        language=config.data.language,
+        language_token=config.data.language_token,
+        new_vocabulary=config.model.new_vocabulary,
     )
     return base, model
 

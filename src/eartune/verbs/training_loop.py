@@ -73,7 +73,7 @@ def run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watch
     run, checkpoint = prepared.run, prepared.checkpoint
 
     def write_processor(folder: Path, step: int, metrics: dict[str, float]) -> None:
-        prepared.forward.model.save_processor(folder)
+        prepared.forward.model.save(folder, weights=False)
         kind: Literal["adapter", "model"] = "adapter" if config.has_adapter() else "model"
         write_origin(folder, prepared.origin.of_weights(kind, parent=run.root, step=step, metrics=metrics))
 

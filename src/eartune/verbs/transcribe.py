@@ -157,7 +157,7 @@ def _with_model(located: Located, options: DecodeOptions) -> Iterator[_Recording
     model = open_located(located)
     model.network.to(best_device())
     yield _RecordingTranscriber(
-        model.max_duration_s,
+        model.window.max_s,
         lambda waveform, clip: model.transcribe_batch([waveform], [clip], options)[0],
         model.transcribe_long,
     )
@@ -200,8 +200,15 @@ def to_json(transcript: Transcript) -> dict[str, object]:
         "audio_filepath": str(transcript.audio),
         "duration": round(transcript.duration_s, 3),
         "text": transcript.text,
-        "segments": [{"start": s.start_s, "end": s.end_s, "text": s.text} for s in transcript.segments],
+        "segments": [
+            _times(segment) | ({"words": [*map(_times, segment.words)]} if segment.words else {})
+            for segment in transcript.segments
+        ],
     }
+
+
+def _times(segment: Segment) -> dict[str, object]:
+    return {"start": segment.start_s, "end": segment.end_s, "text": segment.text}
 
 
 def _time(seconds: float, mark: str) -> str:

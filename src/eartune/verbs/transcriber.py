@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,7 +39,7 @@ class Transcriber:
     text_language: Callable[[Utterance], str | None]
     decode: Callable[[Sequence[Utterance], Progress], list[str]]
     findings: Callable[[Sequence[Utterance]], list[str | None]] = lambda utterances: [None] * len(utterances)
-    """the reasons why utterances cannot be decoded, as in SpeechModel.decoding_findings"""
+    """the reasons why utterances cannot be decoded, as in SpeechModel.findings"""
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,8 @@ def _model_transcriber(
         )
 
     name = f"{located.spec} ({located.checkpoint}/)" if located.checkpoint else located.spec
-    yield Transcriber(name, model.max_duration_s, model.text_language, decode, model.decoding_findings)
+    findings = partial(model.findings, purpose="decoding")
+    yield Transcriber(name, model.window.max_s, lambda utterance: model.languages(utterance).text, decode, findings)
 
 
 def refuse_for_exports(exported: ExportedModel, **given: bool) -> None:

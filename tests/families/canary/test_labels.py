@@ -113,7 +113,7 @@ def test_a_row_that_cannot_be_asked_for_is_named(model: CanaryModel, utterance: 
 
 def test_before_decoding_prompts_are_checked_and_texts_are_not(model: CanaryModel) -> None:
     rows = [row(), row(language="cnh"), row("<|0|> ☃"), row(timestamp="yes")]
-    assert [finding is None for finding in model.decoding_findings(rows)] == [True, False, True, True]
+    assert [finding is None for finding in model.findings(rows, "decoding")] == [True, False, True, True]
 
 
 def test_a_task_that_says_nothing_is_remarked(model: CanaryModel) -> None:

@@ -18,7 +18,8 @@ from transformers import (
 )
 
 from eartune.families.parakeet import greedy
-from eartune.families.parakeet.greedy import TimedTokens, decode_ctc, decode_transducer
+from eartune.families.parakeet.greedy import decode_transducer
+from eartune.ops.ctc import TimedTokens, decode_ctc
 
 BLANK, WIDTH = 12, 16
 FRAMES = [23, 1, 17, 23, 0, 8]

@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from eartune.families.parakeet.heads import Heads, ctc_frames, repeats, tdt_aligns
+from eartune.families.parakeet.heads import Heads, tdt_aligns
+from eartune.ops.ctc import ctc_frames, repeats
 from tests.families.parakeet.transducer.paths import problem
 
 

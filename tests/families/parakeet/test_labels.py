@@ -125,20 +125,15 @@ def test_remarks_tell_how_odd_rows_are_trained(models: dict[str, ParakeetModel])
 )
 def test_a_translation_is_no_transcript(model: ParakeetModel, extra: dict[str, str], what: str | None) -> None:
     (finding,) = model.findings([row("check the oil", extra=extra)])
-    assert model.decoding_findings([row("check the oil", extra=extra)]) == [finding]
+    assert model.findings([row("check the oil", extra=extra)], "decoding") == [finding]
     assert (finding is None) if what is None else (what in (finding or ""))
-
-
-def test_texts_without_any_word_are_refused(model: ParakeetModel) -> None:
-    with pytest.raises(InputError, match=r"none of the 2 rows .* t\.jsonl:7; check the column"):
-        model.describe_texts([row(""), row(" ")])
 
 
 @pytest.mark.parametrize("language", ["cnh", "nan", "en", None])
 def test_any_language_will_do(model: ParakeetModel, language: str | None) -> None:
     spoken = replace(row("check the oil"), language=language)
     assert model.findings([spoken]) == [None]
-    assert model.decoding_findings([spoken]) == [None]
+    assert model.findings([spoken], "decoding") == [None]
 
 
 def test_what_it_cannot_do_is_refused(tiny_nemo: dict[str, Path], model: ParakeetModel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_a_model_that_finds_no_language_out_must_be_told(tmp_path: Path) -> None
     path = write_tiny_nemo(tmp_path / "model.nemo", "prompted", model_defaults__prompt_dictionary=numbers)
     model = load(family("parakeet").find(str(path)))
     nameless, strange, known = row(), row(language="sw"), row(language="en")
-    for findings in (model.findings, model.decoding_findings):
+    for findings in (model.findings, partial(model.findings, purpose="decoding")):
         first, second, third = findings([nameless, strange, known])
         assert first is not None
         assert second is not None

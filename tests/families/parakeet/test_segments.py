@@ -4,10 +4,11 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from eartune.families.parakeet.greedy import TimedTokens, segments_of
+from eartune.families.parakeet.greedy import segments_of
 from eartune.families.parakeet.load import load
 from eartune.families.registry import family
 from eartune.manifest import Segment
+from eartune.ops.ctc import TimedTokens
 
 
 def decoded(tokenizer: PreTrainedTokenizerBase, *words: tuple[str, int]) -> TimedTokens:
@@ -34,10 +35,14 @@ def test_pauses_and_ends_of_sentences_end_segments(tiny_nemo: dict[str, Path]) -
         start_s=10.0,
         end_s=20.0,
     )
+    check, oil, late, why = (
+        Segment(round(10 + 0.08 * first, 2), round(10 + 0.08 * (first + length[word]), 2), word)
+        for word, first in (("check", 2), ("oil", near), ("late.", far), ("Why", after))
+    )
     assert found == [
-        Segment(10.16, round(10 + 0.08 * (near + length["oil"]), 2), "check oil"),
-        Segment(13.2, round(10 + 0.08 * (far + length["late."]), 2), "late."),
-        Segment(round(10 + 0.08 * after, 2), round(10 + 0.08 * (after + length["Why"]), 2), "Why"),
+        Segment(10.16, oil.end_s, "check oil", words=(check, oil)),
+        Segment(13.2, late.end_s, "late.", words=(late,)),
+        Segment(why.start_s, why.end_s, "Why", words=(why,)),
     ]
 
 

@@ -10,7 +10,7 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from eartune.families.whisper import decode as whisper_decode
-from eartune.families.whisper.decode import pad_waveforms, window_s
+from eartune.families.whisper.decode import pad_waveforms
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.model import DecodeOptions, Network, Waveform
@@ -36,9 +36,11 @@ def model(tiny_model: Path) -> WhisperModel:
 @pytest.mark.parametrize(
     ("longest_s", "expected"), [(0.0, 1.28), (0.01, 1.6), (0.32, 1.6), (2.0, 3.52), (28.4, 29.76), (28.8, 30), (30, 30)]
 )
-def test_a_short_window_is_the_longest_clip_and_a_little_silence(longest_s: float, expected: float) -> None:
-    assert window_s(longest_s, "short") == pytest.approx(expected)
-    assert window_s(longest_s, "padded") == 30
+def test_a_short_window_is_the_longest_clip_and_a_little_silence(
+    model: WhisperModel, longest_s: float, expected: float
+) -> None:
+    assert model.window.width_s(longest_s, "short") == pytest.approx(expected)
+    assert model.window.width_s(longest_s, "padded") == 30
 
 
 def built_for(network: Network, duration_s: float) -> WhisperForConditionalGeneration:

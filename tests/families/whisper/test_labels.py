@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whisper.tokenizer import get_tokenizer
 
-from eartune.errors import InputError
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.manifest import Segment, Utterance
@@ -144,7 +143,7 @@ def test_what_a_transcript_takes_of_a_shared_window(multilingual: WhisperModel) 
     longest = len(labels_of(multilingual, *rows, timestamps=True).decoder_input_ids)
     # with the prompt and the end of text
     assert taken + 3 == longest
-    assert multilingual.max_window_tokens + 4 == 448
+    assert multilingual.window.max_tokens + 4 == 448
 
 
 def timed(*parts: tuple[float, float, str], text: str | None = None, duration_s: float = 5.0) -> Utterance:
@@ -264,11 +263,6 @@ def test_marks_and_empty_texts_are_told_with_their_number(multilingual: WhisperM
     ]
 
 
-def test_texts_that_are_all_empty_are_refused(multilingual: WhisperModel) -> None:
-    with pytest.raises(InputError, match="none of the 2 rows to train on has a text"):
-        multilingual.describe_texts([utterance(""), utterance("")])
-
-
 def test_a_translation_is_written_as_english(tiny_model: Path) -> None:
     model = load(find(str(tiny_model)), task="translate")
     rows = [utterance("Good morning.", language="ja"), utterance("おはよう", language="ja")]
@@ -286,7 +280,7 @@ def test_a_language_without_a_token_is_trained_with_its_stand_in(tiny_model: Pat
     assert model.findings(rows) == [None] * 3
     found = [tokens(model, labels_of(model, row).decoder_input_ids)[1] for row in rows]
     assert found == ["<|my|>", "<|kk|>", "<|ru|>"]
-    assert [model.language_of(row) for row in rows] == ["cnh", "ky", "ru"]
+    assert [model.languages(row).decoding for row in rows] == ["cnh", "ky", "ru"]
     assert model.remarks(rows) == [
         "1 row is in cnh and is trained with the token <|my|>: m.jsonl:1",
         "1 row is in ky and is trained with the token <|kk|>: m.jsonl:1",
@@ -318,11 +312,11 @@ def test_rows_of_translations_in_canarys_keys(
     row = replace(
         utterance("hello", language="de"), extra=dict(zip(("source_lang", "target_lang"), languages, strict=True))
     )
-    for (found,) in (model.findings([row]), model.decoding_findings([row])):
+    for (found,) in (model.findings([row]), model.findings([row], "decoding")):
         assert (found is None) if said is None else (found is not None and said in found)
 
 
 def test_a_language_without_a_token_is_told_before_decoding(multilingual: WhisperModel) -> None:
-    (found,) = multilingual.decoding_findings([utterance("x", language="cnh")])
+    (found,) = multilingual.findings([utterance("x", language="cnh")], "decoding")
     assert found is not None
     assert "--language-token" in found

@@ -8,7 +8,8 @@ import soundfile
 import torch
 
 from eartune.families.parakeet.configuration import read_spec
-from eartune.families.parakeet.greedy import decode_ctc, decode_transducer
+from eartune.families.parakeet.greedy import decode_transducer
+from eartune.ops.ctc import decode_ctc
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
 from omegaconf import OmegaConf  # noqa: E402  it comes with NeMo

@@ -54,7 +54,7 @@ def test_padding_by_hand(dataset: SpeechDataset, model: SpeechModel) -> None:
     torch.testing.assert_close(batch.waveforms, expected)
     assert tokens(model, batch.labels[0]) == ["<|en|>", "-", "-", "Ġone", "<|endoftext|>", "-"]
     assert tokens(model, batch.labels[1])[3:] == ["Ġtwo", "Ġwords", "<|endoftext|>"]
-    assert batch.decoder_input_ids[0, -1] == model.pad_token_id()
+    assert batch.decoder_input_ids[0, -1] == 0
     assert (batch.num_target_tokens, batch.speech_s, batch.width_s) == (7, 3.0, 4.0)
 
 

@@ -24,12 +24,9 @@ from eartune.families._nemo.formats import MAX_DURATION_S
 from eartune.families._nemo.spec import NemoSpec
 from eartune.families._nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer, build_tokenizer
 from eartune.manifest import Utterance
-from eartune.manifest.remarks import require_words
-from eartune.model import Network, Waveform, WindowKind, pad_waveforms
-from eartune.ops.widths import widened_s
+from eartune.model import EncoderWindow, Network, Waveform, pad_waveforms
+from eartune.ops.spec_augment import SpecAugment
 
-# window lengths are multiples of this, so that there are few different shapes
-WIDTH_STEP_S = 0.32
 # one encoder position: eightfold subsampling of frames of 10 ms
 POSITION_S = 0.08
 # the encoder's default adapter targets, and NeMo's names for them
@@ -53,34 +50,34 @@ def parts_of(spec: NemoSpec) -> tuple[PreTrainedTokenizerBase, LogMel]:
 class NemoModel(ABC):
     """A NeMo network with its tokenizer and features; clips are not padded to a fixed window."""
 
-    max_duration_s = MAX_DURATION_S
-    timestamp_step_s = POSITION_S
-    time_axis = 1
     # additional advice where the tokenizer lacks characters
     advice_on_lacking = ""
 
-    def __init__(self, network: Network, tokenizer: PreTrainedTokenizerBase, log_mel: LogMel) -> None:
+    def __init__(
+        self, network: Network, tokenizer: PreTrainedTokenizerBase, log_mel: LogMel, *, max_tokens: int
+    ) -> None:
         self.network: Network = network
+        self.window = EncoderWindow(MAX_DURATION_S, POSITION_S, max_tokens)
         self.tokenizer = tokenizer
         self.log_mel = log_mel
 
-    def pad_token_id(self) -> int:
-        return int(self.tokenizer.pad_token_id or 0)
-
     def describe_texts(self, utterances: Sequence[Utterance]) -> str | None:
-        require_words(utterances)
         return str(require_covered(self.tokenizer, utterances, advice=self.advice_on_lacking))
 
-    def encoder_input_s(self, longest_s: float, window: WindowKind) -> float:  # noqa: ARG002  there is only one kind
-        return widened_s(longest_s, step_s=WIDTH_STEP_S, most_s=MAX_DURATION_S)
-
     def features(
-        self, waveforms_BS: torch.Tensor, samples_B: torch.Tensor, window_s: float | None = None
+        self,
+        waveforms_BS: torch.Tensor,
+        samples_B: torch.Tensor,
+        window_s: float | None = None,
+        augment: SpecAugment | None = None,
     ) -> dict[str, torch.Tensor]:
         self.log_mel.to(waveforms_BS.device)
         missing = 0 if window_s is None else round(window_s * SAMPLE_RATE_HZ) - waveforms_BS.shape[1]
         padded_BS = nn.functional.pad(waveforms_BS, (0, max(0, missing)))
         features_BTM, mask_BT = self.log_mel(padded_BS, samples_B)
+        if augment is not None:
+            share = waveforms_BS.shape[1] / padded_BS.shape[1]
+            features_BTM = augment(features_BTM, share=share, time_axis=1)
         return {"input_features": features_BTM, "attention_mask": mask_BT}
 
     def features_of(self, waveforms: Sequence[Waveform]) -> dict[str, torch.Tensor]:
@@ -95,11 +92,9 @@ class NemoModel(ABC):
         noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * SAMPLE_RATE_HZ)).astype(np.float32)
         return self.features_of([noise[0], noise[1][: SAMPLE_RATE_HZ * 3 // 2]])
 
-    def save(self, folder: Path) -> None:
-        self.network.save_pretrained(folder)
-        self.save_processor(folder)
-
-    def save_processor(self, folder: Path) -> None:
+    def save(self, folder: Path, *, weights: bool = True) -> None:
+        if weights:
+            self.network.save_pretrained(folder)
         settings = asdict(self.log_mel.settings)
         normalize = settings.pop("normalize")
         extractor = (ParakeetFeatureExtractor if normalize else NemotronAsrStreamingFeatureExtractor)(**settings)
@@ -108,6 +103,10 @@ class NemoModel(ABC):
         if isinstance(self.tokenizer, SentencePieceTokenizer):
             # the source of tokenizer.json, and more exact
             (folder / MODEL_FILE).write_bytes(self.tokenizer.model)
+
+    @abstractmethod
+    def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Run the encoder: its inputs -> states [B, P, D]."""
 
     @abstractmethod
     def processor(self, extractor: ParakeetFeatureExtractor) -> ProcessorMixin:

@@ -12,6 +12,7 @@ import torch
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import EartuneError, first_line
 from eartune.export.exporter import Writer, save_folder
+from eartune.families._nemo.base import NemoModel
 from eartune.model import SpeechModel
 
 # largest difference allowed between an encoder's states here and in NeMo
@@ -25,6 +26,7 @@ def nemo_writers(
 
     def nemo(model: SpeechModel, out: Path, _: str, original: Path | None) -> float | None:
         assert original is not None
+        assert isinstance(model, NemoModel)
         write_nemo(model, original, out)
         return certify(out, model)
 
@@ -34,7 +36,7 @@ def nemo_writers(
     return {"nemo": nemo, "onnx": onnx, "hf": save_folder}
 
 
-def certify(path: Path, model: SpeechModel) -> float | None:
+def certify(path: Path, model: NemoModel) -> float | None:
     """Restore a file with NeMo, and return the largest difference of its encoder outputs from the model's.
 
     None where NeMo is not installed. Raises EartuneError where NeMo cannot restore the file or its outputs differ.
@@ -56,7 +58,7 @@ def certify(path: Path, model: SpeechModel) -> float | None:
 
 
 @torch.no_grad()
-def _difference(restored: Any, model: SpeechModel) -> float:
+def _difference(restored: Any, model: NemoModel) -> float:
     samples_B = torch.tensor([2 * SAMPLE_RATE_HZ, 3 * SAMPLE_RATE_HZ // 2])
     waveforms_BS = 0.1 * torch.randn(2, int(samples_B.max()), generator=torch.Generator().manual_seed(0))
     waveforms_BS[1, samples_B[1] :] = 0

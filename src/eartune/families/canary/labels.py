@@ -11,12 +11,12 @@ from functools import cached_property
 from transformers import PreTrainedTokenizerBase
 
 from eartune.families._nemo.coverage import Alphabet, unknown_finding
-from eartune.families._nemo.symbols import symbol_problem
 from eartune.families.canary.prompt import END, Prompts
 from eartune.families.canary.times import timed_text, times_problem, without_times
 from eartune.manifest import Utterance
 from eartune.manifest.remarks import no_speech_remarks, notes_in_brackets, rows_remark
 from eartune.model import IGNORED, Labels, PlacedUtterance
+from eartune.text.symbols import symbol_problem
 
 _SPEAKER = re.compile(r"<\|(?:spkchange|spk\d+)\|>")
 

@@ -26,7 +26,7 @@ from eartune.families.canary.times import without_times
 from eartune.languages import language_code
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
-from eartune.model import Blocks, DecodeOptions, Waveform
+from eartune.model import Blocks, DecodeOptions, Languages, Purpose, Waveform
 
 BLOCKS = Blocks(
     encoder="model.encoder",
@@ -63,24 +63,23 @@ class CanaryModel(NemoModel):
         task: str = "transcribe",
         language: str | None = None,
     ) -> None:
-        super().__init__(network, tokenizer, log_mel)
-        self.max_window_tokens = network.config.decoder_config.max_position_embeddings
+        max_tokens = network.config.decoder_config.max_position_embeddings
+        super().__init__(network, tokenizer, log_mel, max_tokens=max_tokens)
         symbols = frozenset(token for token in tokenizer.get_vocab() if token.startswith("<|") and token.endswith("|>"))
         prompts = Prompts(getattr(network.config, "prompt_defaults", {}), task, language, symbols)
-        self.labeler = LabelEncoder(tokenizer, prompts, self.max_window_tokens, MAX_DURATION_S)
+        self.labeler = LabelEncoder(tokenizer, prompts, max_tokens, MAX_DURATION_S)
 
-    def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+    def findings(self, utterances: Sequence[Utterance], purpose: Purpose = "training") -> list[str | None]:
+        if purpose == "decoding":
+            return [self.labeler.prompt_finding(utterance) for utterance in utterances]
         return self.labeler.findings(utterances)
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
         return self.labeler.remarks(utterances)
 
-    def language_of(self, utterance: Utterance) -> str | None:
-        return self.labeler.prompts.target_of(utterance)
-
-    def text_language(self, utterance: Utterance) -> str | None:
+    def languages(self, utterance: Utterance) -> Languages:
         target = self.labeler.prompts.target_of(utterance)
-        return language_code(target) if target else None
+        return Languages(target, language_code(target) if target else None)
 
     def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
         return self.labeler.encode(utterances)
@@ -94,13 +93,10 @@ class CanaryModel(NemoModel):
     ) -> torch.Tensor:
         return target_loss(canary_of(self.network), batches, label_smoothing=label_smoothing)
 
-    def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return [self.labeler.prompt_finding(utterance) for utterance in utterances]
-
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
     ) -> list[str]:
-        problems = zip(utterances, self.decoding_findings(utterances), strict=True)
+        problems = zip(utterances, self.findings(utterances, "decoding"), strict=True)
         raise_findings([f"{u.source or u.audio}: {problem}" for u, problem in problems if problem is not None])
         tokens = decode(
             canary_of(self.network),
@@ -119,7 +115,7 @@ class CanaryModel(NemoModel):
     def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:
         """Decode the parts of a recording, cut at quiet points; each is a segment."""
         clips = cut_at_silences(waveform)
-        options = DecodeOptions(max_length=self.max_window_tokens)
+        options = DecodeOptions(max_length=self.window.max_tokens)
         texts = [self.transcribe_batch([waveform[first:last]], [utterance], options)[0] for first, last in clips]
         return [
             Segment(round(first / SAMPLE_RATE_HZ, 2), round(last / SAMPLE_RATE_HZ, 2), text)

@@ -18,9 +18,9 @@ from eartune.families._nemo.slots import (
     task_named,
     value_of,
 )
-from eartune.families._nemo.symbols import SYMBOL
 from eartune.languages import LANGUAGE_NAMES
 from eartune.manifest import Utterance
+from eartune.text.symbols import SYMBOL
 
 END = "<|endoftext|>"
 _START_OF_CONTEXT = "<|startofcontext|>"

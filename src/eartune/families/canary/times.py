@@ -9,8 +9,8 @@ import re
 from collections.abc import Collection
 
 from eartune.families._nemo.base import POSITION_S
-from eartune.families._nemo.symbols import TIME
 from eartune.manifest import Utterance
+from eartune.text.symbols import TIME
 
 _EXAMPLE = "<|0|> good <|5|> <|6|> morning <|12|>"
 _PART = re.compile(r"\s*<\|(\d+)\|>([^<|>]*[^<|>\s][^<|>]*)<\|(\d+)\|>\s*")

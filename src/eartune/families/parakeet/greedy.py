@@ -5,7 +5,6 @@ B clips, T frames, H joint width, V tokens with the blank, F frames evaluated to
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -13,44 +12,12 @@ import torch
 from transformers import ParakeetForRNNT, PreTrainedTokenizerBase
 
 from eartune.families._nemo.base import POSITION_S
-from eartune.long_form import parts_at_pauses
+from eartune.long_form import timed_segments
 from eartune.manifest import Segment
+from eartune.ops.ctc import TimedTokens, by_clip
 
 # Frames that an RNN-T evaluates together for its next token: about as many as there are between two tokens.
 FRAMES_TOGETHER = 4
-
-
-@dataclass(frozen=True)
-class TimedTokens:
-    """The tokens of a clip, with the start and duration of each in frames."""
-
-    tokens: list[int]
-    starts: list[int]
-    durations: list[int]
-
-    def without(self, unwanted: Collection[int]) -> TimedTokens:
-        """Return a copy without some tokens."""
-        kept = [number for number, token in enumerate(self.tokens) if token not in unwanted]
-        return TimedTokens(
-            *([values[number] for number in kept] for values in (self.tokens, self.starts, self.durations))
-        )
-
-
-def decode_ctc(logits_BTV: torch.Tensor, frames_B: torch.Tensor, *, blank: int) -> list[TimedTokens]:
-    """Return each clip's most likely tokens, with repeats merged; a token lasts as long as it is repeated."""
-    num_clips, num_frames, _ = logits_BTV.shape
-    frames_B = frames_B.to(logits_BTV.device)
-    within_BT = torch.arange(num_frames, device=logits_BTV.device) < frames_B[:, None]
-    token_BT = logits_BTV.argmax(dim=-1).masked_fill(~within_BT, blank)
-    begins_BT = torch.ones_like(within_BT)
-    begins_BT[:, 1:] = token_BT[:, 1:] != token_BT[:, :-1]
-    # all runs of equal tokens, blanks included: each lasts until the next run or the end of the clip
-    clips, starts = begins_BT.nonzero(as_tuple=True)
-    first = clips * num_frames + starts
-    durations = torch.cat([first[1:], first.new_tensor([num_clips * num_frames])]) - first
-    tokens = token_BT[begins_BT]
-    runs = torch.stack([clips, tokens, starts, durations])
-    return _by_clip(runs[:, tokens != blank], num_clips)
 
 
 @torch.no_grad()
@@ -83,7 +50,7 @@ def decode_transducer(network: ParakeetForRNNT, encoder_BTH: torch.Tensor, frame
             predictor.update(found.token_B, found.emits_B)
         clips = clips.advance(found, max_symbols=network.max_symbols_per_step)
     emitted = torch.cat(steps, dim=1)
-    return _by_clip(emitted[:4, emitted[4] == 1], len(encoder_BTH))
+    return by_clip(emitted[:4, emitted[4] == 1], len(encoder_BTH))
 
 
 def steps_between_checks(device: torch.device) -> int:
@@ -178,16 +145,6 @@ class _Predictor:
         self._memory = (hidden, cell)
 
 
-def _by_clip(emitted: torch.Tensor, num_clips: int) -> list[TimedTokens]:
-    """Group (clip, token, start, duration) [4, N], ordered within each clip, by clip."""
-    decoded = [TimedTokens([], [], []) for _ in range(num_clips)]
-    for clip, token, start, duration in emitted.T.tolist():
-        decoded[clip].tokens.append(token)
-        decoded[clip].starts.append(start)
-        decoded[clip].durations.append(duration)
-    return decoded
-
-
 def text_of(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
     """Return the text of decoded tokens; `group_tokens=False`, as the hub's tokenizers merge repeated tokens."""
     text: str = tokenizer.decode(tokens, skip_special_tokens=True, group_tokens=False)
@@ -198,12 +155,12 @@ def segments_of(
     tokenizer: PreTrainedTokenizerBase, decoded: TimedTokens, *, start_s: float, end_s: float
 ) -> list[Segment]:
     """Return the segments of a clip from `start_s` to `end_s` of its recording."""
-    found = []
     ends = [start + max(1, duration) for start, duration in zip(decoded.starts, decoded.durations, strict=True)]
-    pieces = tokenizer.convert_ids_to_tokens(decoded.tokens)
-    for part in parts_at_pauses(pieces, decoded.starts, ends, frame_s=POSITION_S):
-        text = text_of(tokenizer, decoded.tokens[part])
-        first_s, last_s = (start_s + frame * POSITION_S for frame in (decoded.starts[part.start], ends[part.stop - 1]))
-        if text:
-            found.append(Segment(round(min(first_s, end_s), 2), round(min(last_s, end_s), 2), text))
-    return found
+    return timed_segments(
+        tokenizer.convert_ids_to_tokens(decoded.tokens),
+        decoded.starts,
+        ends,
+        Segment(start_s, end_s, ""),
+        frame_s=POSITION_S,
+        text_of=lambda part: text_of(tokenizer, decoded.tokens[part]),
+    )

@@ -5,8 +5,6 @@ T frames of 80 ms, U tokens.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
@@ -44,16 +42,6 @@ def heads_of(network: ParakeetForCTC | ParakeetForRNNT) -> Heads:
         durations=tuple(getattr(network.config, "durations", None) or ()),
         max_tokens_per_frame=getattr(network, "max_symbols_per_step", None),
     )
-
-
-def ctc_frames(tokens: Sequence[int]) -> int:
-    """Return the number of frames CTC needs: one per token, and one for a blank between equal neighbours."""
-    return len(tokens) + repeats(tokens)
-
-
-def repeats(tokens: Sequence[int]) -> int:
-    """Count the tokens that equal their predecessor."""
-    return sum(first == second for first, second in itertools.pairwise(tokens))
 
 
 @cache

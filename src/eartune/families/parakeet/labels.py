@@ -11,13 +11,14 @@ from transformers import PreTrainedTokenizerBase
 from eartune.families._nemo.coverage import Alphabet, unknown_finding
 from eartune.families._nemo.formats import MAX_DURATION_S
 from eartune.families._nemo.slots import read_language, read_task, task_named, value_of
-from eartune.families._nemo.symbols import symbol_problem
-from eartune.families.parakeet.heads import Heads, ctc_frames, repeats
+from eartune.families.parakeet.heads import Heads
 from eartune.families.parakeet.prompts import Prompts
 from eartune.languages import AUTO
 from eartune.manifest import Utterance
 from eartune.manifest.remarks import no_speech_remarks, notes_in_brackets, rows_remark, times_asked_for
 from eartune.model import IGNORED, Labels, PlacedUtterance
+from eartune.ops.ctc import ctc_frames, repeats
+from eartune.text.symbols import symbol_problem
 
 ADVICE_ON_LACKING = "; extend_vocabulary adds tokens for those of the training texts (--extend-vocabulary)"
 

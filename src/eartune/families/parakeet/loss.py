@@ -19,6 +19,7 @@ from eartune.families.parakeet.streaming import encoded
 from eartune.families.parakeet.transducer.loss import transducer_losses
 from eartune.languages import AUTO
 from eartune.model import Network
+from eartune.ops.ctc import ctc_loss
 
 # key in output_dropouts of the joint network's dropout, which the loss applies itself
 JOINT_ACTIVATION = r"joint\.activation"
@@ -38,24 +39,16 @@ def _batch_loss(network: Network, batch: Mapping[str, torch.Tensor]) -> torch.Te
         prompts_B = now_and_then_auto(prompts_B, numbers.get(AUTO)) if network.training else prompts_B
     states_BTD, frames_B = encoded(network, feature_inputs(batch), prompts_B)
     if isinstance(network, ParakeetForCTC):
-        return _ctc_loss(network.ctc_head(states_BTD), frames_B, targets_BU, tokens_B, network.config.pad_token_id)
+        blank = network.config.pad_token_id
+        return ctc_loss(network.ctc_head(states_BTD), frames_B, targets_BU, tokens_B, blank=blank)
     loss = _transducer_loss(network, states_BTD, frames_B, targets_BU, tokens_B)
     weight = getattr(network.config, "aux_ctc_loss_weight", 0.0)
     if not weight:
         return loss
     blank = network.config.blank_token_id
-    ctc = _ctc_loss(network.ctc_logits(states_BTD), frames_B, targets_BU, tokens_B, blank)
+    # utterances without a path in CTC are remarked; their term is 0
+    ctc = ctc_loss(network.ctc_logits(states_BTD), frames_B, targets_BU, tokens_B, blank=blank)
     return (1 - weight) * loss + weight * ctc
-
-
-def _ctc_loss(
-    logits_BTV: torch.Tensor, frames_B: torch.Tensor, targets_BU: torch.Tensor, tokens_B: torch.Tensor, blank: int
-) -> torch.Tensor:
-    log_probs_TBV = logits_BTV.float().log_softmax(dim=-1).transpose(0, 1)
-    # Utterances without a path are refused if CTC is the only head; with a transducer their CTC term is 0, as remarked.
-    return nn.functional.ctc_loss(
-        log_probs_TBV, targets_BU, frames_B, tokens_B, blank=blank, reduction="sum", zero_infinity=True
-    )
 
 
 def _transducer_loss(

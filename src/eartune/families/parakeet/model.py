@@ -19,7 +19,7 @@ from eartune.audio import SAMPLE_RATE_HZ
 from eartune.errors import InputError
 from eartune.families._nemo.base import ENCODER_ALIASES, ENCODER_TARGETS, NemoModel
 from eartune.families._nemo.features import LogMel
-from eartune.families.parakeet.greedy import TimedTokens, decode_ctc, decode_transducer, segments_of, text_of
+from eartune.families.parakeet.greedy import decode_transducer, segments_of, text_of
 from eartune.families.parakeet.heads import heads_of
 from eartune.families.parakeet.labels import ADVICE_ON_LACKING, EncodedTranscripts, LabelEncoder, translation_problem
 from eartune.families.parakeet.loss import summed_loss
@@ -30,7 +30,8 @@ from eartune.families.parakeet.streaming import encoded, untrained_contexts
 from eartune.languages import AUTO
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
-from eartune.model import Blocks, DecodeOptions, Waveform
+from eartune.model import Blocks, DecodeOptions, Languages, Purpose, Waveform
+from eartune.ops.ctc import TimedTokens, decode_ctc
 
 CTC_BLOCKS = Blocks(
     encoder="encoder",
@@ -74,13 +75,12 @@ class ParakeetModel(NemoModel):
         *,
         language: str | None = None,
     ) -> None:
-        super().__init__(network, tokenizer, log_mel)
+        super().__init__(network, tokenizer, log_mel, max_tokens=network.config.encoder_config.max_position_embeddings)
         self.blocks = CTC_BLOCKS if isinstance(network, ParakeetForCTC) else TRANSDUCER_BLOCKS
         if hasattr(network, "aux_ctc_head"):
             self.blocks = replace(TRANSDUCER_BLOCKS, head=(*TRANSDUCER_BLOCKS.head, "aux_ctc_head"))
         if hasattr(network, "prompt_projector"):
             self.blocks = replace(TRANSDUCER_BLOCKS, head=(*TRANSDUCER_BLOCKS.head, "prompt_projector"))
-        self.max_window_tokens = network.config.encoder_config.max_position_embeddings
         self.prompts: Prompts | None = prompts_of(network, tokenizer.get_vocab())
         # language tags, which a model with prompts writes after its texts
         self._tags = tag_tokens(tokenizer.get_vocab()) if self.prompts else frozenset()
@@ -91,11 +91,9 @@ class ParakeetModel(NemoModel):
         hops = int(duration_s * SAMPLE_RATE_HZ) // self.log_mel.settings.hop_length
         return int(parakeet_of(self.network)._get_subsampling_output_length(torch.tensor([hops])))
 
-    def pad_token_id(self) -> int:
-        # the padding is never read, as the loss has the lengths of all rows
-        return 0
-
-    def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+    def findings(self, utterances: Sequence[Utterance], purpose: Purpose = "training") -> list[str | None]:
+        if purpose == "decoding":
+            return [translation_problem(u) or self.labeler.prompt_problem(u) for u in utterances]
         return self.labeler.findings(utterances)
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
@@ -110,16 +108,11 @@ class ParakeetModel(NemoModel):
         rows = ", ".join(f"{name} {count}" for name, count in named if name is not None)
         return f"{found}; rows by language prompt: {rows}"
 
-    def language_of(self, utterance: Utterance) -> str | None:
+    def languages(self, utterance: Utterance) -> Languages:
         language = self.labeler.language_of(utterance)
-        if self.prompts is None:
-            return language
         # with its region if the prompt has one, so that runtimes use the same prompt
-        name = self.prompts.name(utterance, language)
-        return language if name == AUTO else name
-
-    def text_language(self, utterance: Utterance) -> str | None:
-        return self.labeler.language_of(utterance)
+        name = AUTO if self.prompts is None else self.prompts.name(utterance, language)
+        return Languages(language if name == AUTO else name, language)
 
     def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
         return self.labeler.encode(utterances)
@@ -133,9 +126,6 @@ class ParakeetModel(NemoModel):
         if label_smoothing:
             raise InputError("label_smoothing_factor: applies to cross-entropy, which Parakeet does not use: remove it")
         return summed_loss(parakeet_of(self.network), batches)
-
-    def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return [translation_problem(u) or self.labeler.prompt_problem(u) for u in utterances]
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
@@ -166,7 +156,7 @@ class ParakeetModel(NemoModel):
         if self.prompts is None:
             return None
         numbers = [self.labeler.prompt_of(utterance) for utterance in utterances]
-        assert None not in numbers, "decoding_findings reports utterances without a prompt"
+        assert None not in numbers, "findings reports utterances without a prompt"
         return torch.tensor(numbers, device=inputs["input_features"].device)
 
     def _is_unified(self) -> bool:

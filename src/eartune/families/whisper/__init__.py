@@ -29,7 +29,7 @@ model           WhisperModel: the family's side of the contract
 from __future__ import annotations
 
 from eartune.families.whisper import usage
-from eartune.family import AppExport, Family, Format, SingleFile
+from eartune.family import NO_FEATURE_ENCODER, AppExport, Family, Format, SingleFile
 
 GGML_KINDS = ("f16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 CTRANSLATE2_KINDS = (
@@ -55,7 +55,11 @@ FAMILY = Family(
     max_duration_s=30.0,
     single_file=SingleFile("openai", ".pt", "an OpenAI .pt file"),
     tasks=("transcribe", "translate"),
-    refused={"extend_vocabulary": "{title} has a token for every byte, so no character is missing"},
+    refused={
+        "extend_vocabulary": "{title} has a token for every byte, so no character is missing",
+        "freeze_feature_encoder": NO_FEATURE_ENCODER,
+        "new_vocabulary": "{title} has a token for every byte, so it needs no other vocabulary",
+    },
     formats={
         "ggml": Format(
             "one file for whisper.cpp and whisper-rs",

@@ -68,5 +68,5 @@ def _converter(model: WhisperModel, settings: Path) -> Any:
             return model.tokenizer
 
     model.network.config.save_pretrained(settings)
-    model.save_processor(settings)
+    model.save(settings, weights=False)
     return LoadedConverter(str(settings), copy_files=PROCESSOR_FILES)

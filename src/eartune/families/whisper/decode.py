@@ -22,9 +22,9 @@ from eartune.families.whisper.greedy import (
 )
 from eartune.families.whisper.loss import whisper_of
 from eartune.families.whisper.no_speech import TEN_DB, is_constant, loudness_below, repeats_itself, without_speech
+from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.manifest import Segment
-from eartune.model import DecodeOptions, Network, Waveform, WindowKind, pad_waveforms
-from eartune.ops.widths import widened_s
+from eartune.model import DecodeOptions, EncoderWindow, Network, Waveform, pad_waveforms
 
 # Whisper's own thresholds for trying a window again at a higher temperature (openai/whisper transcribe.py);
 # the compression ratio is that of transformers, which measures tokens instead of bytes.
@@ -42,7 +42,6 @@ MAX_SAMPLED_TOKENS = 224
 # A short window is the longest clip and this much silence (64 positions), which Whisper needs to detect the end,
 # rounded up to a step, so that there are few different lengths.
 SILENCE_S = 1.28
-WINDOW_STEP_S = 0.32
 FRAMES_PER_S = SAMPLE_RATE_HZ // HOP_SAMPLES
 # a segment this much quieter than the loudest of its recording (30 dB) may be a pause
 QUIET = 3 * TEN_DB
@@ -65,7 +64,8 @@ def transcribe_clips(
     whisper = whisper_of(network)
     device = next(whisper.parameters()).device
     longest_s = max(len(waveform) for waveform in waveforms) / SAMPLE_RATE_HZ
-    features_BMT = log_mel(pad_waveforms(waveforms).to(device), window_s(longest_s, options.window))
+    width_s = encoder_window(whisper).width_s(longest_s, options.window)
+    features_BMT = log_mel(pad_waveforms(waveforms).to(device), width_s)
     with torch.no_grad():
         states_BPD = whisper.model.encoder(features_BMT.to(_dtype(whisper))).last_hidden_state
         language_tokens = _language_tokens(whisper, states_BPD, languages)
@@ -81,11 +81,16 @@ def transcribe_clips(
     return texts
 
 
-def window_s(longest_s: float, window: WindowKind) -> float:
-    """Return the length of the encoder input for a batch: 30 s, or the longest clip and a little silence."""
-    if window == "padded":
-        return WINDOW_S
-    return widened_s(longest_s + SILENCE_S, step_s=WINDOW_STEP_S, most_s=WINDOW_S)
+def encoder_window(whisper: WhisperForConditionalGeneration) -> EncoderWindow:
+    """Return the limits of the encoder's input: 30 s, of which any number may be left out at the end."""
+    return EncoderWindow(
+        WINDOW_S,
+        TIMESTAMP_STEP_S,
+        # the longest prompt has three tokens and <|notimestamps|>
+        max_tokens=whisper.config.max_target_positions - 4,
+        is_fixed=True,
+        silence_s=SILENCE_S,
+    )
 
 
 def _language_tokens(

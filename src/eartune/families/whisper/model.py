@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
-from eartune.families.whisper.decode import transcribe_clips, transcribe_recording, window_s
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.families.whisper.decode import encoder_window, transcribe_clips, transcribe_recording
 from eartune.families.whisper.features import WINDOW_S, LogMel
 from eartune.families.whisper.labels import EncodedTranscripts, LabelEncoder
 from eartune.families.whisper.legacy_tokenizer_files import complete_for_older_tools
 from eartune.families.whisper.loss import target_loss, whisper_of
 from eartune.families.whisper.remarks import remarks
-from eartune.families.whisper.tokenizer import TIMESTAMP_STEP_S
 from eartune.language_tokens import NO_STAND_INS, StandIns
 from eartune.manifest import Segment, Utterance
-from eartune.manifest.remarks import require_words
-from eartune.model import Blocks, DecodeOptions, Network, Waveform, WindowKind
+from eartune.model import Blocks, DecodeOptions, Languages, Network, Purpose, Waveform
+from eartune.ops.spec_augment import SpecAugment
 
 BLOCKS = Blocks(
     encoder="model.encoder",
@@ -37,9 +37,6 @@ class WhisperModel:
 
     family = "whisper"
     blocks = BLOCKS
-    max_duration_s = WINDOW_S
-    timestamp_step_s = TIMESTAMP_STEP_S
-    time_axis = 2
 
     def __init__(
         self,
@@ -56,8 +53,7 @@ class WhisperModel:
         self.log_mel = LogMel(network.config.num_mel_bins)
         multilingual = bool(network.generation_config.is_multilingual)
         languages = network.generation_config.lang_to_id if multilingual else {}
-        # the longest prompt has three tokens and <|notimestamps|>
-        self.max_window_tokens = network.config.max_target_positions - 4
+        self.window = encoder_window(network)
         self.labeler = LabelEncoder(
             tokenizer,
             languages=frozenset(token.strip("<|>") for token in languages),
@@ -67,40 +63,37 @@ class WhisperModel:
             stand_ins=stand_ins,
         )
 
-    def findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
+    def findings(self, utterances: Sequence[Utterance], purpose: Purpose = "training") -> list[str | None]:
+        if purpose == "decoding":
+            return self.labeler.decoding_findings(utterances)
         return self.labeler.findings(utterances)
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> None:
-        """Return None: byte-level tokens cover every character. Raises InputError without texts."""
-        require_words(utterances)
+        """Return None: byte-level tokens cover every character."""
 
     def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
         return remarks(self.labeler, utterances)
 
-    def language_of(self, utterance: Utterance) -> str | None:
-        return self.labeler.language_of(utterance)
-
-    def text_language(self, utterance: Utterance) -> str | None:
-        # Whisper translates into English only
-        return "en" if self.task == "translate" else self.language_of(utterance)
+    def languages(self, utterance: Utterance) -> Languages:
+        return Languages(self.labeler.language_of(utterance), self.labeler.text_language(utterance))
 
     def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
         return self.labeler.encode(utterances)
-
-    def pad_token_id(self) -> int:
-        return int(self.tokenizer.pad_token_id)
 
     def features(
         self,
         waveforms_BS: torch.Tensor,
         samples_B: torch.Tensor,  # noqa: ARG002  Whisper has no attention mask
         window_s: float | None = None,
+        augment: SpecAugment | None = None,
     ) -> dict[str, torch.Tensor]:
         self.log_mel.to(waveforms_BS.device)
-        return {"input_features": self.log_mel(waveforms_BS, WINDOW_S if window_s is None else window_s)}
-
-    def encoder_input_s(self, longest_s: float, window: WindowKind) -> float:
-        return window_s(longest_s, window)
+        width_s = WINDOW_S if window_s is None else window_s
+        features_BMT = self.log_mel(waveforms_BS, width_s)
+        if augment is not None:
+            share = waveforms_BS.shape[1] / (width_s * SAMPLE_RATE_HZ)
+            features_BMT = augment(features_BMT, share=share, time_axis=2)
+        return {"input_features": features_BMT}
 
     def encode(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         states_BPD: torch.Tensor = whisper_of(self.network).model.encoder(**inputs).last_hidden_state
@@ -110,9 +103,6 @@ class WhisperModel:
         self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
     ) -> torch.Tensor:
         return target_loss(whisper_of(self.network), batches, label_smoothing=label_smoothing)
-
-    def decoding_findings(self, utterances: Sequence[Utterance]) -> list[str | None]:
-        return self.labeler.decoding_findings(utterances)
 
     def transcribe_batch(
         self, waveforms: Sequence[Waveform], utterances: Sequence[Utterance], options: DecodeOptions
@@ -143,12 +133,11 @@ class WhisperModel:
         features = self.features(noise_BS.to(device), torch.full((2,), noise_BS.shape[1], device=device))
         return {**features, "decoder_input_ids": tokens_BU.to(device)}
 
-    def save(self, folder: Path) -> None:
-        self.network.save_pretrained(folder)
-        self.save_processor(folder)
-        complete_for_older_tools(self.tokenizer, folder)
-
-    def save_processor(self, folder: Path) -> None:
+    def save(self, folder: Path, *, weights: bool = True) -> None:
+        if weights:
+            self.network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         WhisperFeatureExtractor(feature_size=self.log_mel.mel_filters.shape[0]).save_pretrained(folder)
         self.network.generation_config.save_pretrained(folder)
+        if weights:
+            complete_for_older_tools(self.tokenizer, folder)

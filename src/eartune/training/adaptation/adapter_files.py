@@ -44,7 +44,10 @@ class AdapterConfig(TypedDict, total=False):
 
 def adapter_weights(adapted: PeftModel) -> dict[str, torch.Tensor]:
     """Return the adapter's weights as they are now, on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in get_peft_model_state_dict(adapted).items()}
+    adapts_embeddings = any(isinstance(getattr(m, "base_layer", None), nn.Embedding) for m in adapted.modules())
+    # PEFT would look for resized embeddings, on the hub too; those with more rows are among the weights trained in full
+    state = get_peft_model_state_dict(adapted, save_embedding_layers="auto" if adapts_embeddings else False)
+    return {name: value.detach().cpu().clone() for name, value in state.items()}
 
 
 def save_adapter(

@@ -11,7 +11,7 @@ from torch import nn
 
 from eartune.config import TrainConfig
 from eartune.manifest import Utterance
-from eartune.model import SpeechModel
+from eartune.model import SpeechModel, block_of
 from eartune.reporting import Reporter
 from eartune.training.adaptation.adapter_files import NOTHING_UNFROZEN, Weights, adapter_weights
 from eartune.training.adaptation.adapters import attach, changes_base, freeze_encoder, lora_config
@@ -56,6 +56,8 @@ def make_trainable(
     Raises InputError if names or options do not fit the network.
     """
     section, initial, unfrozen = config.model, None, NOTHING_UNFROZEN
+    if section.freeze_feature_encoder and model.blocks.feature_encoder:
+        block_of(model.network, model.blocks.feature_encoder).requires_grad_(False)
     if section.method == "partial":
         unfrozen = select_unfrozen(model.network, config.partial, model.blocks, freeze_encoder=section.freeze_encoder)
         for note in unfrozen.notes:
@@ -126,7 +128,7 @@ def _sample_batches(
     chosen = utterances[: NUM_SAMPLE_BATCHES * SAMPLE_BATCH_SIZE]
     dataset = SpeechDataset(chosen, model)
     device = next(model.network.parameters()).device
-    for rows in in_order(chosen, batch_size=batch_size, width_s=partial(model.encoder_input_s, window="padded")):
+    for rows in in_order(chosen, batch_size=batch_size, width_s=model.window.width_s):
         batch = dataset[rows]
         yield encoder_inputs(batch, model, device) | target_inputs(batch, device)
 

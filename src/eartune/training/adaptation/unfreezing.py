@@ -45,6 +45,11 @@ def select_unfrozen(network: nn.Module, partial: PartialSection, blocks: Blocks,
             for name in sharing
         ]
         modules += [*blocks.head, *sharing]
+    if partial.unfreeze_language_adapters:
+        raise_findings(
+            [] if blocks.language_adapters else ["unfreeze_language_adapters: the model has none: remove it"]
+        )
+        modules += [name for name in (*blocks.language_adapters, *blocks.head) if not is_within(name, modules)]
     if partial.train_norms:
         norms = [name for name, module in network.named_modules() if isinstance(module, NORMS)]
         modules += [name for name in norms if not is_within(name, modules)]

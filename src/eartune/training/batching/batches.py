@@ -22,8 +22,8 @@ from eartune.training.batching.windows import UnplacedUtterance, Window
 @dataclass(frozen=True)
 class Batch:
     """Input of one forward pass, on the CPU: waveforms [B, S] float32, zeros outside speech, and `samples` [B], the
-    end of speech in each row; decoder_input_ids [B, U]; labels [B, U], IGNORED where there is no target; `width_s` is
-    the encoder input of each row.
+    end of speech in each row; decoder_input_ids [B, U], zeros after the last token; labels [B, U], IGNORED where there
+    is no target; `width_s` is the encoder input of each row.
 
     With cached encoder states, `keys` has the key of each row; there are no waveforms if all states are cached."""
 
@@ -34,12 +34,6 @@ class Batch:
     width_s: float
     speech_s: float
     keys: tuple[str, ...] = ()
-
-    @property
-    def filled(self) -> float:
-        """Share of the width that the longest row fills."""
-        assert self.waveforms is not None
-        return self.waveforms.shape[1] / (self.width_s * SAMPLE_RATE_HZ)
 
     @property
     def input_s_total(self) -> float:
@@ -78,7 +72,6 @@ class SpeechDataset(Dataset[Batch]):
     def __init__(self, utterances: Sequence[Utterance], model: SpeechModel) -> None:
         self.utterances = tuple(utterances)
         self.transcripts: Transcripts = model.transcripts(utterances)
-        self.pad_token_id = model.pad_token_id()
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -86,7 +79,7 @@ class SpeechDataset(Dataset[Batch]):
     def __getitem__(self, planned: MicroBatch) -> Batch:
         labels = [self.transcripts.labels(w.clips, timestamps=w.timestamps) for w in planned.windows]
         num_tokens = max(len(row.targets) for row in labels)
-        inputs_BU = torch.full((len(labels), num_tokens), self.pad_token_id, dtype=torch.long)
+        inputs_BU = torch.zeros(len(labels), num_tokens, dtype=torch.long)
         targets_BU = torch.full((len(labels), num_tokens), IGNORED, dtype=torch.long)
         for row, label in enumerate(labels):
             inputs_BU[row, : len(label.decoder_input_ids)] = torch.tensor(label.decoder_input_ids)

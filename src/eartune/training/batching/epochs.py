@@ -78,9 +78,9 @@ def plan_epochs(
 def window_rules(options: WindowSection, model: SpeechModel, *, cached: bool) -> WindowRules:
     return WindowRules(
         options,
-        window_s=model.max_duration_s,
-        max_tokens=model.max_window_tokens,
-        timestamp_step_s=model.timestamp_step_s,
+        window_s=model.window.max_s,
+        max_tokens=model.window.max_tokens,
+        timestamp_step_s=model.window.position_s,
         writes_timestamps="packed_timestamps" not in family_named(model.family).refused,
         cached=cached,
     )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eartune.training.spec_augment import SpecAugment
+from eartune.ops.spec_augment import SpecAugment
 
 
 def masked(augment: SpecAugment, *, rows: int = 200, frames: int = 400, reach: int = 300) -> torch.Tensor:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import torch
 
-from eartune.config.window import WindowSection
-
 
 @dataclass(frozen=True)
 class SpecAugment:
@@ -26,19 +24,17 @@ class SpecAugment:
         """Return features [B, M, T] or [B, T, M] with masks over the first `share` of the frames, where the speech is.
         Masked values are 0, the middle of Whisper's range and the mean of normalised features."""
         num_rows, total, num_bins = len(features), features.shape[time_axis], features.shape[3 - time_axis]
-        num_frames, device = math.ceil(total * share), features.device
-        time_BT = _masks(num_rows, min(num_frames, total), total, self.time_prob, self.time_length, device)
-        bins_BM = _masks(num_rows, num_bins, num_bins, self.feature_prob, self.feature_length, device)
+        time_BT = self.time_masks(num_rows, math.ceil(total * share), total, features.device)
+        bins_BM = self.feature_masks(num_rows, num_bins, features.device)
         return features.masked_fill(time_BT.unsqueeze(3 - time_axis) | bins_BM.unsqueeze(time_axis), 0.0)
 
+    def time_masks(self, num_rows: int, num_frames: int, total: int, device: torch.device) -> torch.Tensor:
+        """Return masks [B, total] over the first `num_frames` frames, true where a frame is masked."""
+        return _masks(num_rows, min(num_frames, total), total, self.time_prob, self.time_length, device)
 
-def spec_augment(window: WindowSection) -> SpecAugment | None:
-    """Return the configured SpecAugment, or None if it is off."""
-    if not window.spec_augment:
-        return None
-    return SpecAugment(
-        window.mask_time_prob, window.mask_time_length, window.mask_feature_prob, window.mask_feature_length
-    )
+    def feature_masks(self, num_rows: int, num_bins: int, device: torch.device) -> torch.Tensor:
+        """Return masks [B, M] over mel bins, or other features."""
+        return _masks(num_rows, num_bins, num_bins, self.feature_prob, self.feature_length, device)
 
 
 def _masks(num_rows: int, reach: int, size: int, prob: float, length: int, device: torch.device) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eartune.families._nemo.symbols import symbol_problem
+from eartune.text.symbols import symbol_problem
 
 KNOWN = {"<|en|>", "<|0|>", "<|spltoken3|>", "<pad>"}
 

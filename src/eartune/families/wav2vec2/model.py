@@ -1,0 +1,245 @@
+"""Wav2Vec2Model: the contract of model.py for CTC encoders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import (
+    SeamlessM4TFeatureExtractor,
+    Wav2Vec2BertProcessor,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Processor,
+)
+
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.errors import InputError
+from eartune.families.wav2vec2 import FAMILY, MAX_DURATION_S
+from eartune.families.wav2vec2.features import (
+    FRAME_SAMPLES,
+    FRAMES_PER_POSITION,
+    HOP_SAMPLES,
+    FeatureSettings,
+    SampleSettings,
+    extractor_of,
+)
+from eartune.families.wav2vec2.labels import EncodedTranscripts, LabelEncoder, decoding_finding
+from eartune.families.wav2vec2.language_adapters import adapter_weights, has_adapters, save_adapter
+from eartune.families.wav2vec2.network import (
+    ctc_of,
+    encoder_name,
+    inputs_of,
+    logits,
+    num_frames,
+    num_positions,
+    samples_per_position,
+)
+from eartune.families.wav2vec2.tokenizer import SpecialTokens, pieces_of, text_of, write_language
+from eartune.long_form import cut_at_silences, timed_segments
+from eartune.manifest import Segment, Utterance
+from eartune.model import (
+    Blocks,
+    DecodeOptions,
+    EncoderWindow,
+    Languages,
+    Network,
+    Purpose,
+    Waveform,
+    pad_waveforms,
+)
+from eartune.ops.ctc import TimedTokens, ctc_loss, decode_ctc
+from eartune.ops.spec_augment import SpecAugment
+
+# the layers that other guides adapt: attention, and the feed-forward layers
+TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense")
+BERT_TARGETS = ("linear_q", "linear_k", "linear_v", "linear_out", "intermediate_dense", "output_dense")
+
+
+def blocks_of(network: Network) -> Blocks:
+    """Return the parts of a network."""
+    encoder = encoder_name(network)
+    is_bert = encoder == "wav2vec2_bert"
+    own, others = (BERT_TARGETS, TARGETS) if is_bert else (TARGETS, BERT_TARGETS)
+    adapters = [name.rpartition(".")[0] for name in adapter_weights(network)] if has_adapters(network) else []
+    return Blocks(
+        encoder=encoder,
+        decoder=None,
+        encoder_layers=f"{encoder}.encoder.layers",
+        decoder_layers=None,
+        head=("lm_head",),
+        default_targets=own,
+        target_aliases=dict(zip(others[:4], own[:4], strict=True)) | {"fc1": own[4], "fc2": own[5]},
+        forbidden_targets={},
+        feature_encoder=None if is_bert else f"{encoder}.feature_extractor",
+        language_adapters=tuple(dict.fromkeys(name for name in adapters if name != "lm_head")),
+    )
+
+
+class Wav2Vec2Model:
+    """A CTC encoder with tokenizer and features; `adapter_name` is the language of its adapters, if it has them."""
+
+    family = FAMILY.name
+
+    def __init__(
+        self,
+        network: Network,
+        tokenizer: Wav2Vec2CTCTokenizer,
+        features: FeatureSettings,
+        *,
+        special: SpecialTokens,
+        language: str | None = None,
+        adapter_name: str | None = None,
+    ) -> None:
+        self.network: Network = network
+        self.blocks = blocks_of(network)
+        self.extractor = extractor_of(features)
+        self.special = special
+        self.adapter_name = adapter_name
+        self.position_s = samples_per_position(network) / SAMPLE_RATE_HZ
+        self.window = EncoderWindow(MAX_DURATION_S, self.position_s, max_tokens=math.ceil(MAX_DURATION_S / 0.02))
+        self.tokenizer = tokenizer
+        self.labeler = LabelEncoder(tokenizer, self.num_frames, language)
+
+    def replace_tokenizer(self, tokenizer: Wav2Vec2CTCTokenizer) -> None:
+        """Take a tokenizer with more tokens, whose rows in the output head are trained in full."""
+        self.tokenizer = tokenizer
+        self.labeler = LabelEncoder(tokenizer, self.num_frames, self.labeler.default_language)
+        self.blocks = Blocks(**{**vars(self.blocks), "extended": self.blocks.head})
+
+    def num_frames(self, duration_s: float) -> int:
+        """Return the number of positions of the encoder for a duration."""
+        length = round(duration_s * SAMPLE_RATE_HZ)
+        if not isinstance(self.extractor.settings, SampleSettings):
+            length = ((length - FRAME_SAMPLES) // HOP_SAMPLES + 1) // FRAMES_PER_POSITION
+        return max(0, int(num_positions(self.network, torch.tensor(max(0, length)))))
+
+    def findings(self, utterances: Sequence[Utterance], purpose: Purpose = "training") -> list[str | None]:
+        if purpose == "decoding":
+            return [decoding_finding(utterance) for utterance in utterances]
+        return self.labeler.findings(utterances)
+
+    def describe_texts(self, utterances: Sequence[Utterance]) -> str:
+        return self.labeler.describe(utterances)
+
+    def remarks(self, utterances: Sequence[Utterance]) -> list[str]:
+        return self.labeler.remarks(utterances)
+
+    def languages(self, utterance: Utterance) -> Languages:
+        language = self.labeler.language_of(utterance)
+        return Languages(language, language)
+
+    def transcripts(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
+        return self.labeler.encode(utterances)
+
+    def features(
+        self,
+        waveforms_BS: torch.Tensor,
+        samples_B: torch.Tensor,
+        window_s: float | None = None,
+        augment: SpecAugment | None = None,
+    ) -> dict[str, torch.Tensor]:
+        longest = waveforms_BS.shape[1]
+        width = longest if window_s is None else round(window_s * SAMPLE_RATE_HZ)
+        padded_BS = nn.functional.pad(waveforms_BS, (0, max(FRAME_SAMPLES, width) - longest))
+        self.extractor.to(waveforms_BS.device)
+        inputs: dict[str, torch.Tensor] = self.extractor(padded_BS, samples_B)
+        if augment is not None:
+            inputs["mask_time_indices"] = self._masks(inputs["attention_mask"], augment)
+        return inputs
+
+    def _masks(self, attention_mask: torch.Tensor, augment: SpecAugment) -> torch.Tensor:
+        """Return masks [B, P] of positions; those of features are drawn by the network itself, in training."""
+        config = ctc_of(self.network).config
+        config.mask_feature_prob, config.mask_feature_length = augment.feature_prob, augment.feature_length
+        lengths = torch.tensor([attention_mask.shape[1], int(attention_mask.sum(dim=1).max())])
+        total, longest = num_frames(self.network, lengths).tolist()
+        return augment.time_masks(len(attention_mask), longest, total, attention_mask.device)
+
+    def summed_loss(
+        self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        if label_smoothing:
+            raise InputError(f"label_smoothing_factor: applies to cross-entropy, which {FAMILY.title} does not use")
+        return torch.stack([self._loss(batch) for batch in batches]).sum()
+
+    def _loss(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        logits_BPV, lengths_B = logits(self.network, inputs_of(batch))
+        tokens_BU, num_tokens_B = batch["decoder_input_ids"], batch["target_lengths"]
+        return ctc_loss(logits_BPV, lengths_B, tokens_BU, num_tokens_B, blank=self._blank)
+
+    @property
+    def _blank(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+    def transcribe_batch(
+        self,
+        waveforms: Sequence[Waveform],
+        utterances: Sequence[Utterance],  # noqa: ARG002  CTC is not told the language
+        options: DecodeOptions,
+    ) -> list[str]:
+        if options.num_beams > 1:
+            raise InputError(f"num_beams: {FAMILY.title} is decoded greedily: leave it at 1")
+        return [text_of(self.tokenizer, decoded.tokens) for decoded in self._decode(waveforms)]
+
+    def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:  # noqa: ARG002
+        """Decode the parts of a recording, cut at quiet points; segments end at pauses, and have the times of words."""
+        found: list[Segment] = []
+        for first, last in cut_at_silences(waveform):
+            (decoded,) = self._decode([waveform[first:last]])
+            found_pieces = pieces_of(self._names, decoded, special=self.special)
+            clip = Segment(first / SAMPLE_RATE_HZ, last / SAMPLE_RATE_HZ, "")
+            found += timed_segments(*found_pieces, clip, frame_s=self.position_s)
+        return found
+
+    @property
+    def _names(self) -> list[str]:
+        names = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
+        return [name.lower() for name in names] if self.special.do_lower_case else names
+
+    def _decode(self, waveforms: Sequence[Waveform]) -> list[TimedTokens]:
+        weight = next(self.network.parameters())
+        samples_B = torch.tensor([len(waveform) for waveform in waveforms], device=weight.device)
+        with torch.no_grad():
+            inputs = self.features(pad_waveforms(waveforms).to(weight.device), samples_B)
+            for name in ("input_values", "input_features"):
+                if name in inputs:
+                    inputs[name] = inputs[name].to(weight.dtype)
+            logits_BPV, lengths_B = logits(self.network, inputs)
+        return decode_ctc(logits_BPV, lengths_B, blank=self._blank)
+
+    def probe_inputs(self) -> dict[str, torch.Tensor]:
+        noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * SAMPLE_RATE_HZ)).astype(np.float32)
+        weight = next(self.network.parameters())
+        samples_B = torch.tensor([noise.shape[1], SAMPLE_RATE_HZ * 3 // 2], device=weight.device)
+        noise[1, samples_B[1] :] = 0
+        return self.features(torch.from_numpy(noise).to(weight.device), samples_B)
+
+    def save(self, folder: Path, *, weights: bool = True) -> None:
+        if weights:
+            self.network.save_pretrained(folder)
+        processor = self._processor()
+        # older tools read the features' own file
+        processor.feature_extractor.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        if self.adapter_name is not None:
+            write_language(folder, self.adapter_name)
+            save_adapter(self.network, folder, self.adapter_name)
+
+    @property
+    def _masks_padding(self) -> bool:
+        """Whether the model was trained with masks of padding, as transformers has it."""
+        return str(ctc_of(self.network).config.feat_extract_norm) == "layer"
+
+    def _processor(self) -> Wav2Vec2Processor | Wav2Vec2BertProcessor:
+        settings = self.extractor.settings
+        if isinstance(settings, SampleSettings):
+            extractor = Wav2Vec2FeatureExtractor(
+                do_normalize=settings.do_normalize, return_attention_mask=self._masks_padding
+            )
+            return Wav2Vec2Processor(extractor, self.tokenizer)
+        return Wav2Vec2BertProcessor(SeamlessM4TFeatureExtractor(), self.tokenizer)
