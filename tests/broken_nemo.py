@@ -14,7 +14,7 @@ from torch import nn
 from eartune.audio import decode
 from eartune.errors import EartuneError
 from eartune.export.gate import Gate, ReferenceOutputs, Sample, check
-from eartune.families._nemo.architecture import known_config
+from eartune.families._nemo.spec import known_config
 from eartune.families.registry import exports_of
 from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.registry import open_runtime

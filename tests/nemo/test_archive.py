@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch
 import yaml
 
 from eartune.errors import InputError
-from eartune.families._nemo.archive import MAX_CONFIG_BYTES, MAX_FILE_BYTES, MAX_MEMBERS, read_archive
+from eartune.families._nemo.archive import MAX_CONFIG_BYTES, read_archive
+from eartune.families._nemo.archive_members import MAX_FILE_BYTES, MAX_MEMBERS
 from eartune.families._nemo.settings import BOUNDS
 from eartune.families._nemo.write_archive import write_archive
 from tests.tiny_nemo import TOKENIZER, configuration, members, random_weights, train_sentencepiece, write_members
@@ -85,6 +87,55 @@ def test_a_folder_that_an_archive_was_unpacked_into_is_read_as_the_archive(tmp_p
         read_archive(folder)
     with pytest.raises(InputError, match=r"has no file '\.\./model\.nemo'"):
         found.file("nemo:../model.nemo")
+
+
+def test_a_file_is_read_once_under_any_path_while_it_stays_the_same(
+    tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.nemo"
+    write_members(path, contents)
+    monkeypatch.chdir(tmp_path)
+    archive = read_archive(path)
+    assert read_archive(path) == archive
+    path.rename(tmp_path / "moved.nemo")
+    moved = read_archive("moved.nemo")
+    assert moved.config is archive.config
+    assert moved.path == Path("moved.nemo")
+    assert moved.file(TOKENIZER) == train_sentencepiece()
+    write_members(path, changed(contents, model_config=b"other: true\n"))
+    assert read_archive(path).config == {"other": True}
+    shutil.copy(path, "moved.nemo")
+    assert read_archive("moved.nemo").config == {"other": True}
+
+
+def test_a_folder_is_read_again_when_one_of_its_files_has_changed(tmp_path: Path, contents: Contents) -> None:
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    archive = read_archive(tmp_path)
+    assert read_archive(tmp_path).config is archive.config
+    (tmp_path / "model_config.yaml").write_bytes(b"other: true\n")
+    assert read_archive(tmp_path).config == {"other": True}
+
+
+def test_members_are_not_read_from_a_file_that_has_changed_since(tmp_path: Path, contents: Contents) -> None:
+    path = tmp_path / "model.nemo"
+    write_members(path, contents)
+    archive = read_archive(path)
+    write_members(path, changed(contents, model_config=b"other: true\n"))
+    with pytest.raises(InputError, match=r"model\.nemo: has changed since it was opened; repeat the command$"):
+        archive.weights()
+
+
+def test_members_are_read_side_by_side(tmp_path: Path, contents: Contents) -> None:
+    path = tmp_path / "model.nemo"
+    write_members(path, contents, compression="gz")
+    archive = read_archive(path)
+    with archive.open_member(TOKENIZER) as one, archive.open_member("model_config.yaml") as other:
+        begun = one.read(100)
+        assert other.read() == contents["./model_config.yaml"]
+        assert begun + one.read() == contents[f"./{TOKENIZER}"]
+        assert one.seek(-3, io.SEEK_END) == len(contents[f"./{TOKENIZER}"]) - 3
+        assert one.read() == contents[f"./{TOKENIZER}"][-3:]
 
 
 def test_an_archive_packed_with_its_folder_is_written_with_the_files_at_the_top(

@@ -16,7 +16,8 @@ from eartune.families._nemo.coverage import (
     unknown_finding,
 )
 from eartune.families._nemo.tokenizer import build_tokenizer
-from eartune.families.parakeet.load import find, load
+from eartune.families.parakeet.load import load
+from eartune.families.registry import family
 from eartune.manifest import Utterance
 from eartune.text.lacking import explain
 
@@ -30,7 +31,7 @@ def rows(*texts: str) -> list[Utterance]:
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_nemo: dict[str, Path]) -> PreTrainedTokenizerBase:
-    return load(find(str(tiny_nemo["ctc"]))).tokenizer
+    return load(family("parakeet").find(str(tiny_nemo["ctc"]))).tokenizer
 
 
 def small_tokenizer(sentences: str, *whole: str) -> PreTrainedTokenizerBase:

@@ -14,8 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from eartune.errors import InputError
 from eartune.families._nemo.more_tokens import add_to_sentencepiece, add_to_tokenizer, lacking_characters
-from eartune.families._nemo.tokenizer import build_tokenizer, parse_model
-from eartune.families._nemo.tokenizer_pipeline import pipeline
+from eartune.families._nemo.tokenizer import build_tokenizer, parse_model, pipeline
 from tests.nemo.test_tokenizer import MODELS as TRAINED
 from tests.nemo.test_tokenizer import TEXTS
 from tests.tiny_nemo import train_sentencepiece

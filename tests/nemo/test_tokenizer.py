@@ -24,8 +24,8 @@ from eartune.families._nemo.tokenizer import (
     folder_tokenizer,
     normalise,
     parse_model,
+    pipeline,
 )
-from eartune.families._nemo.tokenizer_pipeline import pipeline
 from tests.tiny_nemo import CANARY_SPECIALS, SENTENCES, train_sentencepiece
 
 SYMBOLS = ("<|en|>", "<|pnc|>", "<en-US>")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eartune.errors import InputError
-from eartune.families._nemo.architecture import known_config
+from eartune.families._nemo.spec import known_config
 from eartune.runtimes.nemo_toolkit import open_nemo
 
 

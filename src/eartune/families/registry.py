@@ -81,8 +81,8 @@ def family_of(spec: str) -> str | None:
     archive = nemo_within(path) if path.is_dir() else path if path.is_file() and path.suffix == ".nemo" else None
     if archive is not None:
         # torch takes a second to import: only for what needs it
-        from eartune.families._nemo.architecture import model_kind  # noqa: PLC0415
         from eartune.families._nemo.archive import read_archive  # noqa: PLC0415
+        from eartune.families._nemo.spec import model_kind  # noqa: PLC0415
 
         kind = model_kind(read_archive(archive))
         return next(f.name for f in families().values() if f.single_file and kind in f.single_file.contents)

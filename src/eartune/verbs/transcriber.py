@@ -12,8 +12,8 @@ import torch
 
 from eartune.errors import InputError
 from eartune.export.record import read_record
-from eartune.families._nemo.architecture import known_config
 from eartune.families._nemo.slots import other_languages
+from eartune.families._nemo.spec import known_config
 from eartune.family import family_named
 from eartune.language_tokens import require_language
 from eartune.manifest import Utterance, load_waveform

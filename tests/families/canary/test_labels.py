@@ -7,9 +7,10 @@ import pytest
 import sentencepiece
 
 from eartune.errors import InputError
-from eartune.families.canary.load import find, load
+from eartune.families.canary.load import load
 from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.prompt import Prompts, slot_defaults
+from eartune.families.registry import family
 from eartune.manifest import Utterance
 from eartune.model import IGNORED, DecodeOptions, PlacedUtterance
 from tests.tiny_nemo import train_sentencepiece
@@ -21,7 +22,7 @@ def row(text: str = "check the oil", language: str | None = "en", **extra: Any) 
 
 @pytest.fixture(scope="module")
 def model(tiny_nemo: dict[str, Path]) -> CanaryModel:
-    return load(find(str(tiny_nemo["canary"])))
+    return load(family("canary").find(str(tiny_nemo["canary"])))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_a_text_in_another_script_than_its_language_is_remarked(
 
 
 def test_a_run_that_translates_remarks_rows_that_do_not(tiny_nemo: dict[str, Path]) -> None:
-    translating = load(find(str(tiny_nemo["canary"])), task="translate")
+    translating = load(family("canary").find(str(tiny_nemo["canary"])), task="translate")
     (remark,) = translating.remarks([row(language="de"), row("das Öl", source_lang="de", target_lang="de")])
     assert remark.startswith("1 row is not a translation, though the task is translate")
 
@@ -170,6 +171,6 @@ def test_findings_name_what_does_not_fit(model: CanaryModel) -> None:
 
 def test_a_language_without_a_token_is_refused(tiny_nemo: dict[str, Path], model: CanaryModel) -> None:
     with pytest.raises(InputError, match="has no token for language 'es'; it has de, en, fr, ru"):
-        load(find(str(tiny_nemo["canary"])), language="es")
+        load(family("canary").find(str(tiny_nemo["canary"])), language="es")
     with pytest.raises(InputError, match=r"t\.jsonl:1: no language is named"):
         model.transcribe_batch([], [row(language=None)], DecodeOptions())

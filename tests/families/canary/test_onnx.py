@@ -11,8 +11,9 @@ import torch
 
 from eartune.export import onnx_files
 from eartune.families.canary.decode import decode
-from eartune.families.canary.load import find, load
+from eartune.families.canary.load import load
 from eartune.families.canary.onnx import write_onnx
+from eartune.families.registry import family
 from eartune.model import DecodeOptions
 from eartune.runtimes.onnx_asr import OnnxAsr
 from eartune.runtimes.sherpa_onnx import SherpaOnnx
@@ -101,7 +102,7 @@ def test_sherpa_onnx_differs_by_its_features_only(lively: Any, folder: Path) -> 
 def test_outputs_are_near_those_of_torch(
     quantization: Any, most: float, tiny_nemo: dict[str, Path], tmp_path: Path
 ) -> None:
-    difference = write_onnx(load(find(str(tiny_nemo["canary"]))), tmp_path, quantization=quantization)
+    difference = write_onnx(load(family("canary").find(str(tiny_nemo["canary"]))), tmp_path, quantization=quantization)
     assert 1e-9 < difference < most
     assert quantization == "float32" or difference > 1e-4, "nothing was rounded"
     assert {path.name for path in tmp_path.iterdir()} == FILES

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from eartune.families.canary.load import find, load
+from eartune.families.canary.load import load
 from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.times import timed_text, times_problem
+from eartune.families.registry import family
 from eartune.manifest import Segment, Utterance
 
 SYMBOLS = [f"<|{number}|>" for number in range(20)]
@@ -22,7 +23,7 @@ def row(text: str, *, duration_s: float = 1.6, segments: Sequence[Segment] = (),
 
 @pytest.fixture(scope="module")
 def model(tiny_nemo: dict[str, Path]) -> CanaryModel:
-    return load(find(str(tiny_nemo["canary"])))
+    return load(family("canary").find(str(tiny_nemo["canary"])))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from transformers import CanaryForConditionalGeneration
 from eartune.errors import InputError
 from eartune.families._nemo.archive import read_archive
 from eartune.families._nemo.write_archive import write_archive
+from eartune.families.canary.configuration import read_spec
 from eartune.families.canary.network import prepare_network
 from eartune.families.canary.weights import from_nemo, to_nemo
 from tests.tiny_nemo import NUM_MELS, write_tiny_nemo
@@ -21,7 +22,7 @@ def test_weights_come_back_as_they_were_with_one_tensor_for_head_and_embedding(
     tiny_nemo: dict[str, Path], tmp_path: Path
 ) -> None:
     archive = read_archive(tiny_nemo["canary"])
-    original, written = archive.weights(), to_nemo(from_nemo(archive).state_dict(), archive)
+    original, written = archive.weights(), to_nemo(from_nemo(read_spec(archive)).state_dict(), read_spec(archive))
     assert list(original) == list(written)
     for name, value in original.items():
         assert torch.equal(value, written[name]), name
@@ -31,7 +32,7 @@ def test_weights_come_back_as_they_were_with_one_tensor_for_head_and_embedding(
 
 def test_channels_of_the_decoder_alone_are_in_another_order(tiny_nemo: dict[str, Path]) -> None:
     archive = read_archive(tiny_nemo["canary"])
-    theirs, ours = archive.weights(), from_nemo(archive).state_dict()
+    theirs, ours = archive.weights(), from_nemo(read_spec(archive)).state_dict()
     name = "_embedding.token_embedding.weight"
     order = [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]
     assert torch.equal(ours["model.decoder.embed_tokens.weight"], theirs[f"transf_decoder.{name}"][:, order])
@@ -47,7 +48,7 @@ def test_channels_of_the_decoder_alone_are_in_another_order(tiny_nemo: dict[str,
 def test_a_saved_network_is_loaded_by_transformers_with_the_same_logits(
     tiny_nemo: dict[str, Path], tmp_path: Path
 ) -> None:
-    network = from_nemo(read_archive(tiny_nemo["canary"]))
+    network = from_nemo(read_spec(read_archive(tiny_nemo["canary"])))
     network.save_pretrained(tmp_path)
     again = CanaryForConditionalGeneration.from_pretrained(tmp_path)
     prepare_network(again)
@@ -63,7 +64,7 @@ def test_a_saved_network_is_loaded_by_transformers_with_the_same_logits(
 
 
 def test_tokens_and_dropouts_are_those_of_the_archive(tiny_nemo: dict[str, Path]) -> None:
-    network = from_nemo(read_archive(tiny_nemo["canary"]))
+    network = from_nemo(read_spec(read_archive(tiny_nemo["canary"])))
     config = network.config
     assert (config.pad_token_id, config.eos_token_id, config.bos_token_id, config.decoder_start_token_id) == (
         2,
@@ -84,10 +85,10 @@ def test_tokens_and_dropouts_are_those_of_the_archive(tiny_nemo: dict[str, Path]
 
 def test_a_head_that_left_its_embedding_is_not_written(tiny_nemo: dict[str, Path]) -> None:
     archive = read_archive(tiny_nemo["canary"])
-    state = dict(from_nemo(archive).state_dict())
+    state = dict(from_nemo(read_spec(archive)).state_dict())
     state["proj_out.weight"] = state["proj_out.weight"] + 1
     with pytest.raises(InputError, match="the head of the network differs from its token embedding"):
-        to_nemo(state, archive)
+        to_nemo(state, read_spec(archive))
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -113,7 +114,7 @@ def test_what_transformers_does_not_compute_is_refused_by_name(
 ) -> None:
     path = write_tiny_nemo(tmp_path / "model.nemo", "canary", **changes)
     with pytest.raises(InputError) as caught:
-        from_nemo(read_archive(path))
+        from_nemo(read_spec(read_archive(path)))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -122,8 +123,8 @@ def test_a_head_that_is_not_the_embedding_and_other_positions_are_refused(tmp_pa
     name = "log_softmax.mlp.layer0.weight"
     path = write_tiny_nemo(tmp_path / "head.nemo", "canary", weights={name: torch.zeros(160, 16)})
     with pytest.raises(InputError, match="must be equal to another weight"):
-        from_nemo(read_archive(path))
+        from_nemo(read_spec(read_archive(path)))
     name = "transf_decoder._embedding.position_embedding.pos_enc"
     path = write_tiny_nemo(tmp_path / "positions.nemo", "canary", weights={name: torch.zeros(64, 16)})
     with pytest.raises(InputError, match="are not NeMo's sinusoids"):
-        from_nemo(read_archive(path))
+        from_nemo(read_spec(read_archive(path)))

@@ -9,15 +9,16 @@ import pytest
 
 from eartune.errors import InputError
 from eartune.families.parakeet.heads import Heads
-from eartune.families.parakeet.load import find, load
+from eartune.families.parakeet.load import load
 from eartune.families.parakeet.model import ParakeetModel
+from eartune.families.registry import family
 from eartune.manifest import Segment, Utterance
 from eartune.model import DecodeOptions, PlacedUtterance
 
 
 @pytest.fixture(scope="module")
 def models(tiny_nemo: dict[str, Path]) -> dict[str, ParakeetModel]:
-    return {kind: load(find(str(tiny_nemo[kind]))) for kind in ("ctc", "rnnt", "tdt", "hybrid")}
+    return {kind: load(family("parakeet").find(str(tiny_nemo[kind]))) for kind in ("ctc", "rnnt", "tdt", "hybrid")}
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,6 @@ def test_any_language_will_do(model: ParakeetModel, language: str | None) -> Non
 
 def test_what_it_cannot_do_is_refused(tiny_nemo: dict[str, Path], model: ParakeetModel) -> None:
     with pytest.raises(InputError, match="Parakeet only transcribes"):
-        load(find(str(tiny_nemo["tdt"])), task="translate")
+        load(family("parakeet").find(str(tiny_nemo["tdt"])), task="translate")
     with pytest.raises(InputError, match="num_beams"):
         model.transcribe_batch([], [], DecodeOptions(num_beams=2))

@@ -8,9 +8,10 @@ import pytest
 import soundfile
 import torch
 
-from eartune.families.parakeet.load import find, load
+from eartune.families.parakeet.load import load
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import parakeet_of
+from eartune.families.registry import family
 from eartune.manifest import Utterance
 from eartune.model import IGNORED, PlacedUtterance
 from eartune.training.batching.batches import Batch, SpeechDataset
@@ -23,7 +24,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(params=["ctc", "rnnt", "tdt", "hybrid"])
 def model(request: pytest.FixtureRequest, tiny_nemo: dict[str, Path]) -> ParakeetModel:
-    model = load(find(str(tiny_nemo[request.param])))
+    model = load(family("parakeet").find(str(tiny_nemo[request.param])))
     model.network.eval()
     return model
 
@@ -69,7 +70,7 @@ def test_beside_other_texts_it_is_one_answer(model: ParakeetModel, tmp_path: Pat
 
 
 def test_what_ctc_cannot_align_is_left_out_of_its_term(tiny_nemo: dict[str, Path], tmp_path: Path) -> None:
-    model = load(find(str(tiny_nemo["hybrid"])))
+    model = load(family("parakeet").find(str(tiny_nemo["hybrid"])))
     model.network.eval()
     crowded = batch_of(model, tmp_path, ["check the oil"], duration_s=0.2)
     with torch.no_grad():

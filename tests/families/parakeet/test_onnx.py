@@ -11,9 +11,10 @@ import torch
 
 from eartune.errors import EartuneError, InputError
 from eartune.export import onnx_files
-from eartune.families.parakeet.load import find, load
+from eartune.families.parakeet.load import load
 from eartune.families.parakeet.onnx import ctc, write_onnx
 from eartune.families.parakeet.vocabulary import extend
+from eartune.families.registry import family
 from eartune.model import DecodeOptions
 from eartune.runtimes.onnx_asr import OnnxAsr
 from tests.lively_nemo import enliven, lively_model, varied_clips
@@ -53,7 +54,7 @@ def test_onnx_asr_writes_eartunes_words(kind: str, num_mels: int, tmp_path: Path
 def test_outputs_are_near_those_of_torch(
     kind: str, quantization: Any, most: float, tiny_nemo: dict[str, Path], tmp_path: Path
 ) -> None:
-    difference = write_onnx(load(find(str(tiny_nemo[kind]))), tmp_path, quantization=quantization)
+    difference = write_onnx(load(family("parakeet").find(str(tiny_nemo[kind]))), tmp_path, quantization=quantization)
     assert 1e-9 < difference < most
     assert quantization == "float32" or difference > 1e-4, "nothing was rounded"
     assert {path.name for path in tmp_path.iterdir()} == BESIDE | (
@@ -65,7 +66,7 @@ def test_outputs_are_near_those_of_torch(
 def test_weights_are_stored_in_what_was_asked_for(
     quantization: Any, types: Any, tiny_nemo: dict[str, Path], tmp_path: Path
 ) -> None:
-    write_onnx(load(find(str(tiny_nemo["tdt"]))), tmp_path, quantization=quantization)
+    write_onnx(load(family("parakeet").find(str(tiny_nemo["tdt"]))), tmp_path, quantization=quantization)
     graph = onnx.load(tmp_path / "encoder-model.onnx").graph
     matrices = {tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 2 and "MatMul" in tensor.name}
     assert matrices == (types or {onnx.TensorProto.UINT8})
@@ -77,7 +78,7 @@ def test_weights_are_stored_in_what_was_asked_for(
 
 def test_long_clips_are_told_apart_in_float16(tiny_nemo: dict[str, Path], tmp_path: Path) -> None:
     """Beyond 2048 frames float16 has no whole numbers for all lengths."""
-    model = load(find(str(tiny_nemo["ctc"])))
+    model = load(family("parakeet").find(str(tiny_nemo["ctc"])))
     write_onnx(model, tmp_path, quantization="float16")
     features_BMT = torch.randn(2, 80, 3001, generator=torch.Generator().manual_seed(0))
     lengths_B = torch.tensor([3001, 2993])
@@ -195,7 +196,7 @@ def test_a_wrong_export_is_refused(tiny_nemo: dict[str, Path], tmp_path: Path, m
 
     monkeypatch.setattr(ctc, "write_graph", wrong)
     with pytest.raises(EartuneError, match=r"exported wrongly: .* differ by 0\.0"):
-        write_onnx(load(find(str(tiny_nemo["ctc"]))), tmp_path, quantization="float32")
+        write_onnx(load(family("parakeet").find(str(tiny_nemo["ctc"]))), tmp_path, quantization="float32")
 
 
 def test_features_that_the_programs_do_not_compute_are_refused(tmp_path: Path) -> None:
@@ -208,7 +209,7 @@ def test_features_that_the_programs_do_not_compute_are_refused(tmp_path: Path) -
 def test_tokens_that_the_files_cannot_hold_are_refused(
     piece: str, reason: str, tiny_nemo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load(find(str(tiny_nemo["ctc"])))
+    model = load(family("parakeet").find(str(tiny_nemo["ctc"])))
     pieces = model.tokenizer.convert_ids_to_tokens(list(range(160)))
     monkeypatch.setattr(type(model.tokenizer), "convert_ids_to_tokens", lambda *_: [piece, *pieces[1:]])
     with pytest.raises(InputError, match=reason):
@@ -218,4 +219,4 @@ def test_tokens_that_the_files_cannot_hold_are_refused(
 def test_what_is_missing_is_named(tiny_nemo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(InputError, match=r"needs onnx, .*pip install 'eartune\[onnx\]'"):
-        write_onnx(load(find(str(tiny_nemo["ctc"]))), tmp_path, quantization="float32")
+        write_onnx(load(family("parakeet").find(str(tiny_nemo["ctc"]))), tmp_path, quantization="float32")

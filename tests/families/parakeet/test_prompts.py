@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from eartune.errors import InputError
-from eartune.families.parakeet.load import find, load
+from eartune.families.parakeet.load import load
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.prompts import Prompts, now_and_then_auto
+from eartune.families.registry import family
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import IGNORED, DecodeOptions, PlacedUtterance
 from tests.tiny import write_speech
@@ -26,7 +27,9 @@ ROW = {"audio": Path("a.wav"), "text": "check the oil", "duration_s": 4.0, "sour
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ParakeetModel:
-    return load(find(str(write_tiny_nemo(tmp_path_factory.mktemp("model") / "model.nemo", "prompted"))))
+    return load(
+        family("parakeet").find(str(write_tiny_nemo(tmp_path_factory.mktemp("model") / "model.nemo", "prompted")))
+    )
 
 
 def row(**fields: Any) -> Utterance:
@@ -100,7 +103,7 @@ def test_what_the_model_is_told_is_shown_with_its_region(model: ParakeetModel) -
 def test_a_model_that_finds_no_language_out_must_be_told(tmp_path: Path) -> None:
     numbers = {name: number for name, number in PROMPTS.items() if name != "auto"}
     path = write_tiny_nemo(tmp_path / "model.nemo", "prompted", model_defaults__prompt_dictionary=numbers)
-    model = load(find(str(path)))
+    model = load(family("parakeet").find(str(path)))
     nameless, strange, known = row(), row(language="sw"), row(language="en")
     for findings in (model.findings, partial(model.findings, purpose="decoding")):
         first, second, third = findings([nameless, strange, known])
@@ -122,11 +125,11 @@ def test_half_of_the_prompts_are_auto_in_training() -> None:
 
 def test_a_folder_without_prompts_is_told_those_of_nvidia(model: ParakeetModel, tmp_path: Path) -> None:
     model.save(tmp_path / "model")
-    again = load(find(str(tmp_path / "model")))
+    again = load(family("parakeet").find(str(tmp_path / "model")))
     assert again.prompts == model.prompts
     (tmp_path / "model" / "processor_config.json").write_text("[", encoding="utf-8")
     with pytest.raises(InputError, match=r"processor_config\.json:1:2: is not valid JSON"):
-        load(find(str(tmp_path / "model")))
+        load(family("parakeet").find(str(tmp_path / "model")))
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import torch
 import yaml
 
 from eartune.families._nemo.archive import read_archive
-from eartune.families._nemo.tokenizer import parse_model
-from eartune.families._nemo.tokenizer_pipeline import NORMAL, UNKNOWN, USER_DEFINED
-from eartune.families.parakeet.load import find, load, write_nemo
+from eartune.families._nemo.tokenizer import NORMAL, UNKNOWN, USER_DEFINED, parse_model
+from eartune.families.parakeet.load import load, write_nemo
 from eartune.families.parakeet.model import ONLY_WHOLE_CLIPS, ParakeetModel
+from eartune.families.registry import family
 from tests import tiny_nemo
 
 pytestmark = pytest.mark.real_speech
@@ -83,7 +83,7 @@ def weights_for(config: dict[str, Any], kind: str) -> dict[str, torch.Tensor]:
 
 
 def opened(path: Path) -> ParakeetModel:
-    return load(find(str(path)))
+    return load(family("parakeet").find(str(path)))
 
 
 @pytest.mark.parametrize("name", SETTINGS)

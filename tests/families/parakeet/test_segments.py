@@ -5,7 +5,8 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from eartune.families.parakeet.greedy import segments_of
-from eartune.families.parakeet.load import find, load
+from eartune.families.parakeet.load import load
+from eartune.families.registry import family
 from eartune.manifest import Segment
 from eartune.ops.ctc import TimedTokens
 
@@ -22,7 +23,7 @@ def decoded(tokenizer: PreTrainedTokenizerBase, *words: tuple[str, int]) -> Time
 
 
 def test_pauses_and_ends_of_sentences_end_segments(tiny_nemo: dict[str, Path]) -> None:
-    tokenizer = load(find(str(tiny_nemo["tdt"]))).tokenizer
+    tokenizer = load(family("parakeet").find(str(tiny_nemo["tdt"]))).tokenizer
     length = {
         word: len(tokenizer(word, add_special_tokens=False).input_ids) for word in ("check", "oil", "Why", "late.")
     }
@@ -46,11 +47,11 @@ def test_pauses_and_ends_of_sentences_end_segments(tiny_nemo: dict[str, Path]) -
 
 
 def test_nothing_decoded_is_no_segment(tiny_nemo: dict[str, Path]) -> None:
-    tokenizer = load(find(str(tiny_nemo["ctc"]))).tokenizer
+    tokenizer = load(family("parakeet").find(str(tiny_nemo["ctc"]))).tokenizer
     assert segments_of(tokenizer, TimedTokens([], [], []), start_s=0.0, end_s=1.0) == []
 
 
 def test_times_end_with_the_clip(tiny_nemo: dict[str, Path]) -> None:
-    tokenizer = load(find(str(tiny_nemo["ctc"]))).tokenizer
+    tokenizer = load(family("parakeet").find(str(tiny_nemo["ctc"]))).tokenizer
     (segment,) = segments_of(tokenizer, decoded(tokenizer, ("oil", 100)), start_s=0.0, end_s=1.0)
     assert (segment.start_s, segment.end_s) == (1.0, 1.0)

@@ -16,10 +16,13 @@ from transformers.models.parakeet.tokenization_parakeet import ParakeetTokenizer
 from eartune.errors import InputError
 from eartune.families._nemo.archive import read_archive
 from eartune.families._nemo.tokenizer import MODEL_FILE
+from eartune.families.canary.configuration import read_spec as read_canary_spec
+from eartune.families.parakeet.configuration import read_spec
 from eartune.families.parakeet.greedy import text_of
-from eartune.families.parakeet.load import find, load
+from eartune.families.parakeet.load import load
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.vocabulary import added_since, extend, lacking
+from eartune.families.registry import family
 from eartune.manifest import Utterance, read_manifest
 from eartune.model import PlacedUtterance
 from eartune.training.batching.batches import SpeechDataset
@@ -39,7 +42,7 @@ EXTENDED = {
 
 
 def open_tiny(path: Path, added: str = "") -> ParakeetModel:
-    model = load(find(str(path)))
+    model = load(family("parakeet").find(str(path)))
     if added:
         extend(model, added)
     model.network.eval()
@@ -143,7 +146,7 @@ def test_a_saved_model_answers_the_same_and_is_extended_again(
     assert again.network.generation_config.suppress_tokens == model.network.generation_config.suppress_tokens
     assert again.labeler.tokens(["the щжэ"]) == model.labeler.tokens(["the щжэ"])
     extend(again, "ю")
-    assert added_since(again, read_archive(tiny_nemo[kind])) == NEW + "ю"
+    assert added_since(again, read_spec(read_archive(tiny_nemo[kind]))) == NEW + "ю"
 
 
 def test_what_texts_lack_comes_with_the_most_frequent_first(tiny_nemo: dict[str, Path]) -> None:
@@ -156,9 +159,10 @@ def test_models_that_do_not_fit_are_refused(tiny_nemo: dict[str, Path]) -> None:
     model = open_tiny(tiny_nemo["ctc"])
     with pytest.raises(InputError, match="'t' already has a token"):
         extend(model, "жt")
-    assert added_since(model, read_archive(tiny_nemo["ctc"])) == ""
+    assert added_since(model, read_spec(read_archive(tiny_nemo["ctc"]))) == ""
+    other = read_canary_spec(read_archive(tiny_nemo["canary"]))
     with pytest.raises(InputError, match=r"canary\.nemo: has other tokens than this model"):
-        added_since(open_tiny(tiny_nemo["ctc"], NEW), read_archive(tiny_nemo["canary"]))
+        added_since(open_tiny(tiny_nemo["ctc"], NEW), other)
     model.network.config.pad_token_id = 3
     with pytest.raises(InputError, match="the blank is token 3 of"):
         extend(model, "ж")

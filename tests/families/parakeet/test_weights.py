@@ -10,6 +10,7 @@ import torch
 
 from eartune.errors import InputError
 from eartune.families._nemo.archive import read_archive
+from eartune.families.parakeet.configuration import read_spec
 from eartune.families.parakeet.loss import summed_loss
 from eartune.families.parakeet.network import ParakeetForRNNTWithCTC, ParakeetForTDTWithCTC, prepare_network
 from eartune.families.parakeet.weights import from_nemo, to_nemo
@@ -30,7 +31,7 @@ KINDS = ["ctc", "rnnt", "tdt", "hybrid"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_come_back_as_they_were(tiny_nemo: dict[str, Path], kind: str) -> None:
     archive = read_archive(tiny_nemo[kind])
-    original, written = archive.weights(), to_nemo(from_nemo(archive).state_dict(), archive)
+    original, written = archive.weights(), to_nemo(from_nemo(read_spec(archive)).state_dict(), read_spec(archive))
     assert list(original) == list(written)
     for name, value in original.items():
         assert torch.equal(value, written[name]), name
@@ -41,9 +42,9 @@ def test_an_archive_in_half_precision_is_trained_in_float32_and_written_in_its_o
     tmp_path: Path, name: str, dtype: torch.dtype
 ) -> None:
     archive = read_archive(write_tiny_nemo(tmp_path / f"{name}.nemo", "ctc", dtype=dtype))
-    network = from_nemo(archive)
+    network = from_nemo(read_spec(archive))
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
-    original, written = archive.weights(), to_nemo(network.state_dict(), archive)
+    original, written = archive.weights(), to_nemo(network.state_dict(), read_spec(archive))
     for key, value in original.items():
         assert value.dtype == written[key].dtype
         assert torch.equal(value, written[key]), key
@@ -51,7 +52,7 @@ def test_an_archive_in_half_precision_is_trained_in_float32_and_written_in_its_o
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_network_trains_and_its_state_is_loaded_again(tiny_nemo: dict[str, Path], tmp_path: Path, kind: str) -> None:
-    network = from_nemo(read_archive(tiny_nemo[kind]))
+    network = from_nemo(read_spec(read_archive(tiny_nemo[kind])))
     network.save_pretrained(tmp_path)
     again = type(network).from_pretrained(tmp_path)
     prepare_network(again)
@@ -77,7 +78,7 @@ def probe(network: Any) -> dict[str, torch.Tensor]:
 
 
 def test_dropouts_are_those_of_the_configuration(tiny_nemo: dict[str, Path]) -> None:
-    network = from_nemo(read_archive(tiny_nemo["tdt"]))
+    network = from_nemo(read_spec(read_archive(tiny_nemo["tdt"])))
     encoder = network.config.encoder_config
     assert (encoder.dropout, encoder.dropout_positions, encoder.activation_dropout, encoder.attention_dropout) == (
         0.1, 0.0, 0.1, 0.1
@@ -100,7 +101,7 @@ def test_dropouts_are_those_of_the_configuration(tiny_nemo: dict[str, Path]) -> 
     ("part", "rate"), [("encoder.layers.0.conv", 0.1), ("decoder.lstm", 0.2), ("joint.activation", 0.2)]
 )
 def test_a_part_drops_out_at_its_rate_in_training_only(tiny_nemo: dict[str, Path], part: str, rate: float) -> None:
-    network = from_nemo(read_archive(tiny_nemo["tdt"])).train()
+    network = from_nemo(read_spec(read_archive(tiny_nemo["tdt"]))).train()
     module = network.get_submodule(part)
     states = torch.ones(8, 500, 12 if part != "encoder.layers.0.conv" else 16)
     dropped = module(states)
@@ -115,7 +116,7 @@ def test_a_part_drops_out_at_its_rate_in_training_only(tiny_nemo: dict[str, Path
 def test_decoding_ends_and_begins_with_the_blank_and_never_answers_with_a_duration(
     tiny_nemo: dict[str, Path],
 ) -> None:
-    network = from_nemo(read_archive(tiny_nemo["tdt"]))
+    network = from_nemo(read_spec(read_archive(tiny_nemo["tdt"])))
     blank = network.config.blank_token_id
     assert network.config.vocab_size == blank + 1
     assert network.generation_config.suppress_tokens == [blank + number for number in range(1, 6)]
@@ -127,7 +128,7 @@ def test_decoding_ends_and_begins_with_the_blank_and_never_answers_with_a_durati
 
 
 def test_how_nemo_trains_is_kept_in_the_configuration(tiny_nemo: dict[str, Path]) -> None:
-    hybrid = from_nemo(read_archive(tiny_nemo["hybrid"]))
+    hybrid = from_nemo(read_spec(read_archive(tiny_nemo["hybrid"])))
     assert isinstance(hybrid, ParakeetForTDTWithCTC)
     assert hybrid.config.tdt_loss == {"sigma": 0.02, "omega": 0.1, "fastemit_lambda": 0.0}
     assert hybrid.config.aux_ctc_loss_weight == 0.3
@@ -146,17 +147,17 @@ def test_settings_that_nemo_fills_in_may_be_left_open(tmp_path: Path, left_open:
         "joint__jointnet": {"joint_hidden": 12, "activation": "relu"},
     }
     archive = read_archive(write_tiny_nemo(tmp_path / "model.nemo", "hybrid", **changes, **joint))
-    network = from_nemo(archive)
+    network = from_nemo(read_spec(archive))
     assert network.aux_ctc_head.out_channels == network.config.vocab_size
-    written = to_nemo(network.state_dict(), archive)
+    written = to_nemo(network.state_dict(), read_spec(archive))
     assert all(torch.equal(written[name], value) for name, value in archive.weights().items())
 
 
 @pytest.mark.parametrize(("name", "kwargs"), [("default", "warprnnt_numba_kwargs"), ("warprnnt", "warprnnt_kwargs")])
 def test_an_rnnt_is_trained_with_its_fast_emit(tmp_path: Path, name: str, kwargs: str) -> None:
     loss = {"loss_name": name, kwargs: {"fastemit_lambda": 0.5, "clamp": -1.0}, "tdt_kwargs": {"fastemit_lambda": 0.9}}
-    plain = from_nemo(read_archive(write_tiny_nemo(tmp_path / "plain.nemo", "rnnt")))
-    fast = from_nemo(read_archive(write_tiny_nemo(tmp_path / "fast.nemo", "rnnt", loss=loss)))
+    plain = from_nemo(read_spec(read_archive(write_tiny_nemo(tmp_path / "plain.nemo", "rnnt"))))
+    fast = from_nemo(read_spec(read_archive(write_tiny_nemo(tmp_path / "fast.nemo", "rnnt", loss=loss))))
     batch = probe(plain)
     batch |= {"attention_mask": torch.ones(batch["input_features"].shape[:2], dtype=torch.bool)}
     batch |= {"target_lengths": torch.full((len(batch["input_features"]),), batch["decoder_input_ids"].shape[1])}
@@ -232,7 +233,7 @@ def test_what_transformers_does_not_compute_is_refused_by_name(
 ) -> None:
     path = write_tiny_nemo(tmp_path / "model.nemo", kind, **changes)
     with pytest.raises(InputError) as caught:
-        from_nemo(read_archive(path))
+        from_nemo(read_spec(read_archive(path)))
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
@@ -259,29 +260,29 @@ def test_weights_that_are_not_those_of_the_configuration_are_refused(
 ) -> None:
     path = write_tiny_nemo(tmp_path / "model.nemo", "tdt", weights={weight: value})
     with pytest.raises(InputError, match=message):
-        from_nemo(read_archive(path))
+        from_nemo(read_spec(read_archive(path)))
 
 
 def test_weights_of_another_model_are_not_written(tiny_nemo: dict[str, Path]) -> None:
     tdt, rnnt = read_archive(tiny_nemo["tdt"]), read_archive(tiny_nemo["rnnt"])
     with pytest.raises(InputError, match=r"the network has no joint\.head\.weight of the shape"):
-        to_nemo(from_nemo(tdt).state_dict(), rnnt)
-    state = from_nemo(tdt).state_dict() | {"encoder.lora_A.weight": torch.zeros(1)}
+        to_nemo(from_nemo(read_spec(tdt)).state_dict(), read_spec(rnnt))
+    state = from_nemo(read_spec(tdt)).state_dict() | {"encoder.lora_A.weight": torch.zeros(1)}
     with pytest.raises(InputError, match=r"has no counterpart of encoder\.lora_A\.weight"):
-        to_nemo(state, tdt)
+        to_nemo(state, read_spec(tdt))
 
 
 @pytest.mark.parametrize(("dtype", "value"), [(torch.float32, float("nan")), (torch.float16, 1e5)])
 def test_values_that_the_archive_cannot_hold_are_not_written(tmp_path: Path, dtype: torch.dtype, value: float) -> None:
     archive = read_archive(write_tiny_nemo(tmp_path / "model.nemo", "tdt", dtype=dtype))
-    network = from_nemo(archive)
+    network = from_nemo(read_spec(archive))
     network.joint.head.bias.data[0] = value
     with pytest.raises(InputError, match=r"joint\.head\.bias has values that are NaN, infinite or too large"):
-        to_nemo(network.state_dict(), archive)
+        to_nemo(network.state_dict(), read_spec(archive))
 
 
 def test_a_tokenizer_of_another_size_is_refused(tmp_path: Path) -> None:
     contents = members(configuration("ctc", 160), random_weights("ctc", 160), train_sentencepiece(vocab_size=140))
     write_members(tmp_path / "model.nemo", contents)
     with pytest.raises(InputError, match="its tokenizer has 140 tokens and its network 160"):
-        from_nemo(read_archive(tmp_path / "model.nemo"))
+        from_nemo(read_spec(read_archive(tmp_path / "model.nemo")))

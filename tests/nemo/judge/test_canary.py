@@ -11,6 +11,7 @@ import torch
 from eartune.families._nemo.archive import read_archive
 from eartune.families._nemo.features import LogMel, feature_settings
 from eartune.families._nemo.write_archive import write_archive
+from eartune.families.canary.configuration import read_spec
 from eartune.families.canary.weights import from_nemo, to_nemo
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
@@ -40,15 +41,15 @@ def model_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 @torch.no_grad()
 def test_features_encoder_and_logits_are_those_of_nemo(model_file: Path) -> None:
     archive = read_archive(model_file)
-    compare(restore(model_file), from_nemo(archive), LogMel(feature_settings(archive)))
+    compare(restore(model_file), from_nemo(read_spec(archive)), LogMel(feature_settings(archive)))
 
 
 @torch.no_grad()
 def test_weights_that_were_changed_come_back_in_nemo(model_file: Path, tmp_path: Path) -> None:
     archive = read_archive(model_file)
-    ours = changed(from_nemo(archive))
+    ours = changed(from_nemo(read_spec(archive)))
     out = tmp_path / "tuned.nemo"
-    weights = to_nemo(ours.state_dict(), archive)
+    weights = to_nemo(ours.state_dict(), read_spec(archive))
     write_archive(archive, out, weights)
     theirs = restore(out)
     found = theirs.state_dict()
@@ -60,14 +61,14 @@ def test_weights_that_were_changed_come_back_in_nemo(model_file: Path, tmp_path:
 
 def test_an_unchanged_network_gives_the_archive_it_came_from(model_file: Path) -> None:
     archive = read_archive(model_file)
-    original, written = archive.weights(), to_nemo(from_nemo(archive).state_dict(), archive)
+    original, written = archive.weights(), to_nemo(from_nemo(read_spec(archive)).state_dict(), read_spec(archive))
     assert list(original) == list(written)
     for name, value in original.items():
         assert torch.equal(value, written[name]), name
 
 
 def test_tokens_of_decoding_are_those_of_nemo(model_file: Path) -> None:
-    config, theirs = from_nemo(read_archive(model_file)).config, restore(model_file).tokenizer
+    config, theirs = from_nemo(read_spec(read_archive(model_file))).config, restore(model_file).tokenizer
     assert (config.pad_token_id, config.bos_token_id, config.eos_token_id) == (
         theirs.pad_id, theirs.bos_id, theirs.eos_id
     )  # fmt: skip

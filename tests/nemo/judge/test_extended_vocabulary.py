@@ -14,8 +14,9 @@ import torch
 from eartune.config import resolve_config
 from eartune.config.resolve import override
 from eartune.families._nemo.archive import WEIGHTS, read_archive
-from eartune.families.parakeet.load import find, load, write_nemo
+from eartune.families.parakeet.load import load, write_nemo
 from eartune.families.parakeet.vocabulary import extend
+from eartune.families.registry import family
 from eartune.manifest import read_manifest
 from eartune.model import DecodeOptions
 from eartune.verbs.open_model import locate, open_located
@@ -117,7 +118,7 @@ def test_nemo_reads_the_files_of_the_tokenizer_as_it_would_have_written_them(tun
 @torch.no_grad()
 def test_an_extended_model_is_the_same_one_in_nemo(kind: str, changes: dict[str, Any], tmp_path: Path) -> None:
     original, out = build(kind, tmp_path / "built", **changes), tmp_path / "extended.nemo"
-    ours = load(find(str(original)))
+    ours = load(family("parakeet").find(str(original)))
     extend(ours, "жщэ☯")
     changed(ours.network)
     write_nemo(ours, original, out)

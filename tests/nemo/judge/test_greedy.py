@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from eartune.families.parakeet.configuration import read_spec
 from eartune.families.parakeet.greedy import decode_transducer
 from eartune.ops.ctc import decode_ctc
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.nemo
 def open_both(folder: Path, kind: str) -> tuple[Any, Any]:
     path = folder / "models" / "nemo-tiny" / f"{kind}.nemo"
     theirs = nemo_asr.models.ASRModel.restore_from(str(path), map_location="cpu").eval()
-    return theirs, from_nemo(read_archive(path)).eval()
+    return theirs, from_nemo(read_spec(read_archive(path))).eval()
 
 
 def encode(theirs: Any, folder: Path, kind: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,8 +7,9 @@ import pytest
 
 from eartune.audio import decode
 from eartune.errors import InputError
-from eartune.families._nemo.architecture import known_config
-from eartune.families.parakeet.load import find, load
+from eartune.families._nemo.spec import known_config
+from eartune.families.parakeet.load import load
+from eartune.families.registry import family
 from eartune.model import DecodeOptions
 from eartune.runtimes.nemo_toolkit import NemoMultiTask, open_nemo
 from eartune.runtimes.registry import open_runtime
@@ -53,7 +54,7 @@ def test_segments_of_a_parakeet_lie_in_the_recording(kind: str, shared_dir: Path
 @pytest.mark.parametrize("language", ["en", "ru", "sw", None])
 def test_a_model_with_prompts_is_told_the_language(language: str | None, tmp_path: Path) -> None:
     path = build("prompted", tmp_path / "built", **STREAMING)
-    model = load(find(str(path)))
+    model = load(family("parakeet").find(str(path)))
     clip = 0.1 * np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
     expected = model.transcribe_batch([clip], clips_in(language), DecodeOptions())
     assert expected[0]

@@ -11,6 +11,7 @@ import torch
 from eartune.families._nemo.archive import read_archive
 from eartune.families._nemo.features import LogMel, feature_settings
 from eartune.families._nemo.write_archive import write_archive
+from eartune.families.parakeet.configuration import read_spec
 from eartune.families.parakeet.weights import from_nemo, to_nemo
 
 nemo_asr = pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
@@ -64,16 +65,16 @@ def model_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_features_encoder_and_logits_are_those_of_nemo(model_file: Path) -> None:
     theirs = restore(model_file)
     archive = read_archive(model_file)
-    ours = from_nemo(archive)
+    ours = from_nemo(read_spec(archive))
     compare(theirs, ours, LogMel(feature_settings(archive)))
 
 
 @torch.no_grad()
 def test_weights_that_were_changed_come_back_in_nemo(model_file: Path, tmp_path: Path) -> None:
     archive = read_archive(model_file)
-    ours = changed(from_nemo(archive))
+    ours = changed(from_nemo(read_spec(archive)))
     out = tmp_path / "tuned.nemo"
-    weights = to_nemo(ours.state_dict(), archive)
+    weights = to_nemo(ours.state_dict(), read_spec(archive))
     write_archive(archive, out, weights)
     theirs = restore(out)
     found = theirs.state_dict()
@@ -85,7 +86,7 @@ def test_weights_that_were_changed_come_back_in_nemo(model_file: Path, tmp_path:
 
 def test_an_unchanged_network_gives_the_archive_it_came_from(model_file: Path) -> None:
     archive = read_archive(model_file)
-    original, written = archive.weights(), to_nemo(from_nemo(archive).state_dict(), archive)
+    original, written = archive.weights(), to_nemo(from_nemo(read_spec(archive)).state_dict(), read_spec(archive))
     assert list(original) == list(written)
     for name, value in original.items():
         assert torch.equal(value, written[name]), name

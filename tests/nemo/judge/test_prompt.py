@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from eartune.families.canary.load import find, load
+from eartune.families.canary.load import load
 from eartune.families.canary.model import CanaryModel
+from eartune.families.registry import family
 from eartune.manifest import read_manifest
 from eartune.model import IGNORED, PlacedUtterance
 from tests.nemo.judge.tuning import archive_of, clips_of
@@ -50,7 +51,7 @@ def theirs(shared_dir: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def ours(shared_dir: Path) -> CanaryModel:
-    return load(find(str(archive_of(shared_dir, "canary"))))
+    return load(family("canary").find(str(archive_of(shared_dir, "canary"))))
 
 
 def rows_of(shared: Path) -> list[dict[str, Any]]:

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from eartune.families._nemo.archive import read_archive
-from eartune.families._nemo.features import LogMel, feature_settings
+from eartune.families._nemo.features import LogMel
 from eartune.families._nemo.write_archive import write_archive
 from eartune.families.canary import weights as canary
+from eartune.families.canary.configuration import read_spec as read_canary
 from eartune.families.parakeet import weights as parakeet
+from eartune.families.parakeet.configuration import read_spec as read_parakeet
 
 pytest.importorskip("nemo.collections.asr", reason="NeMo is not installed here: make test-nemo")
 from tests.nemo.judge import test_canary, test_parakeet
@@ -49,9 +51,10 @@ def test_logits_are_those_of_nemo_before_and_after_a_change(tmp_path: Path, kind
     family: Any = parakeet if kind == "tdt" else canary
     judge: Any = test_parakeet if kind == "tdt" else test_canary
     archive = read_archive(build(kind, tmp_path / "built", **ENCODER, **(TDT if kind == "tdt" else CANARY)))
-    log_mel = LogMel(feature_settings(archive))
-    ours = family.from_nemo(archive)
+    spec = read_parakeet(archive) if kind == "tdt" else read_canary(archive)
+    log_mel = LogMel(spec.features)
+    ours = family.from_nemo(spec)
     judge.compare(judge.restore(archive.path), ours, log_mel)
-    write_archive(archive, tmp_path / "tuned.nemo", family.to_nemo(changed(ours, 0.002).state_dict(), archive))
+    write_archive(archive, tmp_path / "tuned.nemo", family.to_nemo(changed(ours, 0.002).state_dict(), spec))
     judge.compare(judge.restore(tmp_path / "tuned.nemo"), ours, log_mel)
     assert (tmp_path / "tuned.nemo").stat().st_size <= archive.path.stat().st_size

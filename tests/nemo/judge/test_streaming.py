@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from eartune.families._nemo.archive import read_archive
-from eartune.families.parakeet.load import find, load, write_nemo
+from eartune.families.parakeet.load import load, write_nemo
 from eartune.families.parakeet.loss import summed_loss
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.streaming import encoded, lookahead
+from eartune.families.registry import family
 from eartune.manifest import Utterance
 from eartune.model import DecodeOptions
 
@@ -35,7 +36,7 @@ def model_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def ours(model_file: Path) -> ParakeetModel:
-    return load(find(str(model_file)))
+    return load(family("parakeet").find(str(model_file)))
 
 
 @pytest.fixture

@@ -1,69 +1,84 @@
-"""NVIDIA's .nemo files, read safely without NeMo: a tar of configuration, weights and tokenizer.
+"""NVIDIA's .nemo files, read safely without NeMo: configuration, weights and tokenizer.
 
-Format: nemo/core/connectors/save_restore_connector.py. Older files are compressed; members are never extracted to disk.
-A folder that such a file was unpacked into is read in the same way.
+Format: nemo/core/connectors/save_restore_connector.py, a tar, in older files compressed. A folder that such a file was
+unpacked into is read in the same way.
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import tarfile
-import tempfile
 import weakref
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any, cast
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, TypeAlias
 
 import torch
 
 from eartune.base_model import NEMO_CONFIG, NEMO_WEIGHTS
-from eartune.errors import InputError
-from eartune.families._nemo.checkpoint import load_checkpoint
+from eartune.errors import InputError, first_line
+from eartune.families._nemo.archive_members import (
+    ADVICE,
+    MAX_FILE_BYTES,
+    explained,
+    files_in,
+    list_files,
+    list_members,
+    opened_member,
+    plain,
+    require_small,
+    uncompressed,
+)
 from eartune.families._nemo.settings import NemoSection, read_settings
 
 CONFIG, WEIGHTS = NEMO_CONFIG, NEMO_WEIGHTS
-# Limits against malicious files: at least ten times the largest value in the published models.
-# 17 in canary-1b-flash, with its five tokenizers
-MAX_MEMBERS = 1000
-# 217 588 in nemotron-3.5-asr-streaming-0.6b
+# against malicious files; the largest of the published models has 217 588 (nemotron-3.5-asr-streaming-0.6b)
 MAX_CONFIG_BYTES = 4 * 2**20
-# 1.2 MB, a tokenizer of parakeet-tdt-0.6b-v3
-MAX_FILE_BYTES = 32 * 2**20
-# 1.1: weights shrink by a tenth
-MAX_EXPANSION = 20
-_CHUNK_BYTES = 2**20
-_ADVICE = "download or save the model again"
-
-_Opener = Callable[[IO[bytes]], IO[bytes]]
-_COMPRESSIONS: dict[bytes, _Opener] = {
-    b"\x1f\x8b": cast(_Opener, gzip.open),
-    b"BZh": cast(_Opener, bz2.open),
-    b"\xfd7zXZ\x00": cast(_Opener, lzma.open),
-}
+# files of which what was read is kept: a model, and the one that is written from it
+NUM_KEPT = 2
+# of each file: name, device, inode, size, time of change
+_State: TypeAlias = tuple[tuple[str | int, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class NemoArchive:
-    """An open .nemo file, or a folder with its contents; `members` are its regular files in order, by name."""
+class _Contents:
+    """What was read of a file or folder in one of its states; `config` is not to be changed."""
 
-    path: Path
+    state: _State
     config: dict[str, Any]
     members: Mapping[str, tarfile.TarInfo]
-    _tar: IO[bytes] | None
+    unpacked: IO[bytes] | None
+    """the tar of a compressed file"""
+
+
+@dataclass(frozen=True)
+class NemoArchive:
+    """A .nemo file, or a folder with its contents; equal to another if both are the same unchanged file."""
+
+    path: Path
+    _contents: _Contents = field(repr=False)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """model_config.yaml."""
+        return self._contents.config
+
+    @property
+    def members(self) -> Mapping[str, tarfile.TarInfo]:
+        """Its regular files in order, by name."""
+        return self._contents.members
 
     def file(self, reference: str) -> bytes:
         """Return a file such as the tokenizer, by its name or as the configuration writes it (`nemo:NAME`)."""
-        name = _plain(reference.removeprefix("nemo:"))
+        name = plain(reference.removeprefix("nemo:"))
         if name not in self.members:
             raise InputError(
-                f"{self.path}: has no file {name!r} (it has {', '.join(list(self.members)[:8])}); {_ADVICE}"
+                f"{self.path}: has no file {name!r} (it has {', '.join(list(self.members)[:8])}); {ADVICE}"
             )
-        _require_small(self.path, self.members[name], MAX_FILE_BYTES)
+        require_small(self.path, self.members[name], MAX_FILE_BYTES)
         with self.open_member(name) as file:
             return file.read()
 
@@ -86,9 +101,13 @@ class NemoArchive:
 
     @contextmanager
     def open_member(self, name: str) -> Iterator[IO[bytes]]:
-        """Yield a member as a seekable file; only one can be open at a time."""
-        with _explained(self.path), _opened(self.path, self._tar, self.members[name]) as file:
-            yield file
+        """Yield a member as a seekable file. Raises InputError where the file has changed since it was read."""
+        contents, member = self._contents, self.members[name]
+        with explained(self.path):
+            if _state(self.path) != contents.state:
+                raise InputError(f"{self.path}: has changed since it was opened; repeat the command")
+            with opened_member(self.path, member, unpacked=contents.unpacked) as file:
+                yield file
 
 
 def is_unpacked(folder: Path) -> bool:
@@ -99,29 +118,58 @@ def is_unpacked(folder: Path) -> bool:
 def read_archive(path: str | Path) -> NemoArchive:
     """Open a .nemo file, or the folder that one was unpacked into, and read its configuration.
 
-    A file is closed when the archive is garbage-collected. A compressed one is unpacked into an unnamed temporary file,
-    as large as the model.
+    A command asks for the same file several times: which kind it is, to load it, to write a copy of it. So what was
+    read of the last two files is kept, and a file in the same state (device, inode, size and time of change) is not
+    read again, under whichever path. No file is kept open, but for the unpacked copy of a compressed one.
     Raises InputError unless it is a complete archive with configuration and weights, and for malicious files.
     """
     path = Path(path)
-    with _explained(path):
-        tar_file = None if is_unpacked(path) else _uncompressed(path)
+    with explained(path):
+        return NemoArchive(path, _read(_Source(path, _state(path))))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file or folder; equal to another if both are in the same state."""
+
+    path: Path = field(compare=False)
+    state: _State
+
+
+def _state(path: Path) -> _State:
+    """Return the state of a file, whatever its name, or of the files of a folder."""
+    files = {file.name: file for file in files_in(path)} if is_unpacked(path) else {"": path}
+    found = ((name, file.stat()) for name, file in files.items())
+    return tuple((name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found)
+
+
+@lru_cache(maxsize=NUM_KEPT)
+def _read(source: _Source) -> _Contents:
+    path = source.path
+    if is_unpacked(path):
+        members = list_files(path)
+        return _Contents(source.state, _read_config(path, members, unpacked=None), members, None)
+    with path.open("rb") as packed:
+        unpacked = uncompressed(path, packed)
         try:
-            members = _list_files(path) if tar_file is None else _list_members(path, tar_file)
-            for name in (CONFIG, WEIGHTS):
-                if name not in members:
-                    raise InputError(_incomplete(path, name, list(members)))
-            _require_small(path, members[CONFIG], MAX_CONFIG_BYTES)
-            with _opened(path, tar_file, members[CONFIG]) as file:
-                config = read_settings(file.read(), where=f"{path}: {CONFIG}")
-            archive = NemoArchive(path, config, members, tar_file)
+            members = list_members(path, unpacked or packed)
+            contents = _Contents(source.state, _read_config(path, members, unpacked=unpacked), members, unpacked)
         except BaseException:
-            if tar_file is not None:
-                tar_file.close()
+            if unpacked is not None:
+                unpacked.close()
             raise
-    if tar_file is not None:
-        weakref.finalize(archive, tar_file.close)
-    return archive
+    if unpacked is not None:
+        weakref.finalize(contents, unpacked.close)
+    return contents
+
+
+def _read_config(path: Path, members: Mapping[str, tarfile.TarInfo], *, unpacked: IO[bytes] | None) -> dict[str, Any]:
+    for name in (CONFIG, WEIGHTS):
+        if name not in members:
+            raise InputError(_incomplete(path, name, list(members)))
+    require_small(path, members[CONFIG], MAX_CONFIG_BYTES)
+    with opened_member(path, members[CONFIG], unpacked=unpacked) as file:
+        return read_settings(file.read(), where=f"{path}: {CONFIG}")
 
 
 def _incomplete(path: Path, missing: str, found: list[str]) -> str:
@@ -134,113 +182,39 @@ def _incomplete(path: Path, missing: str, found: list[str]) -> str:
     return problem + "give the file that NeMo saved"
 
 
-@contextmanager
-def _opened(path: Path, tar_file: IO[bytes] | None, member: tarfile.TarInfo) -> Iterator[IO[bytes]]:
-    if tar_file is None:
-        with (path / member.name).open("rb") as file:
-            yield file
-        return
-    with tarfile.open(fileobj=_rewound(tar_file), mode="r:") as tar:
-        extracted = tar.extractfile(member)
-        assert extracted is not None, "members are regular files"
-        with extracted:
-            yield extracted
+def load_checkpoint(file: IO[bytes], *, where: str, size: int, device: str = "cpu") -> dict[str, torch.Tensor]:
+    """Load tensors without executing code from the file, and without using more memory than its `size` in bytes.
 
-
-def _uncompressed(path: Path) -> IO[bytes]:
-    file = path.open("rb")
-    start = file.read(6)
-    opener = next((opener for magic, opener in _COMPRESSIONS.items() if start.startswith(magic)), None)
-    if opener is None:
-        return _rewound(file)
-    limit = MAX_EXPANSION * path.stat().st_size + MAX_FILE_BYTES
-    unpacked = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  open as long as the archive
-    try:
-        with file, opener(_rewound(file)) as packed:
-            while chunk := packed.read(_CHUNK_BYTES):
-                unpacked.write(chunk)
-                if unpacked.tell() > limit:
-                    raise InputError(
-                        f"{path}: unpacks to more than {MAX_EXPANSION} times its size, unlike any weights; {_ADVICE}"
-                    )
-        return _rewound(unpacked)
-    except BaseException:
-        unpacked.close()
-        raise
-
-
-def _list_members(path: Path, tar_file: IO[bytes]) -> dict[str, tarfile.TarInfo]:
-    found: dict[str, tarfile.TarInfo] = {}
-    with tarfile.open(fileobj=_rewound(tar_file), mode="r:") as tar:
-        for number, member in enumerate(tar):
-            if number >= MAX_MEMBERS:
-                raise InputError(f"{path}: has more than {MAX_MEMBERS} members; a .nemo has a few; {_ADVICE}")
-            if member.isdir():
-                continue
-            name = _plain(member.name)
-            if not member.isreg() or member.issparse():
-                raise InputError(f"{path}: {name!r} is a link, a device or a sparse file, not a regular one; {_ADVICE}")
-            windows = PureWindowsPath(name)
-            if windows.anchor or ".." in windows.parts or PurePosixPath(name).is_absolute():
-                raise InputError(f"{path}: {name!r} leads out of the archive; do not use this file, {_ADVICE}")
-            if name in found:
-                raise InputError(f"{path}: holds {name!r} twice; {_ADVICE}")
-            found[name] = member
-    end_of_file = tar_file.seek(0, 2)
-    for name, member in found.items():
-        if member.offset_data + member.size > end_of_file:
-            raise InputError(f"{path}: ends within {name!r}, so it is incomplete; {_ADVICE}")
-    return _at_the_top(found)
-
-
-def _at_the_top(members: dict[str, tarfile.TarInfo]) -> dict[str, tarfile.TarInfo]:
-    """Strip the top folder from the member names of an archive that was packed with it."""
-    folder, _, name = next((found.rpartition("/") for found in members if found.endswith(f"/{CONFIG}")), ("", "", ""))
-    if not name or not all(found.startswith(f"{folder}/") for found in members):
-        return members
-    inner = {found.removeprefix(f"{folder}/"): member for found, member in members.items()}
-    for found, member in inner.items():
-        # NeMo expects them at the top level, so they are written there
-        member.name = found
-    return inner
-
-
-def _list_files(folder: Path) -> dict[str, tarfile.TarInfo]:
-    """Return as members the files of an unpacked .nemo file that NeMo would pack."""
-    members: dict[str, tarfile.TarInfo] = {}
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and not file.name.startswith(".") and file.suffix != ".nemo":
-            members[file.name] = tarfile.TarInfo(file.name)
-            members[file.name].size = file.stat().st_size
-            members[file.name].mtime = int(file.stat().st_mtime)
-    if len(members) > MAX_MEMBERS:
-        raise InputError(f"{folder}: has more than {MAX_MEMBERS} files; a .nemo has a few; {_ADVICE}")
-    return members
-
-
-def _require_small(path: Path, member: tarfile.TarInfo, limit: int) -> None:
-    if member.size > limit:
-        raise InputError(
-            f"{path}: {_plain(member.name)!r} has {member.size} bytes, more than the {limit} allowed for such a file;"
-            f" {_ADVICE}"
-        )
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix("./")
-
-
-def _rewound(file: IO[bytes]) -> IO[bytes]:
+    On the device `meta` they have shapes but no values. Raises InputError, beginning with `where`, for any other
+    content.
+    """
+    _refuse_bombs(file, where, size)
     file.seek(0)
-    return file
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
     try:
-        yield
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: is not a .nemo file, or an incomplete one ({reason[:100]}); {_ADVICE}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}; check the path and the disk") from None
+        loaded = torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:  # the unpickler may raise anything on arbitrary bytes
+        reason = first_line(error)
+        raise InputError(f"{where}: cannot be read safely ({reason[:120]}); {ADVICE}") from None
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise InputError(f"{where}: holds {type(loaded).__name__!r}, not named weights; {ADVICE}")
+    for name, value in loaded.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise InputError(f"{where}: {name!r:.80} is a {type(value).__name__}, not a tensor; {ADVICE}")
+        dense = value.layout == torch.strided and not value.is_quantized and value.device.type == device
+        # an expanded view would take more memory when copied
+        if not dense or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise InputError(f"{where}: {name!r:.80} is not a plain dense tensor; {ADVICE}")
+    return dict(loaded)
+
+
+def _refuse_bombs(file: IO[bytes], where: str, size: int) -> None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError):
+        raise InputError(
+            f"{where}: is not a checkpoint of PyTorch 1.6 or newer, or is damaged; save the model with a current NeMo"
+        ) from None
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if packed or sum(entry.file_size for entry in entries) > size:
+        raise InputError(f"{where}: claims more data than it has bytes; {ADVICE}")

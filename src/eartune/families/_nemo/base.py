@@ -18,11 +18,11 @@ from transformers import (
 )
 
 from eartune.audio import SAMPLE_RATE_HZ
-from eartune.families._nemo.archive import NemoArchive
 from eartune.families._nemo.coverage import require_covered
-from eartune.families._nemo.features import LogMel, feature_settings
+from eartune.families._nemo.features import LogMel
 from eartune.families._nemo.formats import MAX_DURATION_S
-from eartune.families._nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer, build_tokenizer, tokenizer_model
+from eartune.families._nemo.spec import NemoSpec
+from eartune.families._nemo.tokenizer import MODEL_FILE, SentencePieceTokenizer, build_tokenizer
 from eartune.manifest import Utterance
 from eartune.model import EncoderWindow, Network, Waveform, pad_waveforms
 from eartune.ops.spec_augment import SpecAugment
@@ -41,10 +41,10 @@ ENCODER_ALIASES = {
 }
 
 
-def parts_of(archive: NemoArchive) -> tuple[PreTrainedTokenizerBase, LogMel]:
-    """Return an archive's tokenizer and features. Raises InputError for kinds that are not supported."""
-    tokenizer = build_tokenizer(tokenizer_model(archive), where=f"{archive.path}: tokenizer")
-    return tokenizer, LogMel(feature_settings(archive))
+def parts_of(spec: NemoSpec) -> tuple[PreTrainedTokenizerBase, LogMel]:
+    """Return an archive's tokenizer and features."""
+    tokenizer = build_tokenizer(spec.tokenizer.model, where=f"{spec.path}: tokenizer")
+    return tokenizer, LogMel(spec.features)
 
 
 class NemoModel(ABC):

@@ -11,8 +11,7 @@ from functools import cached_property
 from transformers import PreTrainedTokenizerBase
 
 from eartune.errors import InputError
-from eartune.families._nemo.tokenizer import normalise
-from eartune.families._nemo.tokenizer_pipeline import SPACE
+from eartune.families._nemo.tokenizer import SPACE, normalise
 from eartune.manifest import Utterance
 from eartune.text.lacking import explain
 from eartune.text.symbols import SYMBOL

@@ -143,9 +143,9 @@ def _up_to(lengths_B: torch.Tensor, longest: int) -> torch.Tensor:
     return torch.arange(longest, device=lengths_B.device) < lengths_B[:, None]
 
 
-def require_same_features(weights: Mapping[str, torch.Tensor], archive: NemoArchive) -> None:
+def require_same_features(weights: Mapping[str, torch.Tensor], settings: FeatureSettings, archive: NemoArchive) -> None:
     """Refuse an archive that carries another window or other mel filters than its configuration describes."""
-    ours = LogMel(feature_settings(archive))
+    ours = LogMel(settings)
     for name, mine in {"window": ours.window, "fb": ours.mel_filters[None]}.items():
         theirs = weights.get(f"preprocessor.featurizer.{name}")
         same = theirs is None or (theirs.shape == mine.shape and torch.allclose(theirs.float(), mine, atol=_TOLERANCE))

@@ -1,23 +1,148 @@
-"""A Hugging Face folder of one of NeMo's models: network, tokenizer and features."""
+"""A Hugging Face folder of one of NeMo's models: network, tokenizer and features, with its settings checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from pydantic import BaseModel, Field
+from transformers import NemotronAsrStreamingFeatureExtractor, PreTrainedTokenizerBase
 
 from eartune.declared_weights import require_declared
 from eartune.errors import InputError, explained
-from eartune.families._nemo.features import LogMel
-from eartune.families._nemo.folder_settings import COPY, NetworkSettings, read_feature_settings, require_known_tokens
+from eartune.families._nemo.features import MIN_POSITIONS, FeatureSettings, LogMel, require_possible_lengths
 from eartune.families._nemo.tokenizer import folder_tokenizer
 from eartune.model import Network
-from eartune.model_folder import CONFIG, read_generation_config, read_network_config
-from eartune.parsing import JsonObject, read_json
+from eartune.model_folder import (
+    CONFIG,
+    Rate,
+    Size,
+    TokenId,
+    read_generation_config,
+    read_network_config,
+    require_tokens,
+)
+from eartune.parsing import JsonObject, check_shape, read_json
 from eartune.weights import RELOAD_ADVICE, network_weights, require_finite
+
+COPY = "copy the whole model folder"
+_Frames: TypeAlias = Annotated[int, Field(ge=0, le=1000)]
+_Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Layers(BaseModel):
+    """What encoder and decoder have in common."""
+
+    model_type: str | None = None
+    num_attention_heads: Size = 1
+    hidden_size: Size = 1
+    max_position_embeddings: Size = 1
+    attention_dropout: Rate | None = None
+
+
+class _Encoder(_Layers):
+    max_position_embeddings: Annotated[int, Field(ge=MIN_POSITIONS, le=10_000_000)] = 5000
+    num_mel_bins: Size = 1
+    intermediate_size: Size = 1
+    conv_kernel_size: Size = 1
+    subsampling_factor: Size = 1
+    subsampling_conv_channels: Size = 1
+    subsampling_conv_kernel_size: Size = 1
+    subsampling_conv_stride: Size = 1
+    dropout: Rate = 0.0
+    dropout_positions: Rate = 0.0
+    activation_dropout: Rate = 0.0
+    sliding_window: Size = 1
+    default_num_lookahead_tokens: _Frames = 0
+    lookaheads: list[_Frames] | None = None
+    lookahead_probabilities: list[_Share] = []
+
+
+class _TdtLoss(BaseModel):
+    sigma: Annotated[float, Field(ge=0, le=1)] = 0.0
+    omega: _Share = 0.0
+    fastemit_lambda: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class NetworkSettings(BaseModel):
+    """config.json."""
+
+    encoder_config: _Encoder = _Encoder()
+    decoder_config: _Layers = _Layers()
+    vocab_size: Size = 1
+    # one of them is the blank
+    blank_token_id: TokenId = 0
+    pad_token_id: TokenId = 0
+    bos_token_id: TokenId | None = None
+    eos_token_id: TokenId | None = None
+    decoder_start_token_id: TokenId | None = None
+    decoder_hidden_size: Size = 1
+    max_symbols_per_step: Size = 1
+    durations: list[_Frames] = []
+    num_prompts: Size = 1
+    prompt_dictionary: dict[str, TokenId] | None = None
+    prompt_defaults: dict[str, str] = {}
+    output_dropouts: dict[str, Rate] = {}
+    prediction_dropout: Rate = 0.0
+    aux_ctc_loss_weight: _Share = 0.0
+    tdt_loss: _TdtLoss = _TdtLoss()
+
+
+def require_known_tokens(config: Any, path: Path) -> None:
+    """Raise InputError where a configuration names tokens that its network has not."""
+    named = {name: value for name, value in config.to_dict().items() if name.endswith("_token_id")}
+    require_tokens(
+        {name: [value] for name, value in named.items() if value is not None}, config.vocab_size, where=str(path)
+    )
+
+
+class _FeatureExtractor(BaseModel):
+    feature_size: Annotated[int, Field(ge=1, le=1000)]
+    sampling_rate: Literal[16_000] = 16_000
+    win_length: Size = 400
+    hop_length: Size = 160
+    n_fft: Size = 512
+    preemphasis: Annotated[float, Field(ge=0, le=1)] = 0.97
+    feature_extractor_type: str | None = None
+    mel_filters_dtype: Literal["float32"] = "float32"
+
+
+def read_feature_settings(folder: Path, *, num_mel_bins: int) -> FeatureSettings:
+    """Read the feature extractor's settings, wherever the version that wrote the folder has put them.
+
+    Raises InputError where they are not those of a network with `num_mel_bins`.
+    """
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        path = folder / name
+        if not path.exists():
+            continue
+        found = _read_extractor(path)
+        if found.feature_size != num_mel_bins:
+            raise InputError(
+                f"{path}: feature_size is {found.feature_size}, and the network takes {num_mel_bins}; {COPY}"
+            )
+        plain = found.feature_extractor_type == NemotronAsrStreamingFeatureExtractor.__name__
+        features = FeatureSettings(
+            feature_size=found.feature_size,
+            win_length=found.win_length,
+            hop_length=found.hop_length,
+            n_fft=found.n_fft,
+            preemphasis=found.preemphasis,
+            normalize=not plain,
+        )
+        require_possible_lengths(features, where=str(path), advice=COPY)
+        return features
+    raise InputError(f"{folder}: has no preprocessor_config.json; {COPY}")
+
+
+def _read_extractor(path: Path) -> _FeatureExtractor:
+    settings = read_json(path, JsonObject, advice=COPY)
+    if "feature_extractor" not in settings:
+        return check_shape(settings, _FeatureExtractor, where=str(path), advice=COPY)
+    where = f"{path}: feature_extractor"
+    return check_shape(settings["feature_extractor"], _FeatureExtractor, where=where, advice=COPY)
 
 
 def load_folder(

@@ -1,27 +1,38 @@
 """SentencePiece models as transformers tokenizers, with the tokens and texts of the library sentencepiece.
 
-Format: sentencepiece_model.proto of google/sentencepiece.
+Format: sentencepiece_model.proto of google/sentencepiece. In a saved folder a pipeline of the library tokenizers stands
+for it. The pipeline decodes as sentencepiece except for bytes that are not valid text, and encodes ordinary text as it;
+it may differ on combining marks after compatibility characters (an accent on a superscript) and on the letters `<unk>`,
+where the normaliser of the library tokenizers is coarser.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sentencepiece
 from google.protobuf.message import DecodeError
-from tokenizers import normalizers
+from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers.models import BPE, Unigram
 from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase, PreTrainedTokenizerFast
-from transformers.convert_slow_tokenizer import import_protobuf
+from transformers.convert_slow_tokenizer import generate_merges, import_protobuf
 
 from eartune.errors import InputError, explained, first_line
-from eartune.families._nemo.archive import MAX_FILE_BYTES, NemoArchive
-from eartune.families._nemo.tokenizer_pipeline import BPE_MODEL, SPACE, UNIGRAM_MODEL, UNKNOWN, UNUSED, pipeline
+from eartune.families._nemo.archive import NemoArchive
+from eartune.families._nemo.archive_members import MAX_FILE_BYTES
 from eartune.model_folder import require_tokenizer_files
 
 # the name that transformers gives to the SentencePiece model in a folder
 MODEL_FILE = "tokenizer.model"
+SPACE = "▁"
+UNKNOWN_TEXT = " ⁇ "
+# values of the enums in sentencepiece_model.proto
+UNIGRAM_MODEL, BPE_MODEL = 1, 2
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
 
 class SentencePieceTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
@@ -49,11 +60,45 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
         return text
 
 
-def tokenizer_model(archive: NemoArchive) -> bytes:
-    """Return the archive's tokenizer.model. Raises InputError for archives with several (`agg`) or another kind."""
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """Members that make up an archive's tokenizer; None where the configuration names none that is there."""
+
+    model: str | None
+    """SentencePiece's model"""
+    vocabulary: str | None
+    """a text file with a piece in each line"""
+    scores: str | None
+    """a text file with a piece and its score in each line"""
+
+
+@dataclass(frozen=True)
+class NemoTokenizer:
+    """An archive's tokenizer: its SentencePiece model, the pieces of it with their ids, and its files."""
+
+    model: bytes
+    pieces: Mapping[str, int]
+    files: TokenizerFiles
+
+
+def read_tokenizer(archive: NemoArchive) -> NemoTokenizer:
+    """Read an archive's tokenizer. Raises InputError for archives with several (`agg`) or another kind."""
     settings = archive.section("tokenizer")
     settings.require("type", None, "bpe")
-    return archive.file(str(settings.get("model_path", "tokenizer.model")))
+    model = archive.file(str(settings.get("model_path", "tokenizer.model")))
+    return NemoTokenizer(model, piece_ids(model, where=f"{archive.path}: tokenizer"), tokenizer_files(archive))
+
+
+def tokenizer_files(archive: NemoArchive) -> TokenizerFiles:
+    """Return the members that the section `tokenizer` of an archive names."""
+    settings = archive.section("tokenizer")
+
+    def member(key: str) -> str | None:
+        reference = settings.get(key, None)
+        name = reference.removeprefix("nemo:").removeprefix("./") if isinstance(reference, str) else None
+        return name if name in archive.members else None
+
+    return TokenizerFiles(member("model_path"), member("vocab_path"), member("spe_tokenizer_vocab"))
 
 
 def build_tokenizer(model: bytes, *, where: str, **special_tokens: str) -> SentencePieceTokenizer:
@@ -146,3 +191,64 @@ def _processor(model: bytes, where: str) -> sentencepiece.SentencePieceProcessor
         return sentencepiece.SentencePieceProcessor(model_proto=model)
     except RuntimeError as error:
         raise InputError(f"{where}: sentencepiece cannot read it ({first_line(error)[:120]}); save it again") from None
+
+
+def pipeline(proto: Any) -> Tokenizer:
+    """Return the pipeline for a model of sentencepiece_model.proto."""
+    tokenizer = Tokenizer(_model(proto))
+    tokenizer.normalizer = normalizers.Sequence(_normalizers(proto.normalizer_spec))
+    whole = [piece.piece for piece in proto.pieces if piece.type == USER_DEFINED]
+    if whole:
+        longest_first = "|".join(re.escape(symbol) for symbol in sorted(whole, key=len, reverse=True))
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(longest_first), "isolated")
+    tokenizer.decoder = decoders.Sequence(_decoders(proto))
+    return tokenizer
+
+
+def _model(proto: Any) -> BPE | Unigram:
+    pieces = [(piece.piece, piece.score) for piece in proto.pieces]
+    unknown = next(number for number, piece in enumerate(proto.pieces) if piece.type == UNKNOWN)
+    byte_fallback = any(piece.type == BYTE for piece in proto.pieces)
+    if proto.trainer_spec.model_type == UNIGRAM_MODEL:
+        return Unigram(pieces, unk_id=unknown, byte_fallback=byte_fallback)
+    vocabulary = {piece: number for number, (piece, _) in enumerate(pieces)}
+    atoms = {piece.piece for piece in proto.pieces if piece.type != NORMAL}
+    return BPE(
+        vocabulary,
+        generate_merges(vocabulary, pieces, skip_tokens=atoms),
+        unk_token=pieces[unknown][0],
+        fuse_unk=True,
+        byte_fallback=byte_fallback,
+        # a word that is a token needs no merges, so that symbols match as a whole
+        ignore_merges=True,
+    )
+
+
+def _normalizers(spec: Any) -> list[Any]:
+    steps: list[Any] = []
+    if spec.precompiled_charsmap:
+        # Precompiled handles a letter with one combining mark only; NFC composes letters with several
+        steps += [normalizers.NFC(), normalizers.Precompiled(spec.precompiled_charsmap)]
+    if spec.remove_extra_whitespaces:
+        steps += [
+            normalizers.Replace(Regex(rf"\A +|[ {SPACE}]+\z"), ""),
+            normalizers.Replace(Regex(" +"), SPACE),
+        ]
+    else:
+        steps.append(normalizers.Replace(" ", SPACE))
+    return [*steps, normalizers.Prepend(SPACE)] if spec.add_dummy_prefix else steps
+
+
+def _decoders(proto: Any) -> list[Any]:
+    spec = proto.normalizer_spec
+    unknown = next(piece.piece for piece in proto.pieces if piece.type == UNKNOWN)
+    silent = "|".join(re.escape(piece.piece) for piece in proto.pieces if piece.type == CONTROL)
+    leading = rf"\A{SPACE}+" if spec.remove_extra_whitespaces else rf"\A{SPACE}"
+    return [
+        decoders.Replace(unknown, UNKNOWN_TEXT),
+        *([decoders.Replace(Regex(rf"\A({silent})\z"), "")] if silent else []),
+        decoders.ByteFallback(),
+        decoders.Fuse(),
+        *([decoders.Replace(Regex(leading), "")] if spec.add_dummy_prefix or spec.remove_extra_whitespaces else []),
+        decoders.Replace(SPACE, " "),
+    ]

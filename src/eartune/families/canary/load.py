@@ -8,32 +8,25 @@ from typing import Any
 
 from transformers import CanaryForConditionalGeneration
 
-from eartune.base_model import BaseModel, find_base_model
+from eartune.base_model import BaseModel
 from eartune.errors import InputError
 from eartune.families._nemo.archive import read_archive
 from eartune.families._nemo.base import parts_of
 from eartune.families._nemo.folder import load_folder
 from eartune.families._nemo.slots import listed, read_language
 from eartune.families._nemo.write_archive import write_archive
-from eartune.families.canary import FAMILY
+from eartune.families.canary.configuration import read_spec
 from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.network import prepare_network
-from eartune.families.canary.prompt import slot_defaults
 from eartune.families.canary.weights import from_nemo, to_nemo
 from eartune.model import SpeechModel
-
-
-def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
-    """Find a Canary base model: a .nemo file, a hub id (the owner nvidia may be left out) or a folder."""
-    return find_base_model(spec, FAMILY, revision=revision, cache=cache)
 
 
 def load(base: BaseModel, *, task: str = "transcribe", language: str | None = None) -> CanaryModel:
     """Load a base model in float32 on the CPU. Raises InputError for files that are damaged or cannot be mapped."""
     if base.kind == "nemo":
-        archive = read_archive(base.path)
-        network, (tokenizer, log_mel) = from_nemo(archive), parts_of(archive)
-        network.config.prompt_defaults = slot_defaults(archive.config.get("prompt_defaults"))
+        spec = read_spec(read_archive(base.path))
+        network, (tokenizer, log_mel) = from_nemo(spec), parts_of(spec)
     else:
         network, tokenizer, log_mel = load_folder(base.path, _network_class, prepare_network)
     model = CanaryModel(network, tokenizer, log_mel, task=task, language=language)
@@ -50,5 +43,5 @@ def _network_class(_config: Mapping[str, Any]) -> Any:
 
 def write_nemo(model: SpeechModel, original: Path, out: Path) -> None:
     """Write a copy of the archive `original` with the model's weights. Raises InputError where they do not fit."""
-    archive = read_archive(original)
-    write_archive(archive, out, to_nemo(model.network.state_dict(), archive))
+    spec = read_spec(read_archive(original))
+    write_archive(spec.archive, out, to_nemo(model.network.state_dict(), spec))

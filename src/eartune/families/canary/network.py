@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import GenerationConfig
 
-from eartune.families._nemo.dropouts import attach_dropouts
+from eartune.families._nemo.network import attach_dropouts
 from eartune.model import Network
 
 

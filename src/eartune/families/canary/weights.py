@@ -12,20 +12,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
-from transformers import CanaryConfig, CanaryForConditionalGeneration
-from transformers.models.canary.configuration_canary import CanaryDecoderConfig
+from transformers import CanaryForConditionalGeneration
 
 from eartune.errors import InputError
-from eartune.families._nemo.architecture import (
-    encoder_config,
-    encoder_output_dropouts,
-    model_kind,
-    require_plain_training,
-)
-from eartune.families._nemo.archive import CONFIG, WEIGHTS, NemoArchive
-from eartune.families._nemo.encoder_weights import encoder_name, renamed
-from eartune.families._nemo.mapping import build_network, weights_for_nemo
-from eartune.families._nemo.tokenizer import piece_ids, tokenizer_model
+from eartune.families._nemo.archive import WEIGHTS
+from eartune.families._nemo.network import build_network
+from eartune.families._nemo.spec import NemoSpec
+from eartune.families._nemo.weights import encoder_name, renamed, weights_for_nemo
 from eartune.families.canary.network import prepare_network
 from eartune.model import Network
 
@@ -66,40 +59,29 @@ _WRITES = re.compile(
     r"model\.decoder\.(\w*norm|layers\.\d+\.(\w*norm|(self|encoder)_attn\.o_proj|mlp\.fc2))\.(weight|bias)"
 )
 
-_TOKENS = {
-    "pad_token_id": "<pad>",
-    "bos_token_id": "<|startoftranscript|>",
-    "eos_token_id": "<|endoftext|>",
-    "decoder_start_token_id": "<|startofcontext|>",
-}
 
-
-def from_nemo(archive: NemoArchive) -> Network:
-    """Return the archive's network in float32, ready to train. Raises InputError for unsupported archives."""
-    require_plain_training(archive)
-    if model_kind(archive) != "canary":
-        raise InputError(f"{archive.path}: is a Parakeet model, not a Canary; use the family parakeet")
+def from_nemo(spec: NemoSpec) -> Network:
+    """Return an archive's network in float32, ready to train. Raises InputError for weights that do not fit."""
     network = build_network(
         CanaryForConditionalGeneration,
-        _config(archive),
-        archive,
+        spec,
         _name,
         rearranged=_sines_first,
-        check_others=partial(_require_sinusoids, where=f"{archive.path}: {WEIGHTS}"),
+        check_others=partial(_require_sinusoids, where=f"{spec.path}: {WEIGHTS}"),
     )
     prepare_network(network)
     return network
 
 
-def to_nemo(state: Mapping[str, torch.Tensor], archive: NemoArchive) -> dict[str, torch.Tensor]:
-    """Return the weights of a network built from `archive`, with NeMo's names and the archive's precision."""
+def to_nemo(state: Mapping[str, torch.Tensor], spec: NemoSpec) -> dict[str, torch.Tensor]:
+    """Return the weights of a network built from `spec`, with NeMo's names and the archive's precision."""
     if _HEAD in state and not torch.equal(state[_HEAD], state[_EMBEDDING]):
         raise InputError(
-            f"{archive.path}: the head of the network differs from its token embedding, and an archive has one weight "
+            f"{spec.path}: the head of the network differs from its token embedding, and an archive has one weight "
             "for both; train without adapting proj_out or embed_tokens"
         )
     untied = {name: value for name, value in state.items() if name != _HEAD}
-    return weights_for_nemo(untied, archive, _name, rearranged=_alternating)
+    return weights_for_nemo(untied, spec.archive, _name, rearranged=_alternating)
 
 
 def _name(name: str) -> str | None:
@@ -121,77 +103,6 @@ def _reordered(name: str, tensor: torch.Tensor, order: Callable[[int], torch.Ten
     if _READS.fullmatch(name):
         return tensor[:, order(tensor.shape[1])]
     return tensor[order(tensor.shape[0])] if _WRITES.fullmatch(name) else tensor
-
-
-def _config(archive: NemoArchive) -> CanaryConfig:
-    where = f"{archive.path}: {CONFIG}"
-    encoder = encoder_config(archive)
-    _require_plain_stack(archive, encoder.hidden_size)
-    pieces = piece_ids(tokenizer_model(archive), where=f"{archive.path}: tokenizer")
-    missing = [piece for piece in _TOKENS.values() if piece not in pieces]
-    if missing:
-        raise InputError(f"{where}: the tokenizer has no {missing[0]}; only prompts of Canary 2 are supported")
-    decoder = archive.section("transf_decoder.config_dict")
-    hidden_size = decoder.integer("hidden_size")
-    decoder.require("learn_positional_encodings", False, False)
-    decoder.require("hidden_act", "relu", "relu")
-    decoder.require("pre_ln", False, True)
-    num_heads = decoder.integer("num_attention_heads")
-    # NeMo rounds the vocabulary up to a multiple of 8, for tensor cores
-    vocab_size = 8 * -(-len(pieces) // 8)
-    tokens = {name: pieces[piece] for name, piece in _TOKENS.items()}
-    decoder_config = CanaryDecoderConfig(
-        vocab_size=vocab_size,
-        hidden_size=hidden_size,
-        intermediate_size=decoder.integer("inner_size"),
-        num_hidden_layers=decoder.integer("num_layers", most=1000),
-        num_attention_heads=num_heads,
-        num_key_value_heads=num_heads,
-        head_dim=hidden_size // num_heads,
-        hidden_act="relu",
-        max_position_embeddings=decoder.integer("max_sequence_length", 512, most=100_000),
-        attention_bias=True,
-        attention_dropout=decoder.rate("attn_score_dropout", 0.0),
-        **{name: tokens[name] for name in ("pad_token_id", "bos_token_id", "eos_token_id")},
-    )
-    rates = {
-        r"model\.decoder\.embedding_layernorm": decoder.rate("embedding_dropout", 0.0),
-        r"model\.decoder\.layers\.\d+\.(self_attn|encoder_attn)": decoder.rate("attn_layer_dropout", 0.0),
-        r"model\.decoder\.layers\.\d+\.mlp": decoder.rate("ffn_dropout", 0.0),
-        r"model\.decoder\.norm": archive.section("head").rate("dropout", 0.0),
-    }
-    decoder.require_nothing_else(harmless={"num_token_types", "vocab_size"})
-    return CanaryConfig(
-        vocab_size=vocab_size,
-        encoder_config=encoder,
-        decoder_config=decoder_config,
-        tie_word_embeddings=True,
-        output_dropouts={
-            **encoder_output_dropouts(archive, r"model\.encoder"),
-            **{pattern: rate for pattern, rate in rates.items() if rate},
-        },
-        **tokens,
-    )
-
-
-def _require_plain_stack(archive: NemoArchive, encoder_size: int) -> None:
-    """Refuse settings with other modules between encoder, decoder and head, or in place of them."""
-    if (found := archive.config.get("prompt_format")) != "canary2":
-        raise InputError(
-            f"{archive.path}: {CONFIG}: prompt_format is {found!r:.80}, and only 'canary2' is supported; "
-            "tune this model with NeMo itself"
-        )
-    # NeMo adds a projection of the encoder states if these differ
-    for name in ("asr_enc_hidden", "lm_dec_hidden"):
-        archive.section("model_defaults").require(name, None, encoder_size)
-    archive.section("transf_decoder").require("pre_ln_final_layer_norm", True, True)
-    archive.section("transf_decoder").require("model_name", None, None)
-    archive.section("transf_decoder.config_dict").require("hidden_size", None, encoder_size)
-    if archive.config.get("transf_encoder") is not None:
-        archive.section("transf_encoder").require("num_layers", 0, 0)
-    head = archive.section("head")
-    head.require_class("TokenClassifier")
-    head.require("num_layers", 1, 1)
 
 
 def _require_sinusoids(tensors: Mapping[str, torch.Tensor], *, where: str) -> None:

@@ -1,4 +1,4 @@
-"""A Parakeet's model_config.yaml -> transformers' configuration of its network; unsupported settings are refused.
+"""A Parakeet's model_config.yaml -> its description, with transformers' configuration; the unsupported is refused.
 
 Names of sections and settings are NeMo's: collections/asr/models, modules/rnnt.py, losses/rnnt.py.
 """
@@ -6,6 +6,7 @@ Names of sections and settings are NeMo's: collections/asr/models, modules/rnnt.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from transformers import (
@@ -17,9 +18,19 @@ from transformers import (
 )
 
 from eartune.errors import InputError
-from eartune.families._nemo.architecture import ModelKind, encoder_config, encoder_output_dropouts, is_streaming
-from eartune.families._nemo.archive import CONFIG, NemoArchive
-from eartune.families._nemo.tokenizer import piece_ids, tokenizer_model
+from eartune.families._nemo.archive import CONFIG, NUM_KEPT, NemoArchive
+from eartune.families._nemo.features import feature_settings
+from eartune.families._nemo.spec import (
+    EncoderConfig,
+    ModelKind,
+    NemoSpec,
+    encoder_config,
+    encoder_output_dropouts,
+    is_streaming,
+    model_kind,
+    require_plain_training,
+)
+from eartune.families._nemo.tokenizer import NemoTokenizer, read_tokenizer
 from eartune.families.parakeet.prompts import nemo_prompts
 
 _OF_UNIFIED = ("offline_loss_weight", "streaming_loss_weight")
@@ -30,24 +41,49 @@ _HARMLESS_IN_JOINT = frozenset(
 )
 
 
-def ctc_config(archive: NemoArchive) -> ParakeetCTCConfig:
-    """Return the configuration of a CTC model. Raises InputError, as transducer_config, for unsupported settings."""
-    if is_streaming(archive):
+@lru_cache(maxsize=NUM_KEPT)
+def read_spec(archive: NemoArchive) -> NemoSpec:
+    """Return what an archive says of its model. Raises InputError for settings that are not supported."""
+    require_plain_training(archive)
+    kind = model_kind(archive)
+    if kind == "canary":
+        raise InputError(f"{archive.path}: is a Canary model, not a Parakeet; use the family canary")
+    features = feature_settings(archive)
+    encoder, tokenizer = encoder_config(archive, features), read_tokenizer(archive)
+    if kind == "ctc":
+        network = _ctc_config(archive, encoder, tokenizer)
+    else:
+        network = _transducer_config(archive, kind, encoder, tokenizer)
+    _require_tokens(archive, tokenizer, network.vocab_size - 1)
+    return NemoSpec(archive, kind, network, features, tokenizer)
+
+
+def _require_tokens(archive: NemoArchive, tokenizer: NemoTokenizer, expected: int) -> None:
+    num_tokens = len(tokenizer.pieces)
+    if num_tokens != expected:
+        raise InputError(
+            f"{archive.path}: its tokenizer has {num_tokens} tokens and its network {expected}; "
+            "the archive is inconsistent: save the model again"
+        )
+
+
+def _ctc_config(archive: NemoArchive, encoder: EncoderConfig, tokenizer: NemoTokenizer) -> ParakeetCTCConfig:
+    if is_streaming(encoder):
         raise _streaming_problem(archive, "a CTC head alone")
-    num_classes = _ctc_classes(archive, "decoder")
+    num_classes = _ctc_classes(archive, "decoder", encoder, tokenizer)
     return ParakeetCTCConfig(
         vocab_size=num_classes + 1,
         pad_token_id=num_classes,
-        encoder_config=encoder_config(archive),
-        output_dropouts=encoder_output_dropouts(archive, "encoder"),
+        encoder_config=encoder,
+        output_dropouts=encoder_output_dropouts(encoder, "encoder"),
     )
 
 
-def _ctc_classes(archive: NemoArchive, name: str) -> int:
+def _ctc_classes(archive: NemoArchive, name: str, encoder: EncoderConfig, tokenizer: NemoTokenizer) -> int:
     head = archive.section(name)
     head.require_class("ConvASRDecoder")
     # NeMo fills in open settings when it restores a model, and may save them open
-    head.require("feat_in", None, None, -1, encoder_config(archive).hidden_size)
+    head.require("feat_in", None, None, -1, encoder.hidden_size)
     head.require("add_blank", True, True)
     vocabulary = head.get("vocabulary", None)
     is_open = head.get("num_classes", None) is None
@@ -55,7 +91,7 @@ def _ctc_classes(archive: NemoArchive, name: str) -> int:
     head.require_nothing_else(harmless={"init_mode"})
     if num_classes > 0:
         return num_classes
-    return len(vocabulary) if vocabulary and isinstance(vocabulary, list) else num_pieces(archive)
+    return len(vocabulary) if vocabulary and isinstance(vocabulary, list) else len(tokenizer.pieces)
 
 
 def _streaming_problem(archive: NemoArchive, what: str) -> InputError:
@@ -65,12 +101,11 @@ def _streaming_problem(archive: NemoArchive, what: str) -> InputError:
     )
 
 
-def transducer_config(archive: NemoArchive, kind: ModelKind) -> Any:
+def _transducer_config(archive: NemoArchive, kind: ModelKind, encoder: EncoderConfig, tokenizer: NemoTokenizer) -> Any:
     """Return the configuration of a model with an RNN-T or TDT, of the class that transformers has for it."""
-    encoder = encoder_config(archive)
     prediction = _prediction_network(archive)
     joint = _joint_network(archive, prediction, encoder.hidden_size)
-    dropouts = encoder_output_dropouts(archive, "encoder")
+    dropouts = encoder_output_dropouts(encoder, "encoder")
     dropouts |= {r"decoder\.lstm": prediction.dropout} if prediction.dropout else {}
     dropouts |= {r"joint\.activation": joint.dropout} if joint.dropout else {}
     settings: dict[str, Any] = {
@@ -87,16 +122,16 @@ def transducer_config(archive: NemoArchive, kind: ModelKind) -> Any:
         "prediction_dropout": prediction.dropout,
     }
     if kind == "hybrid":
-        settings["aux_ctc_loss_weight"] = _auxiliary_loss_weight(archive, prediction.num_tokens)
+        settings["aux_ctc_loss_weight"] = _auxiliary_loss_weight(archive, prediction.num_tokens, encoder, tokenizer)
     if joint.num_durations:
-        if is_streaming(archive):
+        if is_streaming(encoder):
             raise _streaming_problem(archive, "a TDT")
         return ParakeetTDTConfig(**settings, **_durations(archive, joint.num_durations))
-    settings |= _rnnt_loss(archive)
-    prompts = nemo_prompts(archive) if kind == "prompted" else None
+    settings |= _rnnt_loss(archive, encoder)
+    prompts = nemo_prompts(archive, encoder.hidden_size) if kind == "prompted" else None
     if prompts is None:
-        return (NemotronAsrStreamingConfig if is_streaming(archive) else ParakeetRNNTConfig)(**settings)
-    if not is_streaming(archive):
+        return (NemotronAsrStreamingConfig if is_streaming(encoder) else ParakeetRNNTConfig)(**settings)
+    if not is_streaming(encoder):
         raise InputError(
             f"{archive.path}: {CONFIG}: has language prompts and an encoder for whole clips;"
             " supported are those that stream (att_context_style: chunked_limited); tune this model with NeMo itself"
@@ -158,9 +193,11 @@ def _joint_network(archive: NemoArchive, prediction: _PredictionNetwork, encoder
     return found
 
 
-def _auxiliary_loss_weight(archive: NemoArchive, num_tokens: int) -> float:
+def _auxiliary_loss_weight(
+    archive: NemoArchive, num_tokens: int, encoder: EncoderConfig, tokenizer: NemoTokenizer
+) -> float:
     """Return the weight of the auxiliary CTC loss."""
-    num_ctc_tokens = _ctc_classes(archive, "aux_ctc.decoder")
+    num_ctc_tokens = _ctc_classes(archive, "aux_ctc.decoder", encoder, tokenizer)
     if num_ctc_tokens != num_tokens:
         raise InputError(
             f"{archive.path}: aux_ctc.decoder has {num_ctc_tokens} tokens and the transducer {num_tokens}; "
@@ -169,11 +206,11 @@ def _auxiliary_loss_weight(archive: NemoArchive, num_tokens: int) -> float:
     return archive.section("aux_ctc").rate("ctc_loss_weight", 0.5)
 
 
-def _rnnt_loss(archive: NemoArchive) -> dict[str, Any]:
+def _rnnt_loss(archive: NemoArchive, encoder: EncoderConfig) -> dict[str, Any]:
     loss = archive.section("loss")
     loss.require("loss_name", "default", *_RNNT_LOSSES)
     # loss weights of models for streaming and whole clips, of which only whole clips are trained (ONLY_WHOLE_CLIPS)
-    ignored = _OF_UNIFIED if getattr(encoder_config(archive), "untrained_contexts", None) else ()
+    ignored = _OF_UNIFIED if getattr(encoder, "untrained_contexts", None) else ()
     loss.require_nothing_else(harmless=[*_settings_of_losses(archive), *ignored])
     name = loss.get("loss_name", "default")
     kwargs = f"{'warprnnt_numba' if name == 'default' else name}_kwargs"
@@ -216,8 +253,3 @@ def _require_whole_gradients(archive: NemoArchive, kwargs: str) -> None:
             f"{archive.path}: its loss clamps gradients at {clamp:g} (loss.{kwargs}.clamp), which is not supported; "
             "unpack the archive, set it to -1, and give the folder"
         )
-
-
-def num_pieces(archive: NemoArchive) -> int:
-    """Return the number of tokens of the tokenizer, without the blank."""
-    return len(piece_ids(tokenizer_model(archive), where=f"{archive.path}: tokenizer"))

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderCTCHead
 
-from eartune.families._nemo.dropouts import attach_dropouts
+from eartune.families._nemo.network import attach_dropouts
 from eartune.model import Network
 
 # modules with a row per token: the embedding of the prediction network, and the heads

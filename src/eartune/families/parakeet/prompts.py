@@ -108,7 +108,7 @@ def now_and_then_auto(prompts_B: torch.Tensor, auto: int | None) -> torch.Tensor
     return torch.where(drawn_B, auto, prompts_B)
 
 
-def nemo_prompts(archive: NemoArchive) -> dict[str, Any] | None:
+def nemo_prompts(archive: NemoArchive, encoder_size: int) -> dict[str, Any] | None:
     """Return an archive's prompts as transformers' configuration has them, and `prompt_dictionary`; None: it has none.
 
     Raises InputError for a dictionary that is not a mapping of names to numbers.
@@ -121,7 +121,7 @@ def nemo_prompts(archive: NemoArchive) -> dict[str, Any] | None:
     numbers = checked_numbers(defaults.get("prompt_dictionary", None), num_prompts, where=where)
     return {
         "num_prompts": num_prompts,
-        "prompt_intermediate_size": 2 * archive.section("encoder").integer("d_model"),
+        "prompt_intermediate_size": 2 * encoder_size,
         "default_prompt_id": numbers.get(AUTO, 0),
         "prompt_dictionary": numbers,
     }

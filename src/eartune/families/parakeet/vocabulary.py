@@ -14,9 +14,8 @@ from torch import nn
 from transformers import ParakeetForCTC
 
 from eartune.errors import InputError
-from eartune.families._nemo.archive import NemoArchive
-from eartune.families._nemo.base import parts_of
 from eartune.families._nemo.more_tokens import add_to_tokenizer, lacking_characters
+from eartune.families._nemo.spec import NemoSpec
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import WITH_TOKENS, set_blank
 from eartune.manifest import Utterance
@@ -43,12 +42,12 @@ def extend(model: SpeechModel, characters: str) -> None:
     model.blocks = replace(model.blocks, extended=_extended_modules(model.network))
 
 
-def added_since(model: ParakeetModel, archive: NemoArchive) -> str:
-    """Return the characters whose tokens were added to a model since it was loaded from the archive.
+def added_since(model: ParakeetModel, spec: NemoSpec) -> str:
+    """Return the characters whose tokens were added to a model since it was loaded from the archive of `spec`.
 
     Raises InputError if its other tokens are not those of the archive.
     """
-    before, blank = parts_of(archive)[0].get_vocab(), _blank_of(model.network)
+    before, blank = spec.tokenizer.pieces, _blank_of(model.network)
     if len(before) == blank:
         return ""
     now = {piece: number for piece, number in model.tokenizer.get_vocab().items() if number < blank}
@@ -56,7 +55,7 @@ def added_since(model: ParakeetModel, archive: NemoArchive) -> str:
     if before.items() <= now.items() and all(len(piece) == 1 for _, piece in added):
         return "".join(piece for _, piece in added)
     raise InputError(
-        f"{archive.path}: has other tokens than this model, which was not trained from this archive; give another one"
+        f"{spec.path}: has other tokens than this model, which was not trained from this archive; give another one"
     )
 
 

@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from functools import partial
 
 import torch
-from transformers import ParakeetForCTC
 
 from eartune.errors import InputError
-from eartune.families._nemo.architecture import is_streaming, model_kind, require_plain_training
-from eartune.families._nemo.archive import NemoArchive
-from eartune.families._nemo.encoder_weights import encoder_name, renamed
-from eartune.families._nemo.mapping import NameHere, build_network, weights_for_nemo
+from eartune.families._nemo.network import build_network
+from eartune.families._nemo.spec import NemoSpec
+from eartune.families._nemo.weights import NameHere, encoder_name, renamed, weights_for_nemo
 from eartune.families._nemo.write_archive import NO_ROWS
-from eartune.families.parakeet.configuration import ctc_config, num_pieces, transducer_config
 from eartune.families.parakeet.network import WITH_TOKENS, network_class, prepare_network
 from eartune.model import Network
 
@@ -37,42 +34,34 @@ _TRANSDUCER = {
 }
 
 
-def from_nemo(archive: NemoArchive) -> Network:
-    """Return the archive's network in float32, ready to train. Raises InputError for unsupported archives."""
-    require_plain_training(archive)
-    kind = model_kind(archive)
-    if kind == "canary":
-        raise InputError(f"{archive.path}: is a Canary model, not a Parakeet; use the family canary")
-    if kind == "ctc":
-        network = build_network(ParakeetForCTC, ctc_config(archive), archive, _names(archive))
-    else:
-        config = transducer_config(archive, kind)
-        network = build_network(network_class(config.to_dict()), config, archive, _names(archive))
-        _require_zero_blank(network, archive)
-    _require_tokens(network, archive)
+def from_nemo(spec: NemoSpec) -> Network:
+    """Return an archive's network in float32, ready to train. Raises InputError for weights that do not fit."""
+    network = build_network(network_class(spec.network.to_dict()), spec, _names(spec))
+    if spec.kind != "ctc":
+        _require_zero_blank(network, spec)
     prepare_network(network)
     return network
 
 
 def to_nemo(
-    state: Mapping[str, torch.Tensor], archive: NemoArchive, *, more_rows: Mapping[str, int] = NO_ROWS
+    state: Mapping[str, torch.Tensor], spec: NemoSpec, *, more_rows: Mapping[str, int] = NO_ROWS
 ) -> dict[str, torch.Tensor]:
-    """Return the weights of a network built from `archive`, with NeMo's names and the archive's precision.
+    """Return the weights of a network built from `spec`, with NeMo's names and the archive's precision.
 
     `more_rows` are the numbers of rows added to weights since.
     """
-    return weights_for_nemo(state, archive, _names(archive), more_rows=more_rows)
+    return weights_for_nemo(state, spec.archive, _names(spec), more_rows=more_rows)
 
 
-def rows_for_more_tokens(archive: NemoArchive, num_more: int) -> dict[str, int]:
+def rows_for_more_tokens(spec: NemoSpec, num_more: int) -> dict[str, int]:
     """Return NeMo's names of the weights with a row per token, each with `num_more`."""
-    name_here = _names(archive)
-    names = {name: name_here(name) or "" for name in archive.weight_shapes()}
+    name_here = _names(spec)
+    names = {name: name_here(name) or "" for name in spec.archive.weight_shapes()}
     return {name: num_more for name, here in names.items() if here.rpartition(".")[0] in WITH_TOKENS}
 
 
-def _names(archive: NemoArchive) -> NameHere:
-    return partial(_name, streaming=is_streaming(archive))
+def _names(spec: NemoSpec) -> NameHere:
+    return partial(_name, streaming=spec.streams)
 
 
 def _name(name: str, *, streaming: bool) -> str | None:
@@ -80,18 +69,9 @@ def _name(name: str, *, streaming: bool) -> str | None:
     return found or renamed(name, _CTC if name.startswith("decoder.decoder_layers.") else _TRANSDUCER)
 
 
-def _require_zero_blank(network: Network, archive: NemoArchive) -> None:
+def _require_zero_blank(network: Network, spec: NemoSpec) -> None:
     if network.decoder.embedding.weight[network.config.blank_token_id].any():
         raise InputError(
-            f"{archive.path}: the embedding of its blank is not zero, and NeMo starts hypotheses with zeros; "
+            f"{spec.path}: the embedding of its blank is not zero, and NeMo starts hypotheses with zeros; "
             "the file is damaged or was changed: download or save the model again"
-        )
-
-
-def _require_tokens(network: Network, archive: NemoArchive) -> None:
-    num_tokens = num_pieces(archive)
-    if num_tokens + 1 != network.config.vocab_size:
-        raise InputError(
-            f"{archive.path}: its tokenizer has {num_tokens} tokens and its network {network.config.vocab_size - 1}; "
-            "the archive is inconsistent: save the model again"
         )

@@ -1,7 +1,7 @@
 """Canary as ONNX: one folder that onnx-asr and sherpa-onnx read.
 
 onnx-asr: encoder-model.onnx and decoder-model.onnx. sherpa-onnx: encoder.onnx and decoder.onnx, the same graphs behind
-other inputs, whose weights are the same files. Vocabulary and settings: nemo/onnx_folder.py.
+other inputs, whose weights are the same files. Vocabulary and settings: _nemo/onnx.py.
 
 graphs     the network in the pieces that are traced, and these written
 sherpa     the same behind sherpa-onnx's inputs
@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from eartune.export.onnx_files import Quantization, evaluating, require_close, require_onnx
-from eartune.families._nemo.onnx_folder import encoder_metadata, require_known_features, write_config, write_vocabulary
-from eartune.families._nemo.tokenizer_pipeline import SPACE
+from eartune.families._nemo.onnx import encoder_metadata, require_known_features, write_config, write_vocabulary
+from eartune.families._nemo.tokenizer import SPACE
 from eartune.families.canary.loss import canary_of
 from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.onnx.agreement import measure_agreement

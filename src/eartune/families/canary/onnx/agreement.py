@@ -13,8 +13,7 @@ import torch
 from transformers import CanaryForConditionalGeneration
 
 from eartune.export.onnx_files import largest_difference, run_graph
-from eartune.families._nemo.onnx_encoder import INPUTS
-from eartune.families._nemo.onnx_folder import mask_of, probes
+from eartune.families._nemo.onnx import INPUTS, mask_of, probes
 from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.onnx.graphs import DECODER, ENCODER
 

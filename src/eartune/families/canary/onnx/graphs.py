@@ -14,8 +14,7 @@ from torch import nn
 from transformers import CanaryForConditionalGeneration
 
 from eartune.export.onnx_files import Quantization, write_graph
-from eartune.families._nemo.onnx_encoder import INPUT_AXES, INPUTS, KEPT_IN_FLOAT32, EncoderGraph
-from eartune.families._nemo.onnx_folder import probes
+from eartune.families._nemo.onnx import INPUT_AXES, INPUTS, KEPT_IN_FLOAT32, EncoderGraph, probes
 from eartune.families.canary.model import CanaryModel
 
 ENCODER, DECODER = "encoder-model.onnx", "decoder-model.onnx"

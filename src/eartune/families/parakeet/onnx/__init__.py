@@ -1,7 +1,7 @@
 """Parakeet as ONNX: one folder that onnx-asr and sherpa-onnx both read.
 
 CTC: model.onnx. Transducers: encoder-model.onnx for both; decoder_joint-model.onnx, as NeMo writes it, for onnx-asr;
-decoder.onnx and joiner.onnx for sherpa-onnx. Vocabulary and settings: nemo/onnx_folder.py.
+decoder.onnx and joiner.onnx for sherpa-onnx. Vocabulary and settings: _nemo/onnx.py.
 
 ctc         a CTC model's graph
 transducer  the graphs of an RNN-T or a TDT, written and compared
@@ -17,7 +17,7 @@ from transformers import ParakeetForCTC, ParakeetForRNNT
 
 from eartune.errors import InputError
 from eartune.export.onnx_files import Quantization, evaluating, require_close, require_onnx
-from eartune.families._nemo.onnx_folder import require_known_features, write_vocabulary
+from eartune.families._nemo.onnx import require_known_features, write_vocabulary
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import parakeet_of
 from eartune.families.parakeet.onnx.ctc import write_ctc

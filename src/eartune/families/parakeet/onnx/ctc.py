@@ -12,8 +12,17 @@ from torch import nn
 from transformers import ParakeetForCTC
 
 from eartune.export.onnx_files import Quantization, run_graph, write_graph
-from eartune.families._nemo.onnx_encoder import INPUT_AXES, INPUTS, KEPT_IN_FLOAT32, EncoderGraph
-from eartune.families._nemo.onnx_folder import difference_within, encoder_metadata, mask_of, probes, write_config
+from eartune.families._nemo.onnx import (
+    INPUT_AXES,
+    INPUTS,
+    KEPT_IN_FLOAT32,
+    EncoderGraph,
+    difference_within,
+    encoder_metadata,
+    mask_of,
+    probes,
+    write_config,
+)
 from eartune.families.parakeet.model import ParakeetModel
 
 MODEL = "model.onnx"

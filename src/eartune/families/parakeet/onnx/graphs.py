@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import ParakeetForRNNT
 
-from eartune.families._nemo.onnx_encoder import EncoderGraph
+from eartune.families._nemo.onnx import EncoderGraph
 
 # the score of a duration that a model does not have
 _NEVER = -1e4

@@ -12,8 +12,16 @@ import torch
 from transformers import ParakeetForRNNT
 
 from eartune.export.onnx_files import Quantization, largest_difference, run_graph, write_graph
-from eartune.families._nemo.onnx_encoder import INPUT_AXES, INPUTS, KEPT_IN_FLOAT32
-from eartune.families._nemo.onnx_folder import difference_within, encoder_metadata, mask_of, probes, write_config
+from eartune.families._nemo.onnx import (
+    INPUT_AXES,
+    INPUTS,
+    KEPT_IN_FLOAT32,
+    difference_within,
+    encoder_metadata,
+    mask_of,
+    probes,
+    write_config,
+)
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.onnx.graphs import (
     DecoderGraph,

@@ -1,10 +1,13 @@
-"""model_config.yaml -> transformers' configuration of the FastConformer encoder; unsupported settings are refused.
+"""The model of a .nemo file as its model_config.yaml describes it: kind, network, features, tokenizer.
 
-Defaults are those of NeMo's classes (nemo/collections/asr/modules/conformer_encoder.py).
+What the families share is read here; unsupported settings are refused. Defaults are those of NeMo's classes
+(nemo/collections/asr/modules/conformer_encoder.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -12,9 +15,11 @@ from transformers import NemotronAsrStreamingEncoderConfig, ParakeetEncoderConfi
 
 from eartune.errors import InputError
 from eartune.families._nemo.archive import CONFIG, NemoArchive, read_archive
-from eartune.families._nemo.features import MIN_POSITIONS, feature_settings
+from eartune.families._nemo.features import MIN_POSITIONS, FeatureSettings
 from eartune.families._nemo.settings import NemoSection
+from eartune.families._nemo.tokenizer import NemoTokenizer
 
+EncoderConfig: TypeAlias = ParakeetEncoderConfig | NemotronAsrStreamingEncoderConfig
 ModelKind: TypeAlias = Literal["ctc", "transducer", "hybrid", "prompted", "canary"]
 
 # the last part of `target`, the class that NeMo restores
@@ -30,6 +35,31 @@ PROBABILITIES_TOLERANCE = 1e-3
 _DROPPED_OUT = r"layers\.\d+\.(feed_forward1|self_attn|conv|feed_forward2)"
 
 
+@dataclass(frozen=True, eq=False)
+class NemoSpec:
+    """All that is asked of a model's configuration; its network is built from this, and written back as it.
+
+    Each family's configuration.py reads it (`read_spec`), once for a file that does not change.
+    """
+
+    archive: NemoArchive
+    """the file, for weights and other members"""
+    kind: ModelKind
+    network: Any
+    """transformers' configuration of the network, with rates of dropout and settings of the loss; not to be changed"""
+    features: FeatureSettings
+    tokenizer: NemoTokenizer
+
+    @property
+    def path(self) -> Path:
+        return self.archive.path
+
+    @property
+    def streams(self) -> bool:
+        """Whether the encoder has limited attention context: some past frames, and a few frames of lookahead."""
+        return is_streaming(self.network.encoder_config)
+
+
 def model_kind(archive: NemoArchive) -> ModelKind:
     """Return the kind of an archive's model. Raises InputError if it is neither a Parakeet nor a Canary."""
     target = archive.config.get("target")
@@ -42,15 +72,15 @@ def model_kind(archive: NemoArchive) -> ModelKind:
     return KINDS[name]
 
 
-def known_config(path: Path) -> dict[str, Any]:
+def known_config(path: Path) -> Mapping[str, Any]:
     """Return the configuration of a .nemo file. Raises InputError if it is neither a Parakeet nor a Canary."""
     archive = read_archive(path)
     model_kind(archive)
     return archive.config
 
 
-def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
-    """Return the configuration of the encoder; `max_position_embeddings` is in encoder frames.
+def encoder_config(archive: NemoArchive, features: FeatureSettings) -> EncoderConfig:
+    """Return the configuration of an encoder for `features`; `max_position_embeddings` is in encoder frames.
 
     For streaming encoders (`att_context_style: chunked_limited`) it is a NemotronAsrStreamingEncoderConfig.
     """
@@ -58,27 +88,11 @@ def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
     encoder.require_class("ConformerEncoder")
     hidden_size = encoder.integer("d_model")
     kernel_size = encoder.integer("conv_kernel_size", 31)
-    encoder.require("feat_out", -1, -1, hidden_size)
-    encoder.require("subsampling", "striding", "dw_striding")
-    encoder.require("self_attention_model", "rel_pos", "rel_pos")
-    encoder.require("untie_biases", True, True)
-    encoder.require("reduction", None, None)
-    encoder.require("stochastic_depth_drop_prob", 0.0, 0.0)
-    encoder.require("global_tokens", 0, 0)
-    encoder.require("att_context_style", "regular", "regular", "chunked_limited", "chunked_limited_with_rc")
-    streams = is_streaming(archive)
+    _require_known_layers(encoder, hidden_size)
+    streams = encoder.get("att_context_style", "regular") == "chunked_limited"
     context = _streaming_context(encoder, kernel_size) if streams else _whole_context(encoder, kernel_size)
-    factor = encoder.integer("subsampling_factor", 4, least=2, most=64)
-    num_mel_bins = encoder.integer("feat_in")
-    encoder.require("feat_in", None, feature_settings(archive).feature_size)
-    if factor & (factor - 1) or (num_mel_bins % factor and not streams):
-        raise InputError(
-            f"{archive.path}: {CONFIG}: encoder.subsampling_factor is {factor} and feat_in {num_mel_bins}; supported "
-            "are powers of two that divide feat_in; tune this model with NeMo itself"
-        )
-    channels = encoder.integer("subsampling_conv_channels", -1, least=-1)
+    subsampling = _subsampling(archive, encoder, features, streams=streams)
     bias = encoder.flag("use_bias", True)
-    inner_dropout = encoder.rate("dropout", 0.1)
     config = (NemotronAsrStreamingEncoderConfig if streams else ParakeetEncoderConfig)(
         hidden_size=hidden_size,
         num_hidden_layers=encoder.integer("n_layers", most=1000),
@@ -88,28 +102,57 @@ def encoder_config(archive: NemoArchive) -> ParakeetEncoderConfig:
         attention_bias=bias,
         convolution_bias=bias,
         conv_kernel_size=kernel_size,
-        subsampling_factor=factor,
-        subsampling_conv_channels=hidden_size if channels == -1 else channels,
-        subsampling_conv_kernel_size=3,
-        subsampling_conv_stride=2,
-        num_mel_bins=num_mel_bins,
         dropout=encoder.rate("dropout_pre_encoder", 0.1),
         dropout_positions=encoder.rate("dropout_emb", 0.1),
-        activation_dropout=inner_dropout,
+        activation_dropout=encoder.rate("dropout", 0.1),
         attention_dropout=encoder.rate("dropout_att", 0.0),
         layerdrop=0.0,
         # NeMo lengthens its table as it needs
         max_position_embeddings=max(encoder.integer("pos_emb_max_len", 5000), MIN_POSITIONS),
         scale_input=encoder.flag("xscaling", True),
+        **subsampling,
         **context,
     )
     encoder.require_nothing_else(harmless=_HARMLESS)
     return config
 
 
-def is_streaming(archive: NemoArchive) -> bool:
-    """Return whether an encoder has limited attention context: some past frames, and a few frames of lookahead."""
-    return bool(archive.section("encoder").get("att_context_style", "regular") == "chunked_limited")
+def _require_known_layers(encoder: NemoSection, hidden_size: int) -> None:
+    encoder.require("feat_out", -1, -1, hidden_size)
+    encoder.require("subsampling", "striding", "dw_striding")
+    encoder.require("self_attention_model", "rel_pos", "rel_pos")
+    encoder.require("untie_biases", True, True)
+    encoder.require("reduction", None, None)
+    encoder.require("stochastic_depth_drop_prob", 0.0, 0.0)
+    encoder.require("global_tokens", 0, 0)
+    encoder.require("att_context_style", "regular", "regular", "chunked_limited", "chunked_limited_with_rc")
+
+
+def _subsampling(
+    archive: NemoArchive, encoder: NemoSection, features: FeatureSettings, *, streams: bool
+) -> dict[str, int]:
+    """Return the convolutions before the first layer, as options of transformers."""
+    factor = encoder.integer("subsampling_factor", 4, least=2, most=64)
+    num_mel_bins = encoder.integer("feat_in")
+    encoder.require("feat_in", None, features.feature_size)
+    if factor & (factor - 1) or (num_mel_bins % factor and not streams):
+        raise InputError(
+            f"{archive.path}: {CONFIG}: encoder.subsampling_factor is {factor} and feat_in {num_mel_bins}; supported "
+            "are powers of two that divide feat_in; tune this model with NeMo itself"
+        )
+    channels = encoder.integer("subsampling_conv_channels", -1, least=-1)
+    return {
+        "subsampling_factor": factor,
+        "subsampling_conv_channels": encoder.integer("d_model") if channels == -1 else channels,
+        "subsampling_conv_kernel_size": 3,
+        "subsampling_conv_stride": 2,
+        "num_mel_bins": num_mel_bins,
+    }
+
+
+def is_streaming(encoder: EncoderConfig) -> bool:
+    """Return whether an encoder has limited attention context (`att_context_style: chunked_limited`)."""
+    return isinstance(encoder, NemotronAsrStreamingEncoderConfig)
 
 
 def _whole_context(encoder: NemoSection, kernel_size: int) -> dict[str, Any]:
@@ -164,15 +207,16 @@ def _streaming_context(encoder: NemoSection, kernel_size: int) -> dict[str, Any]
     }
 
 
-def encoder_output_dropouts(archive: NemoArchive, prefix: str) -> dict[str, float]:
-    """Return dropouts after the encoder's modules, for `dropouts.attach_dropouts`; `prefix` is the encoder's name."""
-    rate = archive.section("encoder").rate("dropout", 0.1)
+def encoder_output_dropouts(encoder: EncoderConfig, prefix: str) -> dict[str, float]:
+    """Return dropouts after the encoder's modules, for `network.attach_dropouts`; `prefix` is the encoder's name."""
+    # NeMo has one rate for these and for the activations
+    rate = encoder.activation_dropout
     return {rf"{prefix}\.{_DROPPED_OUT}": rate} if rate else {}
 
 
 def require_plain_training(archive: NemoArchive) -> None:
     """Raise InputError for settings outside the encoder that change the loss or the modules of the model."""
-    config: dict[str, Any] = archive.config
+    config = archive.config
     where = f"{archive.path}: {CONFIG}"
     if config.get("adapters"):
         raise InputError(f"{where}: adapters are attached; merge or remove them with NeMo first")

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eartune.errors import InputError
+from eartune.families._nemo import more_tokens
 from eartune.families._nemo.archive import CONFIG, NemoArchive, read_archive
-from eartune.families._nemo.extended_archive import extended_members
-from eartune.families._nemo.tokenizer import piece_ids
+from eartune.families._nemo.tokenizer import piece_ids, tokenizer_files
 from tests.tiny_nemo import TOKENIZER, configuration, members, num_tokens, train_sentencepiece, write_members
 
 NEW = "жщ"
@@ -31,6 +31,10 @@ def archive_with(folder: Path, config: str, **files: bytes) -> NemoArchive:
 
 def config_with(**more: Any) -> dict[str, Any]:
     return configuration("hybrid", len(PIECES)) | more
+
+
+def extended_members(archive: NemoArchive, characters: str) -> dict[str, bytes]:
+    return more_tokens.extended_members(archive, tokenizer_files(archive), characters)
 
 
 def changed_lines(before: bytes, after: bytes) -> list[str]:
