@@ -63,6 +63,6 @@ def providers(device: str) -> list[str]:
     if device == "cpu":
         return ["CPUExecutionProvider"]
     # onnxruntime would silently use the CPU
-    if "CUDAExecutionProvider" not in onnxruntime.get_availableproviders():
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise InputError(f"device {device!r}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or use cpu")
     return ["CUDAExecutionProvider", "CPUExecutionProvider"]

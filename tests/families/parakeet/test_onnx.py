@@ -12,7 +12,7 @@ import torch
 from eartune.errors import EartuneError, InputError
 from eartune.export import onnx_files
 from eartune.families.parakeet.load import load
-from eartune.families.parakeet.onnx import ctc, write_onnx
+from eartune.families.parakeet.onnx import graphs, write_onnx
 from eartune.families.parakeet.vocabulary import extend
 from eartune.families.registry import family
 from eartune.model import DecodeOptions
@@ -194,7 +194,7 @@ def test_a_wrong_export_is_refused(tiny_nemo: dict[str, Path], tmp_path: Path, m
         with torch.no_grad():
             module.head.bias[3] -= 0.01
 
-    monkeypatch.setattr(ctc, "write_graph", wrong)
+    monkeypatch.setattr(graphs, "write_graph", wrong)
     with pytest.raises(EartuneError, match=r"exported wrongly: .* differ by 0\.0"):
         write_onnx(load(family("parakeet").find(str(tiny_nemo["ctc"]))), tmp_path, quantization="float32")
 

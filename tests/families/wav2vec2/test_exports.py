@@ -10,8 +10,9 @@ from transformers import AutoFeatureExtractor, AutoModelForCTC, pipeline
 
 from eartune.errors import InputError
 from eartune.families.registry import exports_of
-from eartune.families.wav2vec2.exports import write_onnx
-from eartune.families.wav2vec2.runtimes import HfFolder, OnnxFolder
+from eartune.families.wav2vec2.hf_runtime import HfFolder
+from eartune.families.wav2vec2.onnx import write_onnx
+from eartune.families.wav2vec2.onnx.runtime import OnnxFolder
 from eartune.model import DecodeOptions, Waveform
 from eartune.runtimes.registry import open_runtime, recognise
 from eartune.runtimes.runtime import SupportsLongForm
@@ -32,7 +33,7 @@ def test_a_graph_decodes_as_the_model(
     quantization: str,
 ) -> None:
     model = load(tiny_wav2vec2[kind], language=language)
-    difference = write_onnx(model, tmp_path, quantization, None)
+    difference = write_onnx(model, tmp_path, quantization=quantization)
     assert difference < {"float32": 1e-3, "float16": 0.1, "int8": 1.0}[quantization]
     assert recognise(tmp_path) == "onnx"
     with open_runtime(tmp_path, family="wav2vec2") as runtime:
@@ -49,7 +50,7 @@ def test_the_graph_is_as_onnx_asr_reads_it(
 ) -> None:
     """Its docs/conversion.md: raw samples and their number in, log-probabilities out; <blk> and ▁ in vocab.txt."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    write_onnx(load(tiny_wav2vec2["layer"]), tmp_path, "float32", None)
+    write_onnx(load(tiny_wav2vec2["layer"]), tmp_path, quantization="float32")
     assert json.loads((tmp_path / "config.json").read_text()) == {
         "model_type": "wav2vec2-ctc",
         "subsampling_factor": 320,
@@ -118,7 +119,7 @@ def test_times_of_words_are_those_of_transformers(
 def test_a_damaged_folder_is_named(
     tiny_wav2vec2: dict[str, Path], tmp_path: Path, clips: list[Waveform], name: str, content: str, message: str
 ) -> None:
-    write_onnx(load(tiny_wav2vec2["group"]), tmp_path, "float32", None)
+    write_onnx(load(tiny_wav2vec2["group"]), tmp_path, quantization="float32")
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=message), OnnxFolder(tmp_path) as runtime:
         runtime.transcribe(clips[0], None)

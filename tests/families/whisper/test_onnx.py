@@ -16,8 +16,8 @@ from eartune.export import onnx_files
 from eartune.families.whisper.load import find, load
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.onnx import graphs, write_onnx
+from eartune.families.whisper.onnx.modules import FirstDecoder
 from eartune.families.whisper.onnx.runtime import FILES, OnnxWhisper
-from eartune.families.whisper.onnx.traced import FirstDecoder
 from tests.tiny import LARGE_V3_VOCABULARY, write_openai_checkpoint
 
 pytestmark = pytest.mark.runtimes

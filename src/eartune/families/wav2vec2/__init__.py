@@ -8,7 +8,8 @@ features           raw samples normalised, or filter banks (wav2vec2-bert)
 labels             transcripts as characters, with findings and remarks
 vocabulary         tokens for more characters, in tokenizer and output head
 exports            what writes the exports
-runtimes           exports in transformers and in ONNX Runtime
+hf_runtime         Hugging Face folders in transformers
+onnx               a folder for ONNX Runtime
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ FAMILY = Family(
         "onnx": Format(
             "a folder for ONNX Runtime, as onnx-asr reads it",
             ("float32", "float16", "int8"),
-            "eartune.families.wav2vec2.runtimes:OnnxFolder",
+            "eartune.families.wav2vec2.onnx.runtime:OnnxFolder",
             onnx_usage,
             marks=("model.onnx",),
             config_types=(ONNX_TYPE,),
@@ -91,7 +92,7 @@ FAMILY = Family(
         "hf": Format(
             "a Hugging Face folder",
             ("float32",),
-            "eartune.families.wav2vec2.runtimes:HfFolder",
+            "eartune.families.wav2vec2.hf_runtime:HfFolder",
             hf_usage,
             reads_back=True,
         ),

@@ -3,7 +3,8 @@
 onnx-asr: encoder-model.onnx and decoder-model.onnx. sherpa-onnx: encoder.onnx and decoder.onnx, the same graphs behind
 other inputs, whose weights are the same files. Vocabulary and settings: _nemo/onnx.py.
 
-graphs     the network in the pieces that are traced, and these written
+modules    the network in the pieces that are traced
+graphs     these traced and written
 sherpa     the same behind sherpa-onnx's inputs
 agreement  the folder in onnxruntime beside the network in torch
 """

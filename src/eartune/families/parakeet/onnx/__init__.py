@@ -3,9 +3,9 @@
 CTC: model.onnx. Transducers: encoder-model.onnx for both; decoder_joint-model.onnx, as NeMo writes it, for onnx-asr;
 decoder.onnx and joiner.onnx for sherpa-onnx. Vocabulary and settings: _nemo/onnx.py.
 
-ctc         a CTC model's graph
-transducer  the graphs of an RNN-T or a TDT, written and compared
-graphs      a transducer in the pieces that are traced
+modules    the network in the pieces that are traced
+graphs     these traced and written
+agreement  the graphs in onnxruntime beside the network in torch
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from eartune.export.onnx_files import Quantization, evaluating, require_close, r
 from eartune.families._nemo.onnx import require_known_features, write_vocabulary
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.network import parakeet_of
-from eartune.families.parakeet.onnx.ctc import write_ctc
-from eartune.families.parakeet.onnx.transducer import write_transducer
+from eartune.families.parakeet.onnx.agreement import measure_agreement
+from eartune.families.parakeet.onnx.graphs import write_ctc, write_transducer
 from eartune.families.parakeet.streaming import lookaheads_of
 from eartune.model import SpeechModel
 
@@ -43,8 +43,11 @@ def write_onnx(model: SpeechModel, folder: Path, *, quantization: Quantization) 
     with evaluating(parakeet_of(model.network)) as network, torch.no_grad():
         num_tokens = _num_tokens(network, folder)
         write_vocabulary(model, folder, num_tokens=num_tokens, blank=True)
-        write = write_ctc if isinstance(network, ParakeetForCTC) else write_transducer
-        difference = write(model, network, folder, quantization=quantization, num_tokens=num_tokens)
+        if isinstance(network, ParakeetForCTC):
+            write_ctc(model, network, folder, quantization=quantization, num_tokens=num_tokens)
+        else:
+            write_transducer(model, network, folder, quantization=quantization, num_tokens=num_tokens)
+        difference = measure_agreement(model, network, folder)
     require_close(difference, folder, quantization=quantization)
     return difference
 

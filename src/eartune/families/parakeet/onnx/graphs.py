@@ -1,4 +1,4 @@
-"""A transducer in the pieces that are traced, with NeMo's layouts.
+"""The graphs of CTC models, RNN-Ts and TDTs, traced and written with NeMo's names.
 
 B batch, M mel bins, T frames, P positions of the encoder, D its width, U tokens, L layers of the prediction network, H
 its width, V tokens with the blank and, in a TDT, a score for each duration.
@@ -6,82 +6,118 @@ its width, V tokens with the blank and, in a TDT, a score for each duration.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
-from torch import nn
-from transformers import ParakeetForRNNT
+from transformers import ParakeetForCTC, ParakeetForRNNT
 
-from eartune.families._nemo.onnx import EncoderGraph
+from eartune.export.onnx_files import Quantization, write_graph
+from eartune.families._nemo.onnx import INPUT_AXES, INPUTS, KEPT_IN_FLOAT32, encoder_metadata, probes, write_config
+from eartune.families.parakeet.model import ParakeetModel
+from eartune.families.parakeet.onnx.modules import (
+    CtcGraph,
+    DecoderGraph,
+    DecoderJointGraph,
+    JoinerGraph,
+    TransposedEncoderGraph,
+)
 
-# the score of a duration that a model does not have
-_NEVER = -1e4
-
-
-class TransposedEncoderGraph(nn.Module):
-    """Features [B, M, T] and their lengths -> states [B, D, P] and theirs."""
-
-    def __init__(self, network: ParakeetForRNNT) -> None:
-        super().__init__()
-        self.encoder = EncoderGraph(network.encoder)
-
-    def forward(self, audio_signal_BMT: torch.Tensor, length_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        states_BPD, positions_B = self.encoder(audio_signal_BMT, length_B)
-        return states_BPD.transpose(1, 2), positions_B
-
-
-class DecoderGraph(nn.Module):
-    """Tokens [B, U] after states [L, B, H] -> predictions [B, H, U] and later states."""
-
-    def __init__(self, network: ParakeetForRNNT) -> None:
-        super().__init__()
-        self.decoder = network.decoder
-
-    def forward(
-        self, targets_BU: torch.Tensor, length_B: torch.Tensor, hidden_LBH: torch.Tensor, cell_LBH: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        embedded_BUH = self.decoder.embedding(targets_BU)
-        output_BUH, (hidden_LBH, cell_LBH) = self.decoder.lstm(embedded_BUH, (hidden_LBH, cell_LBH))
-        return output_BUH.transpose(1, 2), length_B, hidden_LBH, cell_LBH
+MODEL = "model.onnx"
+ENCODER, DECODER_JOINT = "encoder-model.onnx", "decoder_joint-model.onnx"
+DECODER, JOINER = "decoder.onnx", "joiner.onnx"
+# NeMo's names of the prediction network's inputs and outputs
+TOKENS = ("targets", "target_length", "input_states_1", "input_states_2")
+_ANSWERS = ("outputs", "prednet_lengths", "output_states_1", "output_states_2")
+_STATE_AXES = {name: {1: "batch"} for name in (*TOKENS[2:], *_ANSWERS[2:])}
+_TOKEN_AXES = {"targets": {0: "batch", 1: "tokens"}, "target_length": {0: "batch"}, **_STATE_AXES}
+PROBE_TOKENS = 6
 
 
-class JoinerGraph(nn.Module):
-    """States of the encoder [B, D, P] and predictions [B, H, U] -> scores [B, P, U, V]."""
-
-    def __init__(self, network: ParakeetForRNNT) -> None:
-        super().__init__()
-        self.encoder_projector, self.decoder_projector = network.encoder_projector, network.decoder.decoder_projector
-        self.joint = network.joint
-        self.num_tokens = network.config.vocab_size
-        self.durations = list(getattr(network.config, "durations", ()))
-
-    def forward(self, states_BDP: torch.Tensor, predicted_BHU: torch.Tensor) -> torch.Tensor:
-        scores_BPUV: torch.Tensor = self.joint(
-            encoder_hidden_states=self.encoder_projector(states_BDP.transpose(1, 2))[:, :, None],
-            decoder_hidden_states=self.decoder_projector(predicted_BHU.transpose(1, 2))[:, None],
-        )
-        longest = max(self.durations, default=-1)
-        if self.durations == list(range(longest + 1)):
-            return scores_BPUV
-        # both programs take the number of a score for its duration
-        scores_BPUV = nn.functional.pad(scores_BPUV, (0, 1), value=_NEVER)
-        columns = {duration: self.num_tokens + number for number, duration in enumerate(self.durations)}
-        spread = [columns.get(duration, scores_BPUV.shape[-1] - 1) for duration in range(longest + 1)]
-        return scores_BPUV[..., [*range(self.num_tokens), *spread]]
+def write_ctc(
+    model: ParakeetModel, network: ParakeetForCTC, folder: Path, *, quantization: Quantization, num_tokens: int
+) -> None:
+    """Write model.onnx and onnx-asr's config.json."""
+    write_graph(
+        CtcGraph(network),
+        folder / MODEL,
+        inputs=dict(zip(INPUTS, next(probes(model)), strict=True)),
+        outputs=["logprobs"],
+        dynamic=INPUT_AXES | {"logprobs": {0: "batch", 1: "positions"}},
+        quantization=quantization,
+        kept_in_float32=KEPT_IN_FLOAT32,
+        metadata=encoder_metadata(model, model_type="EncDecCTCModelBPE", vocab_size=num_tokens),
+    )
+    write_config(model, folder, model_type="nemo-conformer-ctc")
 
 
-class DecoderJointGraph(nn.Module):
-    """Both: states of the encoder [B, D, P] and tokens [B, U] after states [L, B, H] -> scores [B, P, U, V]."""
+def write_transducer(
+    model: ParakeetModel, network: ParakeetForRNNT, folder: Path, *, quantization: Quantization, num_tokens: int
+) -> None:
+    """Write the graphs and onnx-asr's config.json."""
+    tdt = hasattr(network.config, "durations")
+    metadata = encoder_metadata(model, model_type="EncDecRNNTBPEModel", vocab_size=num_tokens) | {
+        "pred_rnn_layers": network.decoder.lstm.num_layers,
+        "pred_hidden": network.decoder.lstm.hidden_size,
+        # where sherpa-onnx looks for these letters
+        "url": "tdt" if tdt else "rnnt",
+    }
+    write_graph(
+        TransposedEncoderGraph(network),
+        folder / ENCODER,
+        inputs=dict(zip(INPUTS, next(probes(model)), strict=True)),
+        outputs=["outputs", "encoded_lengths"],
+        dynamic=INPUT_AXES | {"outputs": {0: "batch", 2: "positions"}, "encoded_lengths": {0: "batch"}},
+        quantization=quantization,
+        kept_in_float32=KEPT_IN_FLOAT32,
+        metadata=metadata,
+    )
+    _write_decoders(network, folder, quantization)
+    write_config(
+        model,
+        folder,
+        model_type="nemo-conformer-tdt" if tdt else "nemo-conformer-rnnt",
+        max_tokens_per_step=int(network.max_symbols_per_step),
+    )
 
-    def __init__(self, network: ParakeetForRNNT) -> None:
-        super().__init__()
-        self.decoder, self.joiner = DecoderGraph(network), JoinerGraph(network)
 
-    def forward(
-        self,
-        states_BDP: torch.Tensor,
-        targets_BU: torch.Tensor,
-        length_B: torch.Tensor,
-        hidden_LBH: torch.Tensor,
-        cell_LBH: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        predicted_BHU, length_B, hidden_LBH, cell_LBH = self.decoder(targets_BU, length_B, hidden_LBH, cell_LBH)
-        return self.joiner(states_BDP, predicted_BHU), length_B, hidden_LBH, cell_LBH
+def _write_decoders(network: ParakeetForRNNT, folder: Path, quantization: Quantization) -> None:
+    """Write the prediction network and the joint network, together and each on its own."""
+    tokens = dict(zip(TOKENS, first_tokens(network, num_rows=2), strict=True))
+    states_BDP = torch.zeros(2, network.config.encoder_config.hidden_size, 5)
+    predicted_BHU = torch.zeros(2, network.decoder.lstm.hidden_size, PROBE_TOKENS)
+    outputs = {"outputs": {0: "batch", 1: "positions", 2: "tokens"}}
+    states = {"encoder_outputs": {0: "batch", 2: "positions"}}
+    write_graph(
+        DecoderJointGraph(network),
+        folder / DECODER_JOINT,
+        inputs={"encoder_outputs": states_BDP, **tokens},
+        outputs=_ANSWERS,
+        dynamic=_TOKEN_AXES | states | outputs,
+        quantization=quantization,
+    )
+    write_graph(
+        DecoderGraph(network),
+        folder / DECODER,
+        inputs=tokens,
+        outputs=_ANSWERS,
+        dynamic=_TOKEN_AXES | {"outputs": {0: "batch", 2: "tokens"}},
+        quantization=quantization,
+    )
+    write_graph(
+        JoinerGraph(network),
+        folder / JOINER,
+        inputs={"encoder_outputs": states_BDP, "decoder_outputs": predicted_BHU},
+        outputs=["outputs"],
+        dynamic=states | outputs | {"decoder_outputs": {0: "batch", 2: "tokens"}},
+        quantization=quantization,
+    )
+
+
+def first_tokens(network: ParakeetForRNNT, *, num_rows: int) -> tuple[torch.Tensor, ...]:
+    """Return fixed tokens, their number, and the states before the first, in the types that NeMo's graphs have."""
+    generator = torch.Generator().manual_seed(0)
+    tokens_BU = torch.randint(0, network.config.vocab_size, (num_rows, PROBE_TOKENS), generator=generator)
+    lengths_B = torch.full((num_rows,), PROBE_TOKENS, dtype=torch.int32)
+    lstm = network.decoder.lstm
+    hidden_LBH, cell_LBH = torch.zeros(2, lstm.num_layers, num_rows, lstm.hidden_size)
+    return tokens_BU.int(), lengths_B, hidden_LBH, cell_LBH

@@ -3,7 +3,7 @@
 The folder: encoder_model.onnx, decoder_model_merged.onnx (the first step and those with a past, with one set of
 weights), and the settings and tokenizer files that Optimum, transformers.js and onnx-asr look for.
 
-traced      the network in the pieces that are traced
+modules     the network in the pieces that are traced
 graphs      these as ONNX graphs with Optimum's names
 merged      two decoders in one graph
 agreement   the folder in onnxruntime compared with the network in torch
@@ -18,7 +18,7 @@ from eartune.families.whisper.legacy_tokenizer_files import complete_for_older_t
 from eartune.families.whisper.model import WhisperModel
 from eartune.families.whisper.onnx.agreement import measure_agreement
 from eartune.families.whisper.onnx.graphs import write_decoder, write_encoder
-from eartune.families.whisper.onnx.traced import traceable
+from eartune.families.whisper.onnx.modules import traceable
 
 
 def write_onnx(model: WhisperModel, folder: Path, *, quantization: Quantization) -> float:

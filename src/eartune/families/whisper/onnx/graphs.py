@@ -15,7 +15,7 @@ from transformers import WhisperForConditionalGeneration
 
 from eartune.export.onnx_files import Quantization, save_graph, traced_graph
 from eartune.families.whisper.onnx.merged import merge_branches
-from eartune.families.whisper.onnx.traced import Encoder, FirstDecoder, NextDecoder
+from eartune.families.whisper.onnx.modules import Encoder, FirstDecoder, NextDecoder
 
 ENCODER, DECODER = "encoder_model.onnx", "decoder_model_merged.onnx"
 # the inputs of these products hold outliers, and 8 bits have one step size for all values: with these in float32,
