@@ -27,6 +27,8 @@ from tests.tiny import TEXTS, write_speech
 ROOT = Path(__file__).resolve().parent.parent
 OTHER_SCRIPTS = "docs/commands-of-other-scripts.md"
 NEMO = "docs/canary-parakeet.md"
+WAV2VEC2 = "docs/wav2vec2.md"
+WAV2VEC2_MODELS = {"wav2vec2-large-xlsr-53": "layer", "wav2vec2-xls-r-300m": "pretrained", "mms-1b-all": "mms"}
 EXPORTING = "docs/exporting.md"
 PAGES = ["README.md", "docs/quickstart.md", OTHER_SCRIPTS]
 CONFIGS = sorted([*ROOT.glob("configs/*.yaml"), ROOT / "src/eartune/demo_speech/demo.yaml"])
@@ -96,6 +98,31 @@ def test_every_command_for_canary_and_parakeet_runs_in_its_order() -> None:
         words = shlex.split(command)
         assert words.pop(0) == "eartune"
         assert main([*words, *(QUICK if words[0] == "train" else [])]) == 0, command
+
+
+@pytest.fixture
+def wav2vec2_workplace(tiny_wav2vec2: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with model folders of CTC encoders and a corpus."""
+    for name, kind in WAV2VEC2_MODELS.items():
+        shutil.copytree(tiny_wav2vec2[kind], tmp_path / "models" / name)
+    manifest = write_speech(tmp_path / "corpus", duration_s=3.0, language=None)
+    for name in ("train", "val", "test"):
+        shutil.copy(manifest, tmp_path / "corpus" / f"{name}.jsonl")
+    shutil.copy(tmp_path / "corpus" / "audio" / "0.wav", tmp_path / "interview.wav")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.runtimes
+@pytest.mark.usefixtures("wav2vec2_workplace")
+def test_every_command_for_ctc_encoders_runs_in_its_order() -> None:
+    assert commands(WAV2VEC2)
+    for command in commands(WAV2VEC2):
+        words = shlex.split(command)
+        assert words.pop(0) == "eartune"
+        assert main([*words, *(QUICK if words[0] == "train" else [])]) == 0, command
+    (code,) = blocks(WAV2VEC2, "python")
+    shutil.copy("runs/mms-de/best/adapter.deu.safetensors", "models/mms-1b-all")
+    exec(compile(code, WAV2VEC2, "exec"), {"__name__": "__main__"})
 
 
 @pytest.fixture
@@ -185,11 +212,21 @@ def test_flags_of_other_scripts_are_taken_or_refused_with_advice_as_the_table_sa
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_shipped_configuration_trains(
-    path: Path, tiny_model: Path, tiny_nemo: dict[str, Path], tiny_speech: Path, tmp_path: Path
+    path: Path,
+    tiny_model: Path,
+    tiny_nemo: dict[str, Path],
+    tiny_wav2vec2: dict[str, Path],
+    tiny_speech: Path,
+    tmp_path: Path,
 ) -> None:
     assert path.read_text().startswith("# eartune "), "a configuration begins with its command"
     config = resolve_config(files=[path], complete=False)
-    base = {"whisper": tiny_model, "canary": tiny_nemo["canary"], "parakeet": tiny_nemo["tdt"]}[config.family]
+    base = {
+        "whisper": tiny_model,
+        "canary": tiny_nemo["canary"],
+        "parakeet": tiny_nemo["tdt"],
+        "wav2vec2": tiny_wav2vec2["mms" if config.partial.unfreeze_language_adapters else "layer"],
+    }[config.family]
     # a tiny model has two layers
     fewer = ["--unfreeze-encoder-last", "1"] if (config.partial.unfreeze_encoder_last or 0) > 2 else []
     words = [
