@@ -50,7 +50,7 @@ class Case:
     def write(self, form: str, folder: Path, model: Any = None) -> Path:
         exporter = exports_of(self.model.family).formats[form]
         folder.mkdir()
-        exported = folder / (exporter.file_name or "")
+        exported = folder / (exporter.declared.file_name or "")
         exporter.write(model or self.model, exported, "float32", self.archive)
         return exported
 

@@ -61,7 +61,7 @@ def reference_outputs(model: WhisperModel, sample: Sample) -> ReferenceOutputs:
 def written(model: WhisperModel, form: str, folder: Path) -> Path:
     exporter, quantization = EXPORTS[form], FORMATS[form]
     folder.mkdir()
-    exported = folder / (exporter.file_name or "").format(quantization=quantization)
+    exported = folder / (exporter.declared.file_name or "").format(quantization=quantization)
     exporter.write(model, exported, quantization, None)
     return exported
 

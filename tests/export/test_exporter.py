@@ -7,6 +7,7 @@ import pytest
 from eartune.errors import InputError
 from eartune.export.exporter import Exporter, as_app_file, plan
 from eartune.families.registry import exports_of
+from eartune.family import Format
 from eartune.verbs.export_paths import choose_destination
 
 
@@ -62,7 +63,8 @@ def test_without_a_place_exports_lie_in_the_run_or_here(tmp_path: Path) -> None:
 
 
 def test_an_app_names_the_file() -> None:
-    exporter = Exporter(lambda *_: None, ("f16", "q5_0"), "ggml-model-{quantization}.bin")
+    declared = Format("a file", ("f16", "q5_0"), "nowhere:Nothing", lambda _: (), "ggml-model-{quantization}.bin")
+    exporter = Exporter(lambda *_: None, declared)
     [target] = plan(["ggml"], ["q5_0"], family="whisper", exporters={"ggml": exporter})
     assert target.file_name == "ggml-model-q5_0.bin"
     handed = as_app_file(target, "mimir", "whisper-russian-ggml.bin")

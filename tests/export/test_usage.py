@@ -35,8 +35,8 @@ def test_every_snippet_of_a_card_runs(
     located = locate(str(model))
     assert family(located.family)
     exporter = exports_of(located.family).formats[form]
-    quantization = exporter.quantizations[0]
-    name = (exporter.file_name or "").format(quantization=quantization)
+    quantization = exporter.declared.quantizations[0]
+    name = (exporter.declared.file_name or "").format(quantization=quantization)
     folder = tmp_path / "FOLDER"
     folder.mkdir()
     exporter.write(open_located(located), folder / name, quantization, None)

@@ -26,21 +26,10 @@ Writer: TypeAlias = Callable[[SpeechModel, Path, str, Path | None], float | None
 
 @dataclass(frozen=True)
 class Exporter:
-    """Writer of a family's models in one format, with what the family declares of the format."""
+    """Writer of a family's models in one format, and what the family declares of the format."""
 
     write: Writer
-    quantizations: tuple[str, ...]
-    """The first is the default."""
-    file_name: str | None = None
-    """The export's name in its folder, with {quantization}; None where the folder itself is the export."""
-    reads_back: bool = False
-    """Whether eartune opens the export as it opens any model, so that its logits can be compared."""
-    needs_original: bool = False
-    """Whether the original .nemo file of the model provides the rest of the export."""
-
-    @classmethod
-    def of(cls, declared: Format, write: Writer) -> Exporter:
-        return cls(write, declared.quantizations, declared.file_name, declared.reads_back, declared.needs_original)
+    declared: Format
 
 
 @dataclass(frozen=True)
@@ -69,11 +58,11 @@ class Target:
         """The name of its folder."""
         if self.app:
             return self.app
-        return f"{self.format}-{self.quantization}" if len(self.exporter.quantizations) > 1 else self.format
+        return f"{self.format}-{self.quantization}" if len(self.exporter.declared.quantizations) > 1 else self.format
 
     @property
     def file_name(self) -> str | None:
-        template = self.exporter.file_name
+        template = self.exporter.declared.file_name
         return template.format(quantization=self.quantization) if template else None
 
 
@@ -91,7 +80,7 @@ def plan(
                 f"{nearest(name, list(exporters))}"
             )
     chosen = {name: exporters[name] for name in formats}
-    known = list(dict.fromkeys(kind for exporter in chosen.values() for kind in exporter.quantizations))
+    known = list(dict.fromkeys(kind for exporter in chosen.values() for kind in exporter.declared.quantizations))
     for requested in quantizations:
         if not any(_own_name(requested, exporter) for exporter in chosen.values()):
             raise InputError(
@@ -100,7 +89,9 @@ def plan(
     targets = []
     for name, exporter in chosen.items():
         wanted = [kind for requested in quantizations if (kind := _own_name(requested, exporter))]
-        targets += [Target(name, kind, exporter) for kind in dict.fromkeys(wanted or exporter.quantizations[:1])]
+        targets += [
+            Target(name, kind, exporter) for kind in dict.fromkeys(wanted or exporter.declared.quantizations[:1])
+        ]
     return targets
 
 
@@ -111,10 +102,13 @@ def save_folder(model: SpeechModel, folder: Path, *_: object) -> None:
 
 def as_app_file(target: Target, app: str, file_name: str) -> Target:
     """Return a target that is a file of this name for an app."""
-    return replace(target, app=app, exporter=replace(target.exporter, file_name=file_name))
+    exporter = target.exporter
+    return replace(
+        target, app=app, exporter=replace(exporter, declared=replace(exporter.declared, file_name=file_name))
+    )
 
 
 def _own_name(requested: str, exporter: Exporter) -> str | None:
     """Return a format's own name of a quantisation, which the user may name differently; None if it has none."""
     wanted = SYNONYMS.get(requested, requested)
-    return next((kind for kind in exporter.quantizations if SYNONYMS.get(kind, kind) == wanted), None)
+    return next((kind for kind in exporter.declared.quantizations if SYNONYMS.get(kind, kind) == wanted), None)

@@ -50,7 +50,7 @@ def exports_of(name: str) -> FamilyExports:
     """Return what a family's models are exported to."""
     declared = family_named(name).formats
     module = _module(name, "exports")
-    formats = {name: Exporter.of(form, module.WRITERS[name]) for name, form in declared.items()}
+    formats = {name: Exporter(module.WRITERS[name], form) for name, form in declared.items()}
     return FamilyExports(formats, getattr(module, "first_token_logits", None), getattr(module, "language_code", None))
 
 

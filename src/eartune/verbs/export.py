@@ -70,7 +70,9 @@ def export(
     destinations = [choose_destination(target, model, out, alone=len(targets) == 1) for target in targets]
     if push_to is not None:
         _require_pushable(destinations, push_to)
-    archive = (original or _original_archive(located)) if any(t.exporter.needs_original for t in targets) else None
+    archive = (
+        (original or _original_archive(located)) if any(t.exporter.declared.needs_original for t in targets) else None
+    )
     for destination in destinations:
         refuse_existing(destination, archive, replace=replace)
     if located.checkpoint:

@@ -173,7 +173,7 @@ def _record(
 
 def _read_back(target: Target, exported: Path, job: ExportJob) -> float | None:
     """Load the export as eartune loads any model, and compare logits."""
-    if not target.exporter.reads_back:
+    if not target.exporter.declared.reads_back:
         return None
     is_folder = target.file_name is None
     kind: Literal["folder", "nemo"] = "folder" if is_folder else "nemo"

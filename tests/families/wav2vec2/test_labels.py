@@ -67,6 +67,15 @@ def test_what_is_written_is_what_is_read_back(text: str) -> None:
     (tokens,) = labeler.tokens([text])
     assert text_of(labeler.tokenizer, tokens) == labeler.written(text)
     assert labeler.tokenizer.unk_token_id not in tokens
+    assert tokens == labeler.tokenizer(labeler.written(text)).input_ids
+
+
+def test_tokens_of_several_characters_are_read_whole() -> None:
+    names = ["<pad>", "<unk>", "|", "s", "c", "h", "sch"]
+    tokenizer = build_tokenizer({name: number for number, name in enumerate(names)}, NEW_VOCABULARY, where=HERE)
+    labeler = LabelEncoder(tokenizer, lambda duration_s: round(50 * duration_s), "de")
+    assert labeler.tokens(["sch hs"]) == [tokenizer("sch hs").input_ids]
+    assert 6 in labeler.tokens(["sch hs"])[0]
 
 
 @given(st.text(max_size=60))

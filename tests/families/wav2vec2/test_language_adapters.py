@@ -10,7 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2ForCTC
 
-from eartune.errors import InputError
+from eartune.base_model import BaseModel, weight_files
+from eartune.errors import EartuneError, InputError
+from eartune.families.registry import family
+from eartune.families.wav2vec2 import language_adapters
 from eartune.families.wav2vec2.language_adapters import adapter_weights, choose_name
 from eartune.model import DecodeOptions, Waveform
 from tests.families.wav2vec2.conftest import load
@@ -134,3 +137,44 @@ def test_an_adapter_that_is_no_safetensors_file_is_refused(
     with pytest.raises(InputError, match=r"has a vocabulary for deu, and no adapter\.deu\.safetensors"):
         load(folder, language="de")
     assert load(folder, language="en").adapter_name == "eng"
+
+
+def on_the_hub(folder: Path, cache: Path) -> BaseModel:
+    """A model as the hub's library keeps it, without the adapters."""
+    snapshot = cache / "models--facebook--mms-1b-all" / "snapshots" / "abc"
+    shutil.copytree(folder, snapshot, ignore=shutil.ignore_patterns("adapter.*"))
+    return BaseModel("facebook/mms-1b-all", "hub", snapshot, sha256="", revision="abc")
+
+
+def test_only_the_adapter_of_the_language_is_fetched(
+    tiny_wav2vec2: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def fetch(repo: str, name: str, *, revision: str, cache_dir: Path) -> str:
+        asked.append((repo, name, revision, cache_dir))
+        return str(tiny_wav2vec2["mms"] / name)
+
+    monkeypatch.setattr(language_adapters, "hf_hub_download", fetch)
+    model = family("wav2vec2").load(on_the_hub(tiny_wav2vec2["mms"], tmp_path), language="de")
+    assert asked == [("facebook/mms-1b-all", "adapter.deu.safetensors", "abc", tmp_path)]
+    expected = load(tiny_wav2vec2["mms"], language="de")
+    assert all(torch.equal(p, adapter_weights(model.network)[n]) for n, p in adapter_weights(expected.network).items())
+
+
+def test_an_adapter_that_cannot_be_fetched_is_one_line(
+    tiny_wav2vec2: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise ConnectionError("no route to host\nsecond line")
+
+    monkeypatch.setattr(language_adapters, "hf_hub_download", fail)
+    with pytest.raises(EartuneError) as refusal:
+        family("wav2vec2").load(on_the_hub(tiny_wav2vec2["mms"], tmp_path), language="de")
+    assert str(refusal.value) == (
+        "facebook/mms-1b-all (hub): adapter.deu.safetensors cannot be fetched: no route to host"
+    )
+
+
+def test_weights_of_languages_are_not_those_of_the_model(tiny_wav2vec2: dict[str, Path]) -> None:
+    assert [path.name for path in weight_files(tiny_wav2vec2["mms"])] == ["model.safetensors"]

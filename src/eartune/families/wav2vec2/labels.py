@@ -115,7 +115,18 @@ class LabelEncoder:
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of texts."""
         written = [self.written(text) for text in texts]
-        return [self.tokenizer(text).input_ids if text else [] for text in written]
+        if any(len(token) > 1 for token in self.characters):
+            return [self.tokenizer(text).input_ids if text else [] for text in written]
+        # the same, thirty times faster
+        ids, unknown = self._ids, int(self.tokenizer.unk_token_id)
+        return [[ids.get(character, unknown) for character in text] for text in written]
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        vocabulary = self.tokenizer.get_vocab()
+        return {character: vocabulary[character] for character in self.characters} | {
+            " ": vocabulary[self.tokenizer.word_delimiter_token]
+        }
 
     def encode(self, utterances: Sequence[Utterance]) -> EncodedTranscripts:
         texts = tuple(map(tuple, self.tokens([utterance.text for utterance in utterances])))

@@ -12,7 +12,7 @@ from pydantic import Field
 from transformers import Wav2Vec2CTCTokenizer
 from typing_extensions import TypedDict
 
-from eartune.base_model import BaseModel, find_base_model
+from eartune.base_model import BaseModel
 from eartune.declared_weights import require_declared
 from eartune.errors import InputError, explained
 from eartune.families.wav2vec2 import FAMILY
@@ -87,11 +87,6 @@ class _Processor(TypedDict, total=False):
     """processor_config.json."""
 
     feature_extractor: _Extractor | None
-
-
-def find(spec: str, *, revision: str | None = None, cache: Path | None = None) -> BaseModel:
-    """Find a base model: a model folder, or a hub id (the owner facebook may be left out)."""
-    return find_base_model(spec, FAMILY, revision=revision, cache=cache)
 
 
 def load(
