@@ -20,6 +20,8 @@ FORMATS = {
     "rnnt": ["onnx"],
     "tdt": ["onnx", "hf"],
     "canary": ["onnx", "hf"],
+    "layer": ["onnx", "hf"],
+    "bert": ["onnx", "hf"],
 }
 NEED_FFMPEG = ("openai", "hf")
 CASES = [(kind, form) for kind, forms in FORMATS.items() for form in forms]
@@ -27,11 +29,16 @@ CASES = [(kind, form) for kind, forms in FORMATS.items() for form in forms]
 
 @pytest.mark.parametrize(("kind", "form"), CASES)
 def test_every_snippet_of_a_card_runs(
-    kind: str, form: str, real_tiny_en: Path, tiny_nemo: dict[str, Path], tmp_path: Path
+    kind: str,
+    form: str,
+    real_tiny_en: Path,
+    tiny_nemo: dict[str, Path],
+    tiny_wav2vec2: dict[str, Path],
+    tmp_path: Path,
 ) -> None:
     if form in NEED_FFMPEG and shutil.which("ffmpeg") is None:
         pytest.skip("ffmpeg is not installed here, with which openai-whisper and transformers read files")
-    model = real_tiny_en if kind == "whisper" else tiny_nemo[kind]
+    model = {"whisper": real_tiny_en, **tiny_nemo, **tiny_wav2vec2}[kind]
     located = locate(str(model))
     assert family(located.family)
     exporter = exports_of(located.family).formats[form]

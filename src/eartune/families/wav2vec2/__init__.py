@@ -51,7 +51,7 @@ samples, rate = soundfile.read("recording.wav", dtype="float32")  # 16 kHz, mono
 assert rate == 16000
 tokens = [line.rsplit(" ", 1)[0] for line in open("{file}/vocab.txt", encoding="utf-8")]
 session = onnxruntime.InferenceSession("{file}/model.onnx")
-inputs = {{"input_values": samples[None], "input_lengths": numpy.array([len(samples)])}}
+inputs = {"input_values": samples[None], "input_lengths": numpy.array([len(samples)])}
 best = session.run(["logprobs"], inputs)[0][0].argmax(axis=-1)
 kept = [tokens[n] for n, before in zip(best, [-1, *best[:-1]]) if n != before and tokens[n] != "<blk>"]
 print("".join(kept).replace("▁", " ").strip())
