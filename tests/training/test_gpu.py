@@ -11,6 +11,7 @@ import torch
 
 from eartune.config import TrainConfig, resolve_config
 from eartune.config.resolve import override
+from eartune.families.registry import family
 from eartune.families.whisper.load import find, load
 from eartune.model import DecodeOptions
 from eartune.reporting import Silent
@@ -123,6 +124,30 @@ def test_a_step_never_waits_for_the_device(
     monkeypatch.setattr(SpeechTrainer, "training_step", watched)
     options = {"method": method, "window": "short", "spec_augment": True}
     assert train(configure(tiny_model, tiny_speech, tmp_path / "run", **options)).steps == 12
+
+
+@pytest.mark.parametrize("kind", ["group", "layer", "mms", "bert", "hubert"])
+def test_ctc_encoders_compute_on_the_gpu_what_they_compute_on_the_cpu(
+    kind: str, tiny_wav2vec2: dict[str, Path]
+) -> None:
+    loader = family("wav2vec2")
+    model = loader.load(loader.find(str(tiny_wav2vec2[kind])), language="en")
+    generator = torch.Generator().manual_seed(0)
+    clips = [0.1 * torch.randn(length, generator=generator).numpy() for length in (16_000, 24_321, 9_000)]
+    expected = model.transcribe_batch(clips, clips_in(*["en"] * 3), DecodeOptions())
+    model.network.to("cuda")
+    assert model.transcribe_batch(clips, clips_in(*["en"] * 3), DecodeOptions()) == expected
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
+@pytest.mark.parametrize("kind", ["group", "layer", "bert"])
+def test_ctc_encoders_train(
+    kind: str, precision: str, tiny_wav2vec2: dict[str, Path], tiny_speech: Path, tmp_path: Path
+) -> None:
+    options = {"method": "full", "precision": precision, "learning_rate": 1e-3, "family": "wav2vec2"}
+    trained = train(configure(tiny_wav2vec2[kind], tiny_speech, tmp_path / "run", **options))
+    first, *_, last = (entry["eval_loss"] for entry in trained.validations)
+    assert last < first
 
 
 def test_evaluate_and_merge_what_was_trained_on_the_gpu(tiny_model: Path, tiny_speech: Path, tmp_path: Path) -> None:

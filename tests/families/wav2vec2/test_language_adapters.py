@@ -15,6 +15,7 @@ from eartune.errors import EartuneError, InputError
 from eartune.families.registry import family
 from eartune.families.wav2vec2 import language_adapters
 from eartune.families.wav2vec2.language_adapters import adapter_weights, choose_name
+from eartune.manifest import Utterance
 from eartune.model import DecodeOptions, Waveform
 from tests.families.wav2vec2.conftest import load
 
@@ -48,7 +49,6 @@ def test_a_language_is_loaded_as_transformers_does(
         ("en", None, "eng"),
         ("de", "eng", "deu"),
         ("tok", None, "tok"),
-        (None, "deu", "deu"),
         ("ug", "uig-script_cyrillic", "uig-script_cyrillic"),
     ],
 )
@@ -68,6 +68,18 @@ def test_a_language_without_an_adapter_is_refused(language: str | None, message:
     with pytest.raises(InputError) as refusal:
         choose_name(language, KNOWN, None, where="m")
     assert message in str(refusal.value)
+
+
+def test_rows_of_another_language_are_findings(tiny_wav2vec2: dict[str, Path]) -> None:
+    rows = [Utterance(Path("x.wav"), "ja", 1.0, language=language) for language in ("de", "fr", None)]
+    model = load(tiny_wav2vec2["mms"], language="de")
+    for purpose in ("training", "decoding"):
+        first, second, third = model.findings(rows, purpose)
+        assert (first, third) == (None, None)
+        assert second is not None
+        assert second.startswith("language 'fr' is not that of the model's adapter, deu")
+    new = load(tiny_wav2vec2["mms"], language="tok", new_vocabulary=True)
+    assert new.findings([Utterance(Path("x.wav"), "", 1.0, language="tok")]) == [None]
 
 
 def test_a_saved_language_is_read_back_and_by_transformers(tiny_wav2vec2: dict[str, Path], tmp_path: Path) -> None:

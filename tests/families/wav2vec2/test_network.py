@@ -26,7 +26,7 @@ def theirs(folder: Path, clip: Waveform) -> tuple[Any, dict[str, torch.Tensor]]:
 def test_logits_of_a_batch_are_those_of_each_clip_in_transformers(
     tiny_wav2vec2: dict[str, Path], clips: list[Waveform], kind: str
 ) -> None:
-    model = load(tiny_wav2vec2[kind])
+    model = load(tiny_wav2vec2[kind], language="en")
     samples = torch.tensor([len(clip) for clip in clips[:3]])
     with torch.no_grad():
         found, lengths = logits(model.network, model.features(pad_waveforms(clips[:3]), samples, 2.56))
@@ -63,7 +63,7 @@ def test_the_loss_is_that_of_transformers(tiny_wav2vec2: dict[str, Path], clips:
 def test_masks_change_the_loss_in_training_only_through_augmentation(
     tiny_wav2vec2: dict[str, Path], clips: list[Waveform], kind: str
 ) -> None:
-    model = load(tiny_wav2vec2[kind])
+    model = load(tiny_wav2vec2[kind], language="en")
     model.network.train()
     for module in model.network.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -100,7 +100,7 @@ def test_masks_longer_than_a_clip_are_no_error(tiny_wav2vec2: dict[str, Path], s
 
 def test_a_batch_decodes_as_each_clip(tiny_wav2vec2: dict[str, Path], clips: list[Waveform]) -> None:
     for kind in KINDS:
-        model = load(tiny_wav2vec2[kind])
+        model = load(tiny_wav2vec2[kind], language="en")
         together = model.transcribe_batch(clips, [], DecodeOptions())
         assert together == [model.transcribe_batch([clip], [], DecodeOptions())[0] for clip in clips]
 

@@ -35,14 +35,15 @@ def adapter_weights(network: Network) -> dict[str, nn.Parameter]:
 
 
 def choose_name(language: str | None, known: Sequence[str], default: str | None, *, where: str) -> str:
-    """Return the name of a language's adapter. Raises InputError without a language, and for one that has none."""
+    """Return the name of a language's adapter; `default` is preferred among several of the same language.
+
+    Raises InputError without a language, where there are several, and for a language that has none.
+    """
     if language is None:
-        if default in known:
-            return str(default)
         if len(known) == 1:
             return known[0]
         raise InputError(f"{where}: has {len(known)} languages: choose one with --language")
-    matching = [name for name in known if language_code(name.partition("-")[0]) == language_code(language)]
+    matching = [name for name in known if is_for(name, language)]
     if default in matching:
         return str(default)
     if len(matching) == 1:
@@ -56,6 +57,11 @@ def choose_name(language: str | None, known: Sequence[str], default: str | None,
     raise InputError(
         f"{where}: has no adapter for language {language!r}; it has {shown}. --new-vocabulary trains a new one"
     )
+
+
+def is_for(name: str, language: str) -> bool:
+    """Return whether an adapter is that of a language."""
+    return language_code(name.partition("-")[0]) == language_code(language)
 
 
 def find_adapter(base: BaseModel, name: str) -> Path | None:

@@ -29,7 +29,7 @@ from eartune.families.wav2vec2.features import (
     extractor_of,
 )
 from eartune.families.wav2vec2.labels import EncodedTranscripts, LabelEncoder, decoding_finding
-from eartune.families.wav2vec2.language_adapters import adapter_weights, has_adapters, save_adapter
+from eartune.families.wav2vec2.language_adapters import adapter_weights, has_adapters, is_for, save_adapter
 from eartune.families.wav2vec2.network import (
     ctc_of,
     encoder_name,
@@ -113,15 +113,31 @@ class Wav2Vec2Model:
 
     def num_frames(self, duration_s: float) -> int:
         """Return the number of positions of the encoder for a duration."""
-        length = round(duration_s * SAMPLE_RATE_HZ)
-        if not isinstance(self.extractor.settings, SampleSettings):
-            length = ((length - FRAME_SAMPLES) // HOP_SAMPLES + 1) // FRAMES_PER_POSITION
-        return max(0, int(num_positions(self.network, torch.tensor(max(0, length)))))
+        length = self._num_inputs(round(duration_s * SAMPLE_RATE_HZ))
+        return max(0, int(num_positions(self.network, torch.tensor(length))))
+
+    def _num_inputs(self, num_samples: int) -> int:
+        """Return the length of the network's input for a number of samples: the same, or positions of filter banks."""
+        if isinstance(self.extractor.settings, SampleSettings):
+            return num_samples
+        return max(0, ((num_samples - FRAME_SAMPLES) // HOP_SAMPLES + 1) // FRAMES_PER_POSITION)
 
     def findings(self, utterances: Sequence[Utterance], purpose: Purpose = "training") -> list[str | None]:
-        if purpose == "decoding":
-            return [decoding_finding(utterance) for utterance in utterances]
-        return self.labeler.findings(utterances)
+        found = (
+            [decoding_finding(utterance) for utterance in utterances]
+            if purpose == "decoding"
+            else self.labeler.findings(utterances)
+        )
+        return [reason or self._of_another_language(u) for reason, u in zip(found, utterances, strict=True)]
+
+    def _of_another_language(self, utterance: Utterance) -> str | None:
+        name, language = self.adapter_name, utterance.language
+        if name is None or language is None or language == self.labeler.default_language or is_for(name, language):
+            return None
+        return (
+            f"language {language!r} is not that of the model's adapter, {name}: give the rows of each language to a "
+            "run of its own, with --language"
+        )
 
     def describe_texts(self, utterances: Sequence[Utterance]) -> str:
         return self.labeler.describe(utterances)
@@ -145,22 +161,24 @@ class Wav2Vec2Model:
     ) -> dict[str, torch.Tensor]:
         longest = waveforms_BS.shape[1]
         width = longest if window_s is None else round(window_s * SAMPLE_RATE_HZ)
-        padded_BS = nn.functional.pad(waveforms_BS, (0, max(FRAME_SAMPLES, width) - longest))
+        padded_BS = nn.functional.pad(waveforms_BS, (0, max(0, max(FRAME_SAMPLES, width) - longest)))
         self.extractor.to(waveforms_BS.device)
         # in full precision: logarithms of sums over a spectrum would be those of rounding
         with torch.autocast(padded_BS.device.type, enabled=False):
             inputs: dict[str, torch.Tensor] = self.extractor(padded_BS, samples_B)
         if augment is not None:
-            inputs["mask_time_indices"] = self._masks(inputs["attention_mask"], augment)
+            inputs["mask_time_indices"] = self._masks(inputs["attention_mask"], self._num_inputs(longest), augment)
         return inputs
 
-    def _masks(self, attention_mask: torch.Tensor, augment: SpecAugment) -> torch.Tensor:
-        """Return masks [B, P] of positions; those of features are drawn by the network itself, in training."""
+    def _masks(self, attention_mask: torch.Tensor, longest: int, augment: SpecAugment) -> torch.Tensor:
+        """Return masks [B, T] of frames; those of features are drawn by the network itself, in training.
+
+        `longest` is the longest input of the batch, known without waiting for the device.
+        """
         config = ctc_of(self.network).config
         config.mask_feature_prob, config.mask_feature_length = augment.feature_prob, augment.feature_length
-        lengths = torch.tensor([attention_mask.shape[1], int(attention_mask.sum(dim=1).max())])
-        total, longest = num_frames(self.network, lengths).tolist()
-        return augment.time_masks(len(attention_mask), longest, total, attention_mask.device)
+        total, num_speech = num_frames(self.network, torch.tensor([attention_mask.shape[1], longest])).tolist()
+        return augment.time_masks(len(attention_mask), num_speech, total, attention_mask.device)
 
     def summed_loss(
         self, batches: Sequence[Mapping[str, torch.Tensor]], *, label_smoothing: float = 0.0
