@@ -1,20 +1,56 @@
-"""Write the pages of documentation that are made from the code: docs/configuration.md and docs/cli.md."""
+"""Write what documentation is made from the code: docs/configuration.md, docs/cli.md, and tables of the families."""
 
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 
 from eartune.cli.main import VERBS
 from eartune.config.reference import configuration_page
+from eartune.family import Family, families, joined
 from eartune.files import write_text_atomic
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def pages() -> dict[str, str]:
-    """Return every generated page by its name in docs/."""
-    return {"configuration.md": configuration_page(), "cli.md": command_line_page()}
+    """Return every page that is generated, or has generated tables, by its path."""
+    return {
+        "docs/configuration.md": configuration_page(),
+        "docs/cli.md": command_line_page(),
+        "docs/exporting.md": with_table("docs/exporting.md", "formats", formats_table()),
+        "README.md": with_table("README.md", "models", models_table()),
+    }
+
+
+def with_table(page: str, name: str, table: str) -> str:
+    """Return a page with its table of this name replaced."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    before, after = f"<!-- {name}: made by make docs -->\n", "<!-- end -->"
+    return re.sub(f"{before}.*?{after}", lambda _: f"{before}{table}{after}", text, flags=re.DOTALL)
+
+
+def models_table() -> str:
+    """Return a table of the families: what they are, and what becomes of them."""
+    rows = ["| models | for example | tasks | utterances up to | exports |", "|---|---|---|---|---|"]
+    for family in families().values():
+        cells = [family.title, f"`{family.example}`", ", ".join(family.tasks), f"{family.max_duration_s:g} s"]
+        rows.append(f"| {' | '.join([*cells, ', '.join(family.formats)])} |")
+    return "\n".join(rows) + "\n"
+
+
+def formats_table() -> str:
+    """Return a table of the export formats, with the families that have them."""
+    found: dict[tuple[str, str, str], list[Family]] = {}
+    for family in families().values():
+        for name, declared in family.formats.items():
+            kinds = ", ".join(declared.quantizations) if len(declared.quantizations) > 1 else ""
+            found.setdefault((name, declared.description, kinds), []).append(family)
+    rows = ["| `--to` | models | is | `--quantize` (the first is the default) |", "|---|---|---|---|"]
+    for (name, description, kinds), owners in found.items():
+        rows.append(f"| `{name}` | {joined([family.title for family in owners])} | {description} | {kinds} |")
+    return "\n".join(rows) + "\n"
 
 
 def command_line_page() -> str:
@@ -24,7 +60,8 @@ def command_line_page() -> str:
         parts.append(f"## eartune {verb}\n\n{what[0].upper()}{what[1:]}.\n")
         if verb == "train":
             parts.append(
-                "`eartune train [whisper] [--config FILE ...] [--preset NAME] [--print-config] [--OPTION VALUE ...]`\n"
+                f"`eartune train [{'|'.join(families())}] [--config FILE ...] [--preset NAME] [--print-config] "
+                "[--OPTION VALUE ...]`\n"
                 "\nEvery option, with its default and its other names: [configuration.md](configuration.md).\n"
             )
             continue
@@ -40,5 +77,5 @@ def command_line_page() -> str:
 
 if __name__ == "__main__":
     for name, text in pages().items():
-        write_text_atomic(DOCS / name, text)
-        print(f"docs/{name}")
+        write_text_atomic(ROOT / name, text)
+        print(name)

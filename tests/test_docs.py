@@ -284,7 +284,7 @@ def test_generated_pages_are_current() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     for name, text in module.pages().items():
-        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == text, f"docs/{name} is old: make docs"
+        assert (ROOT / name).read_text(encoding="utf-8") == text, f"{name} is old: make docs"
 
 
 def test_links_between_pages_lead_somewhere() -> None:
