@@ -75,12 +75,14 @@ def test_masks_change_the_loss_in_training_only_through_augmentation(
         if isinstance(getattr(layer, "dropout", None), float):
             layer.dropout = 0.0
     waveforms, samples = pad_waveforms(clips[:2]), torch.tensor([len(clip) for clip in clips[:2]])
+    model.network.config.mask_time_prob = model.network.config.mask_feature_prob = 0.9
     plain = [logits(model.network, inputs_of(model.features(waveforms, samples)))[0] for _ in range(2)]
     torch.testing.assert_close(plain[0], plain[1])
     augment = SpecAugment(time_prob=0.5, time_length=4, feature_prob=0.2, feature_length=4)
     inputs = model.features(waveforms, samples, None, augment)
     assert inputs["mask_time_indices"].any()
     masked = logits(model.network, inputs_of(inputs))[0]
+    assert (model.network.config.mask_time_prob, model.network.config.mask_feature_prob) == (0.5, 0.2)
     assert not torch.allclose(masked, plain[0], atol=1e-4)
     model.network.eval()
     unmasked = logits(model.network, inputs_of(model.features(waveforms, samples)))[0]

@@ -93,6 +93,20 @@ def test_language_adapters_are_tuned_alone(tiny_wav2vec2: dict[str, Path], tiny_
     assert all(torch.equal(written[name], value) for name, value in adapter_weights(opened(run.path).network).items())
 
 
+def test_the_saved_configuration_says_how_it_was_trained(
+    tiny_wav2vec2: dict[str, Path], tiny_speech: Path, tmp_path: Path
+) -> None:
+    options = {"method": "full", "mask_time_prob": 0.2, "mask_feature_prob": 0.1, "mask_feature_length": 4}
+    run = trained(tiny_wav2vec2["layer"], tiny_speech, tmp_path / "run", **options)
+    config = json.loads((run.path / "best" / "config.json").read_text())
+    assert {name: config[name] for name in ("mask_time_prob", "mask_feature_prob", "mask_feature_length")} == {
+        name: options[name] for name in ("mask_time_prob", "mask_feature_prob", "mask_feature_length")
+    }
+    assert (config["ctc_zero_infinity"], config["layerdrop"], config["architectures"]) == (
+        True, 0.0, ["Wav2Vec2ForCTC"],
+    )  # fmt: skip
+
+
 def test_other_models_have_no_language_adapters(
     tiny_wav2vec2: dict[str, Path], tiny_speech: Path, tmp_path: Path
 ) -> None:

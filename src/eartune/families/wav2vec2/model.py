@@ -59,6 +59,8 @@ from eartune.ops.spec_augment import SpecAugment
 TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense")
 BERT_TARGETS = ("linear_q", "linear_k", "linear_v", "linear_out", "intermediate_dense", "output_dense")
 
+NO_MASKS = SpecAugment(time_prob=0.0, time_length=10, feature_prob=0.0, feature_length=10)
+
 
 def blocks_of(network: Network) -> Blocks:
     """Return the parts of a network."""
@@ -166,16 +168,20 @@ class Wav2Vec2Model:
         # in full precision: logarithms of sums over a spectrum would be those of rounding
         with torch.autocast(padded_BS.device.type, enabled=False):
             inputs: dict[str, torch.Tensor] = self.extractor(padded_BS, samples_B)
-        if augment is not None:
+        # without masks that are given, the network in training would draw its own
+        if augment is not None or self.network.training:
             inputs["mask_time_indices"] = self._masks(inputs["attention_mask"], self._num_inputs(longest), augment)
         return inputs
 
-    def _masks(self, attention_mask: torch.Tensor, longest: int, augment: SpecAugment) -> torch.Tensor:
+    def _masks(self, attention_mask: torch.Tensor, longest: int, augment: SpecAugment | None) -> torch.Tensor:
         """Return masks [B, T] of frames; those of features are drawn by the network itself, in training.
 
-        `longest` is the longest input of the batch, known without waiting for the device.
+        The configuration says what is trained, for the network and for the saved model. `longest` is the longest input
+        of the batch, known without waiting for the device.
         """
+        augment = augment or NO_MASKS
         config = ctc_of(self.network).config
+        config.mask_time_prob, config.mask_time_length = augment.time_prob, augment.time_length
         config.mask_feature_prob, config.mask_feature_length = augment.feature_prob, augment.feature_length
         total, num_speech = num_frames(self.network, torch.tensor([attention_mask.shape[1], longest])).tolist()
         return augment.time_masks(len(attention_mask), num_speech, total, attention_mask.device)

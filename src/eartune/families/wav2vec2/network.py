@@ -60,10 +60,10 @@ def prepare_network(network: Network) -> None:
     config = network.config
     # layers skipped at random ruin a fine-tuning
     config.layerdrop = 0.0
-    config.ctc_zero_infinity = True
+    # as its loss is computed here, for whoever trains the saved model on in transformers
+    config.ctc_zero_infinity, config.ctc_loss_reduction = True, "mean"
     # masks of frames come with the batch; this switch lets them through
     config.apply_spec_augment = True
-    config.mask_time_prob = config.mask_feature_prob = 0.0
     encoder = getattr(network, encoder_name(network))
     if hasattr(encoder, "feature_extractor"):
         # else samples would get gradients that nothing needs
