@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from eartune.errors import InputError
 from eartune.families.registry import family_of
 from eartune.families.wav2vec2.features import FilterBankSettings, SampleSettings
+from eartune.model import DecodeOptions
 from tests.families.wav2vec2.conftest import load
+from tests.tiny_wav2vec2 import LETTERS
 
 
 def edit(name: str, **changes: Any) -> Callable[[Path], None]:
@@ -135,3 +138,44 @@ def test_hub_ids_tell_the_family(spec: str, name: str) -> None:
 @pytest.mark.parametrize("kind", ["group", "layer", "bert", "hubert"])
 def test_a_folder_tells_its_family(tiny_wav2vec2: dict[str, Path], kind: str) -> None:
     assert family_of(str(tiny_wav2vec2[kind])) == "wav2vec2"
+
+
+@pytest.mark.parametrize("form", ["added_tokens.json", "tokenizer_config.json"])
+def test_tokens_that_guides_add_are_read(tiny_wav2vec2: dict[str, Path], tmp_path: Path, form: str) -> None:
+    """Their vocabularies have no <s> and </s>, which the tokenizer adds, and the head has rows for them."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_wav2vec2["layer"], folder)
+    names = ["<pad>", "<unk>", "|", *LETTERS]
+    (folder / "vocab.json").write_text(json.dumps({name: number for number, name in enumerate(names)}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>"}))
+    if form == "added_tokens.json":
+        (folder / form).write_text(json.dumps({"<s>": 30, "</s>": 31}))
+    else:
+        added = {"30": {"content": "<s>"}, "31": {"content": "</s>"}}
+        edit(form, added_tokens_decoder=added)(folder)
+    model = load(folder)
+    assert model.tokenizer.get_vocab() == {name: number for number, name in enumerate([*names, "<s>", "</s>"])}
+    assert model.labeler.characters == set(LETTERS)
+    assert "<s>" not in model.transcribe_batch([np.zeros(16_000, dtype=np.float32)], [], DecodeOptions())[0]
+
+
+@pytest.mark.parametrize("kind", ["layer", "group", "hubert"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+def test_names_of_published_weights_are_read(
+    tiny_wav2vec2: dict[str, Path], tmp_path: Path, kind: str, suffix: str
+) -> None:
+    """The weight norm of most models on the hub was saved under torch's older names, often as a pickle."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_wav2vec2[kind], folder)
+    found = load_file(folder / "model.safetensors")
+    older = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    renamed = {next((n.replace(new, old) for new, old in older.items() if new in n), n): v for n, v in found.items()}
+    assert renamed.keys() != found.keys()
+    if suffix == ".bin":
+        (folder / "model.safetensors").unlink()
+        torch.save(renamed, folder / "pytorch_model.bin")
+    else:
+        save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    expected, model = load(tiny_wav2vec2[kind]), load(folder)
+    for name, value in expected.network.state_dict().items():
+        assert torch.equal(model.network.state_dict()[name], value), name

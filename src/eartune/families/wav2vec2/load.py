@@ -105,7 +105,7 @@ def load(
     network_class = CLASSES[read_json(folder / CONFIG, NetworkSettings, advice=RELOAD_ADVICE).model_type]
     config = read_network_config(folder, network_class.config_class, NetworkSettings)
     features = _read_features(folder, config.model_type)
-    vocabularies = None if new_vocabulary else read_vocabularies(folder)
+    vocabularies = None if new_vocabulary else read_vocabularies(folder, num_rows=config.vocab_size)
     adapter_name, special = None, NEW_VOCABULARY
     if new_vocabulary:
         vocabulary: Vocabulary = special.vocabulary()

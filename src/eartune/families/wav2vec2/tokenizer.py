@@ -67,11 +67,15 @@ class _TokenizerConfig(TypedDict, total=False):
     word_delimiter_token: str | _Token | None
     do_lower_case: bool | None
     target_lang: str | None
-    replace_word_delimiter_char: str | None
+    added_tokens_decoder: dict[str, _Token] | None
 
 
-def read_vocabularies(folder: Path) -> Vocabularies | None:
-    """Read vocab.json; None without one. Raises InputError where it is damaged."""
+def read_vocabularies(folder: Path, *, num_rows: int | None = None) -> Vocabularies | None:
+    """Read vocab.json; None without one. Raises InputError where it is damaged.
+
+    `num_rows` is the number of tokens of the output head: where it has more, tokens that were added to the tokenizer
+    belong to the vocabulary, as <s> and </s> do in models of the guides.
+    """
     path = folder / "vocab.json"
     if not path.is_file():
         return None
@@ -86,8 +90,23 @@ def read_vocabularies(folder: Path) -> Vocabularies | None:
             _require_numbered(each, f"{path}: {name}")
         return Vocabularies({}, nested)
     single = {token: each for token, each in found.items() if isinstance(each, int)}
+    if num_rows is not None and num_rows > len(single):
+        single |= {name: each for name, each in _added_tokens(folder).items() if len(single) <= each < num_rows}
     _require_numbered(single, str(path))
     return Vocabularies(single, {})
+
+
+def _added_tokens(folder: Path) -> dict[str, int]:
+    """Return the tokens that were added to a tokenizer, as older and newer versions of transformers write them."""
+    found: dict[str, int] = {}
+    if (folder / "added_tokens.json").is_file():
+        found |= read_json(folder / "added_tokens.json", dict[str, TokenId], advice=COPY)
+    if (folder / "tokenizer_config.json").is_file():
+        config: _TokenizerConfig = read_json(folder / "tokenizer_config.json", _TokenizerConfig, advice=COPY)
+        for number, token in (config.get("added_tokens_decoder") or {}).items():
+            if number.isdecimal() and isinstance(token, dict):
+                found[token["content"]] = int(number)
+    return found
 
 
 def _require_numbered(vocabulary: Vocabulary, where: str) -> None:
