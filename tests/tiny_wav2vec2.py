@@ -21,8 +21,8 @@ from transformers import (
 )
 
 # one with a group norm over time, as wav2vec2-base; one with layer norms, as XLS-R; one with language adapters, as MMS;
-# one that was trained without transcripts
-KINDS = ("group", "layer", "mms", "bert", "hubert", "pretrained")
+# one that was trained without transcripts; two with convolutions that shorten the states after the last layer
+KINDS = ("group", "layer", "mms", "bert", "hubert", "pretrained", "shortened", "shortened bert")
 SMALL: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -47,11 +47,14 @@ def network(kind: str, num_tokens: int) -> Any:
     torch.manual_seed(0)
     options = SMALL | {"vocab_size": num_tokens}
     stable = CONVOLUTIONS | {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+    shortening: dict[str, Any] = {"add_adapter": True, "num_adapter_layers": 2, "output_hidden_size": 32}
     made: dict[str, Callable[[], Any]] = {
         "group": lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**options, **CONVOLUTIONS)),
         "layer": lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**options, **stable)),
         "mms": lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**options, **stable, adapter_attn_dim=4)),
         "bert": lambda: Wav2Vec2BertForCTC(Wav2Vec2BertConfig(**options)),
+        "shortened": lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**options, **stable, **shortening)),
+        "shortened bert": lambda: Wav2Vec2BertForCTC(Wav2Vec2BertConfig(**options, **shortening)),
         "hubert": lambda: HubertForCTC(HubertConfig(**options, **CONVOLUTIONS)),
         "pretrained": lambda: Wav2Vec2ForPreTraining(
             Wav2Vec2Config(**options, **stable, codevector_dim=16, proj_codevector_dim=16)
@@ -71,7 +74,7 @@ def make_folder(folder: Path, kind: str, *, letters: str = LETTERS) -> Path:
             if parameter.ndim > 1:
                 parameter.mul_(3)
     made.save_pretrained(folder)
-    if kind == "bert":
+    if kind.endswith("bert") and kind != "hubert":
         SeamlessM4TFeatureExtractor().save_pretrained(folder)
     else:
         Wav2Vec2FeatureExtractor(return_attention_mask=kind != "group").save_pretrained(folder)

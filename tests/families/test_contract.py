@@ -22,7 +22,7 @@ KINDS = {
     "whisper": ("whisper",),
     "canary": ("canary",),
     "parakeet": ("ctc", "rnnt", "tdt", "hybrid", "streaming", "prompted"),
-    "wav2vec2": ("group", "layer", "mms", "bert", "hubert"),
+    "wav2vec2": ("group", "layer", "mms", "bert", "hubert", "shortened", "shortened bert"),
 }
 PAIRS = [(name, kind) for name in families() for kind in KINDS[name]]
 # with a decoder that attends to the encoder, and a loss for each token; those of Parakeet are of whole texts

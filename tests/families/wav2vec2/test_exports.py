@@ -19,7 +19,16 @@ from eartune.runtimes.runtime import SupportsLongForm
 from tests.families.wav2vec2.conftest import load
 
 pytestmark = pytest.mark.runtimes
-CASES = [("group", None), ("layer", None), ("bert", None), ("hubert", None), ("mms", "de"), ("mms", "ru")]
+CASES = [
+    ("group", None),
+    ("layer", None),
+    ("bert", None),
+    ("hubert", None),
+    ("shortened", None),
+    ("shortened bert", None),
+    ("mms", "de"),
+    ("mms", "ru"),
+]
 
 
 @pytest.mark.parametrize("quantization", ["float32", "float16", "int8"])
@@ -70,7 +79,7 @@ def test_the_graph_is_as_onnx_asr_reads_it(
     assert (logprobs[0, 49:].argmax(axis=-1) == 0).all()
 
 
-@pytest.mark.parametrize("kind", ["group", "layer", "bert", "hubert", "mms"])
+@pytest.mark.parametrize("kind", ["group", "layer", "bert", "hubert", "mms", "shortened", "shortened bert"])
 def test_a_folder_in_transformers_decodes_as_the_model(
     tiny_wav2vec2: dict[str, Path], tmp_path: Path, clips: list[Waveform], kind: str
 ) -> None:

@@ -13,7 +13,7 @@ from eartune.model import DecodeOptions, Waveform, pad_waveforms
 from eartune.ops.spec_augment import SpecAugment
 from tests.families.wav2vec2.conftest import load
 
-KINDS = ("group", "layer", "mms", "bert", "hubert")
+KINDS = ("group", "layer", "mms", "bert", "hubert", "shortened", "shortened bert")
 
 
 def theirs(folder: Path, clip: Waveform) -> tuple[Any, dict[str, torch.Tensor]]:

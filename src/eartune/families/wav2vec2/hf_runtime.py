@@ -9,6 +9,7 @@ import torch
 
 from eartune.audio import SAMPLE_RATE_HZ
 from eartune.families.wav2vec2 import MAX_DURATION_S
+from eartune.families.wav2vec2.network import samples_per_position
 from eartune.long_form import WORD
 from eartune.model import Waveform
 from eartune.runtimes.runtime import LongTranscript
@@ -30,8 +31,7 @@ class HfFolder(TransformersCTC):
 
     @property
     def _position_s(self) -> float:
-        config = self._model.config
-        return float(getattr(config, "inputs_to_logits_ratio", 320)) / SAMPLE_RATE_HZ
+        return samples_per_position(self._model) / SAMPLE_RATE_HZ
 
     def _without_special(self, text: str) -> str:
         for token in self._processor.tokenizer.all_special_tokens:

@@ -45,6 +45,17 @@ class ClipNorm(nn.GroupNorm):
         return (normed_BCT * self.weight[:, None] + self.bias[:, None]).to(states_BCT.dtype)
 
 
+class ClipConv(nn.Conv1d):
+    """A convolution that reads zeros after each clip, as it does where the clip is alone."""
+
+    lengths_B: torch.Tensor | None = None
+
+    def forward(self, states_BCT: torch.Tensor) -> torch.Tensor:
+        if self.lengths_B is not None:
+            states_BCT = states_BCT * within(self.lengths_B, states_BCT.shape[2])[:, None]
+        return super().forward(states_BCT)
+
+
 def ctc_of(network: Network) -> Network:
     """Return the network inside an adapter's wrapper."""
     return network.get_base_model() if isinstance(network, PeftModel) else network
@@ -58,8 +69,11 @@ def encoder_name(network: Network) -> str:
 def prepare_network(network: Network) -> None:
     """Make a network train and decode each clip as if it were alone."""
     config = network.config
-    # layers skipped at random ruin a fine-tuning
+    # layers skipped at random ruin a fine-tuning; those that shorten the states would change their number too
     config.layerdrop = 0.0
+    for module in network.modules():
+        if hasattr(module, "layerdrop"):
+            module.layerdrop = 0.0
     # as its loss is computed here, for whoever trains the saved model on in transformers
     config.ctc_zero_infinity, config.ctc_loss_reduction = True, "mean"
     # masks of frames come with the batch; this switch lets them through
@@ -69,20 +83,33 @@ def prepare_network(network: Network) -> None:
         # else samples would get gradients that nothing needs
         encoder.feature_extractor._requires_grad = False
     norms = [module for module in encoder.modules() if type(module) is nn.GroupNorm]
-    if norms:
-        norms[0].__class__ = ClipNorm
+    for norm in norms:
+        norm.__class__ = ClipNorm
+    for conv in _adapter_convolutions(encoder):
+        conv.__class__ = ClipConv
+    if norms or _adapter_convolutions(encoder):
         encoder.register_forward_pre_hook(_tell_lengths, with_kwargs=True)
 
 
+def _adapter_convolutions(encoder: Any) -> list[nn.Conv1d]:
+    """Return the convolutions that shorten the states after the last layer (`add_adapter`)."""
+    adapter = getattr(encoder, "adapter", None)
+    return [] if adapter is None else [module for module in adapter.modules() if isinstance(module, nn.Conv1d)]
+
+
 def _tell_lengths(encoder: Any, _positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-    """Tell the norm after the first convolution how many of its frames are those of each clip."""
-    first = encoder.feature_extractor.conv_layers[0]
-    mask_BS = named.get("attention_mask")
-    if mask_BS is None:
-        first.layer_norm.frames_B = None
-        return
-    (kernel,), (stride,) = first.conv.kernel_size, first.conv.stride
-    first.layer_norm.frames_B = ((mask_BS.sum(dim=1) - kernel) // stride + 1).clamp(min=0)
+    """Tell norms and convolutions over time how many of their frames are those of each clip."""
+    mask = named.get("attention_mask")
+    samples_B = None if mask is None else mask.sum(dim=1)
+    for norm in (module for module in encoder.modules() if isinstance(module, ClipNorm)):
+        # after the first convolution
+        (kernel, *_), (stride, *_) = encoder.config.conv_kernel, encoder.config.conv_stride
+        norm.frames_B = None if samples_B is None else ((samples_B - kernel) // stride + 1).clamp(min=0)
+    lengths_B = None if samples_B is None else _frames(encoder.config, samples_B)
+    for layer in encoder.adapter.layers if _adapter_convolutions(encoder) else ():
+        for conv in (module for module in layer.modules() if isinstance(module, ClipConv)):
+            conv.lengths_B = lengths_B
+        lengths_B = None if lengths_B is None else (lengths_B - 1) // encoder.config.adapter_stride + 1
 
 
 def inputs_of(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -106,7 +133,10 @@ def num_positions(network: Network, lengths_B: torch.Tensor) -> torch.Tensor:
 
 def num_frames(network: Network, lengths_B: torch.Tensor) -> torch.Tensor:
     """Return the number of frames that the first layer of the encoder has, which masks apply to."""
-    config = ctc_of(network).config
+    return _frames(ctc_of(network).config, lengths_B)
+
+
+def _frames(config: Any, lengths_B: torch.Tensor) -> torch.Tensor:
     if config.model_type == "wav2vec2-bert":
         return lengths_B
     for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
