@@ -47,7 +47,7 @@ def network(kind: str, num_tokens: int) -> Any:
     torch.manual_seed(0)
     options = SMALL | {"vocab_size": num_tokens}
     stable = CONVOLUTIONS | {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
-    shortening: dict[str, Any] = {"add_adapter": True, "num_adapter_layers": 2, "output_hidden_size": 32}
+    shortening: dict[str, Any] = {"add_adapter": True, "num_adapter_layers": 1, "output_hidden_size": 32}
     made: dict[str, Callable[[], Any]] = {
         "group": lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**options, **CONVOLUTIONS)),
         "layer": lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**options, **stable)),

@@ -39,9 +39,11 @@ LETTER_APOSTROPHE = "ʼ"
 LETTER_GERSHAYIM = "ˮ"
 _L = r"[\p{Latin}\p{Cyrillic}\p{Hebrew}]"
 _A = "['ʼ]"
-_WITHIN_WORDS = rf"(?<={_L}\p{{M}}*){_A}(?={_L})"
+# marks on letters; spacing ones are vowels of other scripts, which may be words of their own
+_M = r"\p{Mn}*"
+_WITHIN_WORDS = rf"(?<={_L}{_M}){_A}(?={_L})"
 # before a vowel at the start of a word: ʼ is always a letter, and ' is one if no quotation ends after it
-_BEFORE_VOWELS = rf"ʼ(?={_L})|(?<!{_L}\p{{M}}*)'(?=[aeiouyāēīōūáéíóú])(?![^']*{_L}\p{{M}}*'(?!{_L}))"
+_BEFORE_VOWELS = rf"ʼ(?={_L})|(?<!{_L}{_M})'(?=[aeiouyāēīōūáéíóú])(?![^']*{_L}{_M}'(?!{_L}))"
 # oʻ and gʻ end words too
 _AFTER_O_AND_G = rf"(?<=[og]){_A}"
 _BRETON_CH = rf"(?<=c){_A}(?=h)"
