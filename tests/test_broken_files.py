@@ -113,6 +113,32 @@ def told_wrong(name: str, use: Callable[[], object]) -> str | None:
     return None
 
 
+def wrong_with_contents(path: Path, use: Callable[[], object]) -> dict[str, str]:
+    """Return what is wrong with how a use fails, by the content that a file has in its place."""
+    whole = path.read_bytes()
+    wrong = {}
+    try:
+        for what, content in CONTENTS.items():
+            path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+            wrong[what] = told_wrong(path.name, use)
+    finally:
+        path.write_bytes(whole)
+    return {what: told for what, told in wrong.items() if told}
+
+
+def wrong_with_values(path: Path, use: Callable[[], object], *, each: int) -> dict[str, str]:
+    """Return what is wrong with how a use fails, by the value that a key of a JSON file has, `each` of them."""
+    whole = path.read_text(encoding="utf-8")
+    wrong = {}
+    try:
+        for what, document in changes_of(json.loads(whole), each=each):
+            path.write_text(json.dumps(document), encoding="utf-8")
+            wrong[what] = told_wrong(path.name, use)
+    finally:
+        path.write_text(whole, encoding="utf-8")
+    return {what: told for what, told in wrong.items() if told}
+
+
 @pytest.fixture(scope="module")
 def folders(
     tiny_model: Path, tiny_nemo: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
@@ -156,16 +182,7 @@ def test_a_broken_file_of_a_model_folder_is_named(
         # reading it takes a second
         monkeypatch.setattr(whisper, "read_tokenizer", lambda _folder: whisper_tokenizer)
     folder, load = folders[kind]
-    path = folder / name
-    whole = path.read_bytes()
-    wrong = {}
-    try:
-        for what, content in CONTENTS.items():
-            path.write_bytes(whole[: len(whole) // 2] if content is None else content)
-            wrong[what] = told_wrong(name, load)
-    finally:
-        path.write_bytes(whole)
-    assert not {what: told for what, told in wrong.items() if told}
+    assert not wrong_with_contents(folder / name, load)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -179,16 +196,7 @@ def test_a_broken_value_in_a_model_folder_is_told_with_its_file(
 ) -> None:
     monkeypatch.setattr(whisper, "read_tokenizer", lambda _folder: whisper_tokenizer)
     folder, load = folders[kind]
-    path = folder / name
-    whole = path.read_text(encoding="utf-8")
-    wrong = {}
-    try:
-        for what, document in changes_of(json.loads(whole), each=1):
-            path.write_text(json.dumps(document), encoding="utf-8")
-            wrong[what] = told_wrong(name, load)
-    finally:
-        path.write_text(whole, encoding="utf-8")
-    assert not {what: told for what, told in wrong.items() if told}
+    assert not wrong_with_values(folder / name, load, each=1)
 
 
 @pytest.mark.parametrize("kind", ARCHIVES)

@@ -120,6 +120,14 @@ class Family:
 
 
 NO_FEATURE_ENCODER = "is for encoders of raw samples, and {title} has filter banks in place of such convolutions"
+NO_LANGUAGE_TOKENS = "is for models with language tokens of other languages to borrow, and {title} has none"
+# for families of CTC and transducers
+GREEDY_REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        "label_smoothing_factor": "applies to cross-entropy, which {title} does not use",
+        "generation_num_beams": "{title} is decoded greedily",
+    }
+)
 # for families whose encoder takes utterances of any length and masks the padding
 OWN_LENGTH_DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {"window": "short", "short_margin": 0.0, "short_jitter": 0.0, "short_full": 0.0, "eval_window": "short"}

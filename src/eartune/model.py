@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from eartune.audio import SAMPLE_RATE_HZ
 from eartune.manifest import Segment, Utterance
 from eartune.ops.spec_augment import SpecAugment
 from eartune.ops.widths import widened_s
@@ -147,6 +148,12 @@ def pad_waveforms(waveforms: Sequence[Waveform]) -> torch.Tensor:
     for row_S, waveform in zip(padded_BS, waveforms, strict=True):
         row_S[: len(waveform)] = torch.from_numpy(np.ascontiguousarray(waveform))
     return padded_BS
+
+
+def probe_clips() -> list[Waveform]:
+    """Return two fixed clips of noise of different lengths, to compare two versions of a network by."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * SAMPLE_RATE_HZ)).astype(np.float32)
+    return [noise[0], noise[1][: SAMPLE_RATE_HZ * 3 // 2]]
 
 
 class SpeechModel(Protocol):

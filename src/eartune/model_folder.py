@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypeAlias, TypeVar
+from typing import Annotated, Any, NamedTuple, NotRequired, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field
 from transformers import GenerationConfig
@@ -78,6 +78,28 @@ def read_network_config(folder: Path, config_class: Any, shape: type[BaseModel])
     read_json(path, shape, advice=RELOAD_ADVICE)
     with explained(path, "cannot be used", advice=RELOAD_ADVICE):
         return config_class.from_pretrained(folder, local_files_only=True)
+
+
+class ExtractorSettings(NamedTuple):
+    """A folder's settings of features, not checked, and where they stand, for messages."""
+
+    where: str
+    values: object
+
+
+def read_extractor_settings(folder: Path, *, advice: str) -> ExtractorSettings | None:
+    """Read the feature extractor's settings, wherever the version that wrote the folder has put them.
+
+    None where the folder has none. Raises InputError for files that are not JSON objects.
+    """
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        path = folder / name
+        if path.exists():
+            settings = read_json(path, JsonObject, advice=advice)
+            within = "feature_extractor" in settings
+            where = f"{path}: feature_extractor" if within else str(path)
+            return ExtractorSettings(where, settings["feature_extractor"] if within else settings)
+    return None
 
 
 def read_generation_config(folder: Path, shape: type[T]) -> T | None:

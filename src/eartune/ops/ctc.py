@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from eartune.ops.widths import within
+
 
 @dataclass(frozen=True)
 class TimedTokens:
@@ -43,7 +45,7 @@ def decode_ctc(logits_BTV: torch.Tensor, frames_B: torch.Tensor, *, blank: int) 
     """Return each clip's most likely tokens, with repeats merged; a token lasts as long as it is repeated."""
     num_clips, num_frames, _ = logits_BTV.shape
     frames_B = frames_B.to(logits_BTV.device)
-    within_BT = torch.arange(num_frames, device=logits_BTV.device) < frames_B[:, None]
+    within_BT = within(frames_B, num_frames)
     token_BT = logits_BTV.argmax(dim=-1).masked_fill(~within_BT, blank)
     begins_BT = torch.ones_like(within_BT)
     begins_BT[:, 1:] = token_BT[:, 1:] != token_BT[:, :-1]

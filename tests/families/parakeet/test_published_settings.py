@@ -16,6 +16,7 @@ from eartune.families._nemo.tokenizer import NORMAL, UNKNOWN, USER_DEFINED, pars
 from eartune.families.parakeet.load import load, write_nemo
 from eartune.families.parakeet.model import ONLY_WHOLE_CLIPS, ParakeetModel
 from eartune.families.registry import family
+from eartune.model import probe_clips
 from tests import tiny_nemo
 
 pytestmark = pytest.mark.real_speech
@@ -92,7 +93,7 @@ def test_models_of_published_settings_are_read_trained_and_written(shared_dir: P
     model, archive = opened(path), read_archive(path)
     tokens = model.labeler.tokens(["a  b "])[0]
     read = [7, *tokens] if model.prompts else tokens
-    batch = model.probe_features() | {"decoder_input_ids": torch.tensor([read, read])}
+    batch = model.features_of(probe_clips()) | {"decoder_input_ids": torch.tensor([read, read])}
     model.summed_loss([batch | {"target_lengths": torch.tensor([len(tokens)] * 2)}]).backward()
     write_nemo(model, path, tmp_path / "new.nemo")
     written = read_archive(tmp_path / "new.nemo")

@@ -1,13 +1,12 @@
 """Folders with damaged files and odd values: each is used, or refused in one line that names the file."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.families.wav2vec2.conftest import load
-from tests.test_broken_files import CONTENTS, changes_of, told_wrong
+from tests.test_broken_files import wrong_with_contents, wrong_with_values
 
 KINDS = ("group", "mms", "bert", "hubert")
 FILES = ("config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.json")
@@ -30,16 +29,7 @@ def folders(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_broken_file_is_named(kind: str, name: str, folders: dict[str, tuple[Path, Callable[[], object]]]) -> None:
     folder, use = folders[kind]
-    path = folder / name
-    whole = path.read_bytes()
-    wrong = {}
-    try:
-        for what, content in CONTENTS.items():
-            path.write_bytes(whole[: len(whole) // 2] if content is None else content)
-            wrong[what] = told_wrong(name, use)
-    finally:
-        path.write_bytes(whole)
-    assert not {what: told for what, told in wrong.items() if told}
+    assert not wrong_with_contents(folder / name, use)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -48,13 +38,4 @@ def test_a_broken_value_is_told_with_its_file(
     kind: str, name: str, folders: dict[str, tuple[Path, Callable[[], object]]]
 ) -> None:
     folder, use = folders[kind]
-    path = folder / name
-    whole = path.read_text(encoding="utf-8")
-    wrong = {}
-    try:
-        for what, document in changes_of(json.loads(whole), each=2):
-            path.write_text(json.dumps(document), encoding="utf-8")
-            wrong[what] = told_wrong(name, use)
-    finally:
-        path.write_text(whole, encoding="utf-8")
-    assert not {what: told for what, told in wrong.items() if told}
+    assert not wrong_with_values(folder / name, use, each=2)

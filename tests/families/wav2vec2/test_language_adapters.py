@@ -136,6 +136,32 @@ def test_an_adapter_that_does_not_fit_is_refused(
     assert "adapter.deu.safetensors" in str(refusal.value)
 
 
+def test_a_head_is_never_left_at_random(tiny_wav2vec2: dict[str, Path], tmp_path: Path) -> None:
+    """Only where the file of a language replaces it may the weights have another size than the vocabulary."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_wav2vec2["mms"], folder)
+    vocabularies = json.loads((folder / "vocab.json").read_text())
+    (folder / "vocab.json").write_text(json.dumps(vocabularies["deu"]))
+    with pytest.raises(InputError, match=r"vocab_size is 32, and vocab\.json has 34 tokens"):
+        load(folder)
+    (folder / "vocab.json").write_text(json.dumps({"eng": vocabularies["deu"]}))
+    (folder / "adapter.eng.safetensors").unlink()
+    with pytest.raises(InputError, match=r"vocab_size is 32, and vocab\.json has 34 tokens"):
+        load(folder)
+
+
+@pytest.mark.parametrize("kind", ["hubert", "bert"])
+def test_other_classes_have_the_setting_and_no_adapters(
+    tiny_wav2vec2: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_wav2vec2[kind], folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"adapter_attn_dim": 4}))
+    model = load(folder)
+    assert (model.adapter_name, model.blocks.language_adapters) == (None, ())
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"version https://git-lfs.github.com/spec/v1\n"])
 def test_an_adapter_that_is_no_safetensors_file_is_refused(
     tiny_wav2vec2: dict[str, Path], tmp_path: Path, content: bytes

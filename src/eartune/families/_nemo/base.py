@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 from transformers import (
@@ -86,11 +85,6 @@ class NemoModel(ABC):
         weight = next(self.network.parameters())
         inputs = self.features(pad_waveforms(waveforms).to(weight.device), samples_B.to(weight.device))
         return inputs | {"input_features": inputs["input_features"].to(weight.dtype)}
-
-    def probe_features(self) -> dict[str, torch.Tensor]:
-        """Return the features of two fixed noise clips of different lengths."""
-        noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * SAMPLE_RATE_HZ)).astype(np.float32)
-        return self.features_of([noise[0], noise[1][: SAMPLE_RATE_HZ * 3 // 2]])
 
     def save(self, folder: Path, *, weights: bool = True) -> None:
         if weights:

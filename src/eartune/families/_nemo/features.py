@@ -15,6 +15,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from eartune.errors import InputError
 from eartune.families._nemo.archive import CONFIG, WEIGHTS, NemoArchive
+from eartune.ops.widths import within
 
 SAMPLE_RATE_HZ = 16_000
 # half of what all published models have; memory grows with the square of the number of frames
@@ -118,10 +119,10 @@ class LogMel(nn.Module):
     def forward(self, waveforms_BS: torch.Tensor, samples_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         settings = self.settings
         num_frames = max(1, waveforms_BS.shape[1] // settings.hop_length)
-        mask_BT = _up_to(samples_B // settings.hop_length, num_frames)
+        mask_BT = within(samples_B // settings.hop_length, num_frames)
         sound_BS = waveforms_BS.float()
         before_BS = nn.functional.pad(sound_BS[:, :-1], (1, 0))
-        sound_BS = (sound_BS - settings.preemphasis * before_BS) * _up_to(samples_B, waveforms_BS.shape[1])
+        sound_BS = (sound_BS - settings.preemphasis * before_BS) * within(samples_B, waveforms_BS.shape[1])
         with torch.autocast(sound_BS.device.type, enabled=False):
             spectrum_BFT = torch.stft(
                 sound_BS, settings.n_fft, settings.hop_length, settings.win_length, self.window,
@@ -137,10 +138,6 @@ class LogMel(nn.Module):
         # a single frame has no deviation
         variance_B1M = (centred_BTM**2).sum(dim=1, keepdim=True) / (frames_B11 - 1).clamp_min(1)
         return centred_BTM / (variance_B1M.sqrt() + DEVIATION_GUARD), mask_BT
-
-
-def _up_to(lengths_B: torch.Tensor, longest: int) -> torch.Tensor:
-    return torch.arange(longest, device=lengths_B.device) < lengths_B[:, None]
 
 
 def require_same_features(weights: Mapping[str, torch.Tensor], settings: FeatureSettings, archive: NemoArchive) -> None:

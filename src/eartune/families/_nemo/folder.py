@@ -20,6 +20,7 @@ from eartune.model_folder import (
     Rate,
     Size,
     TokenId,
+    read_extractor_settings,
     read_generation_config,
     read_network_config,
     require_tokens,
@@ -110,39 +111,26 @@ class _FeatureExtractor(BaseModel):
 
 
 def read_feature_settings(folder: Path, *, num_mel_bins: int) -> FeatureSettings:
-    """Read the feature extractor's settings, wherever the version that wrote the folder has put them.
-
-    Raises InputError where they are not those of a network with `num_mel_bins`.
-    """
-    for name in ("preprocessor_config.json", "processor_config.json"):
-        path = folder / name
-        if not path.exists():
-            continue
-        found = _read_extractor(path)
-        if found.feature_size != num_mel_bins:
-            raise InputError(
-                f"{path}: feature_size is {found.feature_size}, and the network takes {num_mel_bins}; {COPY}"
-            )
-        plain = found.feature_extractor_type == NemotronAsrStreamingFeatureExtractor.__name__
-        features = FeatureSettings(
-            feature_size=found.feature_size,
-            win_length=found.win_length,
-            hop_length=found.hop_length,
-            n_fft=found.n_fft,
-            preemphasis=found.preemphasis,
-            normalize=not plain,
+    """Read the feature extractor's settings. Raises InputError for those of a network with other mel bins."""
+    settings = read_extractor_settings(folder, advice=COPY)
+    if settings is None:
+        raise InputError(f"{folder}: has no preprocessor_config.json; {COPY}")
+    found = check_shape(settings.values, _FeatureExtractor, where=settings.where, advice=COPY)
+    if found.feature_size != num_mel_bins:
+        raise InputError(
+            f"{settings.where}: feature_size is {found.feature_size}, and the network takes {num_mel_bins}; {COPY}"
         )
-        require_possible_lengths(features, where=str(path), advice=COPY)
-        return features
-    raise InputError(f"{folder}: has no preprocessor_config.json; {COPY}")
-
-
-def _read_extractor(path: Path) -> _FeatureExtractor:
-    settings = read_json(path, JsonObject, advice=COPY)
-    if "feature_extractor" not in settings:
-        return check_shape(settings, _FeatureExtractor, where=str(path), advice=COPY)
-    where = f"{path}: feature_extractor"
-    return check_shape(settings["feature_extractor"], _FeatureExtractor, where=where, advice=COPY)
+    plain = found.feature_extractor_type == NemotronAsrStreamingFeatureExtractor.__name__
+    features = FeatureSettings(
+        feature_size=found.feature_size,
+        win_length=found.win_length,
+        hop_length=found.hop_length,
+        n_fft=found.n_fft,
+        preemphasis=found.preemphasis,
+        normalize=not plain,
+    )
+    require_possible_lengths(features, where=settings.where, advice=COPY)
+    return features
 
 
 def load_folder(

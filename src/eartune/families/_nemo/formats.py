@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from eartune.family import NEMO, NO_FEATURE_ENCODER, OWN_LENGTH_REFUSED, Format, SingleFile, Usage
+from eartune.family import NEMO, NO_FEATURE_ENCODER, NO_LANGUAGE_TOKENS, OWN_LENGTH_REFUSED, Format, SingleFile, Usage
 from eartune.parsing import read_json
 from eartune.runtimes.limits import NEMO_WINDOW_S
 
@@ -26,7 +26,7 @@ REFUSED: Mapping[str, str] = {
     **OWN_LENGTH_REFUSED,
     "freeze_feature_encoder": NO_FEATURE_ENCODER,
     "new_vocabulary": "the tokenizer of a {title} is kept, as its decoder was trained with it",
-    "language_token": "is for models with language tokens of other languages to borrow, and {title} has none",
+    "language_token": NO_LANGUAGE_TOKENS,
 }
 
 

@@ -23,6 +23,7 @@ from eartune.errors import InputError
 from eartune.export.onnx_files import largest_difference
 from eartune.families._nemo.base import NemoModel
 from eartune.families._nemo.features import FeatureSettings
+from eartune.ops.widths import within
 
 # NeMo's names, which the runtimes expect
 INPUTS = ("audio_signal", "length")
@@ -43,20 +44,16 @@ class EncoderGraph(nn.Module):
 
     def forward(self, audio_signal_BMT: torch.Tensor, length_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         encoder = self.encoder
-        mask_BT = _up_to(length_B, audio_signal_BMT.shape[2])
+        mask_BT = within(length_B, audio_signal_BMT.shape[2])
         states_BPD = encoder.subsampling(audio_signal_BMT.transpose(1, 2), mask_BT) * encoder.input_scale
         for layer in encoder.subsampling.layers:
             length_B = encoder.subsampling._get_output_length(length_B, layer)
-        valid_BP = _up_to(length_B, states_BPD.shape[1])
+        valid_BP = within(length_B, states_BPD.shape[1])
         mask_B1PP = (valid_BP[:, None, :] & valid_BP[:, :, None])[:, None]
         positions = encoder.encode_positions(states_BPD)
         for layer in encoder.layers:
             states_BPD = layer(states_BPD, attention_mask=mask_B1PP, position_embeddings=positions)
         return states_BPD, length_B
-
-
-def _up_to(lengths_B: torch.Tensor, longest: int) -> torch.Tensor:
-    return torch.arange(longest, device=lengths_B.device) < lengths_B[:, None]
 
 
 BLANK = "<blk>"
@@ -129,11 +126,6 @@ def probes(model: NemoModel) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         ]
         found = model.features_of(clips)
         yield found["input_features"].cpu().float().transpose(1, 2).contiguous(), found["attention_mask"].sum(1).cpu()
-
-
-def mask_of(features_BMT: torch.Tensor, length_B: torch.Tensor) -> torch.Tensor:
-    """Return a mask [B, T] of the frames that are not padding."""
-    return torch.arange(features_BMT.shape[2]) < length_B[:, None]
 
 
 def difference_within(found_BPV: npt.NDArray[np.float32], expected_BPV: torch.Tensor, valid_BP: torch.Tensor) -> float:

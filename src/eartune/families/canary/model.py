@@ -26,7 +26,7 @@ from eartune.families.canary.times import without_times
 from eartune.languages import language_code
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
-from eartune.model import Blocks, DecodeOptions, Languages, Purpose, Waveform
+from eartune.model import Blocks, DecodeOptions, Languages, Purpose, Waveform, probe_clips
 
 BLOCKS = Blocks(
     encoder="model.encoder",
@@ -127,7 +127,7 @@ class CanaryModel(NemoModel):
         return build_processor(self.labeler.prompts, self.tokenizer, extractor)
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:
-        features = self.probe_features()
+        features = self.features_of(probe_clips())
         generator = torch.Generator().manual_seed(0)
         tokens_BU = torch.randint(0, self.network.config.vocab_size, (2, 24), generator=generator)
         return {**features, "decoder_input_ids": tokens_BU.to(features["input_features"].device)}

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eartune.families._nemo.formats import MAX_DURATION_S, PRESETS, REFUSED, nemo_file, nemo_formats
-from eartune.family import OWN_LENGTH_DEFAULTS, AppExport, Family, Usage
+from eartune.family import GREEDY_REFUSED, OWN_LENGTH_DEFAULTS, AppExport, Family, Usage
 
 
 def hf_usage(_exported: Path) -> Sequence[Usage]:
@@ -50,11 +50,7 @@ FAMILY = Family(
     max_duration_s=MAX_DURATION_S,
     single_file=nemo_file("ctc", "transducer", "hybrid", "prompted"),
     defaults=OWN_LENGTH_DEFAULTS,
-    refused={
-        **REFUSED,
-        "label_smoothing_factor": "applies to cross-entropy, which {title} does not use",
-        "generation_num_beams": "{title} is decoded greedily",
-    },
+    refused={**REFUSED, **GREEDY_REFUSED},
     presets=PRESETS,
     formats=nemo_formats(hf_runtime="eartune.families.parakeet.hf_runtime:open_folder", hf_usage=hf_usage),
     apps={"mimir": AppExport("nemo", "parakeet_{language}.nemo", "scripts/parakeet_server.py", "python", _MIMIR_LINE)},

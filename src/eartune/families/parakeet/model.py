@@ -30,7 +30,7 @@ from eartune.families.parakeet.streaming import encoded, untrained_contexts
 from eartune.languages import AUTO
 from eartune.long_form import cut_at_silences
 from eartune.manifest import Segment, Utterance
-from eartune.model import Blocks, DecodeOptions, Languages, Purpose, Waveform
+from eartune.model import Blocks, DecodeOptions, Languages, Purpose, Waveform, probe_clips
 from eartune.ops.ctc import TimedTokens, decode_ctc
 
 CTC_BLOCKS = Blocks(
@@ -166,7 +166,7 @@ class ParakeetModel(NemoModel):
         return build_processor(parakeet_of(self.network), self.tokenizer, extractor)
 
     def probe_inputs(self) -> dict[str, torch.Tensor]:
-        features = self.probe_features()
+        features = self.features_of(probe_clips())
         if isinstance(parakeet_of(self.network), ParakeetForCTC):
             return features
         generator = torch.Generator().manual_seed(0)

@@ -17,7 +17,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eartune.family import OWN_LENGTH_DEFAULTS, OWN_LENGTH_REFUSED, Family, Format, Usage
+from eartune.family import (
+    GREEDY_REFUSED,
+    NO_LANGUAGE_TOKENS,
+    OWN_LENGTH_DEFAULTS,
+    OWN_LENGTH_REFUSED,
+    Family,
+    Format,
+    Usage,
+)
 
 # the memory of attention grows with the square of the length
 MAX_DURATION_S = 40.0
@@ -76,9 +84,8 @@ FAMILY = Family(
     },
     refused={
         **OWN_LENGTH_REFUSED,
-        "language_token": "is for models with language tokens of other languages to borrow, and {title} has none",
-        "label_smoothing_factor": "applies to cross-entropy, which {title} does not use",
-        "generation_num_beams": "{title} is decoded greedily",
+        **GREEDY_REFUSED,
+        "language_token": NO_LANGUAGE_TOKENS,
     },
     formats={
         "onnx": Format(

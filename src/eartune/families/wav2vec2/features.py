@@ -12,7 +12,9 @@ import torch
 from torch import nn
 from transformers.audio_utils import mel_filter_bank, window_function
 
-SAMPLE_RATE_HZ = 16_000
+from eartune.audio import SAMPLE_RATE_HZ
+from eartune.ops.widths import within
+
 # wav2vec2's feature extractor adds it to the variance of the samples
 SAMPLES_EPSILON = 1e-7
 # SeamlessM4T's feature extractor: Kaldi's filter banks
@@ -39,11 +41,6 @@ class FilterBankSettings:
 
 
 FeatureSettings = SampleSettings | FilterBankSettings
-
-
-def within(lengths_B: torch.Tensor, total: int) -> torch.Tensor:
-    """Return a mask [B, total], true within the first `lengths` places of each row."""
-    return torch.arange(total, device=lengths_B.device) < lengths_B[:, None]
 
 
 class Samples(nn.Module):

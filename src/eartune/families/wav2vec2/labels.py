@@ -145,7 +145,8 @@ class LabelEncoder:
             return f"duration {duration_s:.1f} s exceeds {MAX_DURATION_S:.0f} s; cut it into shorter clips"
         if frames < 1:
             return f"duration {duration_s:.3f} s is too short for the encoder; leave it out"
-        if unknown := self._unknown([utterance.text]):
+        if self.tokenizer.unk_token_id in text:
+            unknown = self._unknown([utterance.text])
             explained = explain(unknown, [utterance.text], self._has, on_letters="write it in letters that it has")
             return (
                 f"text {utterance.text[:60]!r} has characters that the model has no token for: "
@@ -186,10 +187,11 @@ class LabelEncoder:
     def describe(self, utterances: Sequence[Utterance]) -> str:
         """Return a line on the vocabulary. Raises InputError if it is not that of the texts."""
         texts = [utterance.text for utterance in utterances]
-        unknown = self._unknown(texts)
-        rows = [utterance for utterance in utterances if self._unknown([utterance.text])]
-        total = sum(len(self.written(text).replace(" ", "")) for text in texts)
-        share = unknown.total() / max(1, total)
+        tokens = self.tokens(texts)
+        rows = [u for u, text in zip(utterances, tokens, strict=True) if self.tokenizer.unk_token_id in text]
+        unknown = self._unknown(row.text for row in rows)
+        delimiter = self.tokenizer.word_delimiter_token_id
+        share = unknown.total() / max(1, sum(token != delimiter for text in tokens for token in text))
         if share > MAX_UNKNOWN and len(rows) > MAX_ROWS * len(utterances):
             explained = explain(unknown, texts, self._has)
             raise InputError(
@@ -197,7 +199,7 @@ class LabelEncoder:
                 f"{len(rows)} of {len(utterances)} rows, the first {rows[0].source or rows[0].audio} "
                 f"({rows[0].text[:60]!r}): {explained.counts}; {explained.advice}{ADVICE}"
             )
-        rate = sum(map(len, self.tokens(texts))) / max(1e-9, sum(utterance.duration_s for utterance in utterances))
+        rate = sum(map(len, tokens)) / max(1e-9, sum(utterance.duration_s for utterance in utterances))
         return f"vocabulary: {len(self.characters)} characters, {rate:.1f} of them in a second of speech"
 
     def _has(self, characters: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -24,8 +25,9 @@ from eartune.model import Network
 FILE = "adapter.{}.safetensors"
 
 
-def has_adapters(network: Network) -> bool:
-    return getattr(ctc_of(network).config, "adapter_attn_dim", None) is not None
+def has_adapters(config: Any) -> bool:
+    """Return whether a network has layers for one language: other classes have the setting, and no such layers."""
+    return config.model_type == "wav2vec2" and config.adapter_attn_dim is not None
 
 
 def adapter_weights(network: Network) -> dict[str, nn.Parameter]:
@@ -64,11 +66,18 @@ def is_for(name: str, language: str) -> bool:
     return language_code(name.partition("-")[0]) == language_code(language)
 
 
-def find_adapter(base: BaseModel, name: str) -> Path | None:
-    """Return the file of a language's adapter, fetched if the model is from the hub; None if there is no such file."""
+def find_adapter(base: BaseModel, name: str, *, own: str | None) -> Path | None:
+    """Return the file of a language's adapter, fetched if the model is from the hub.
+
+    None without one for the `own` language of the model's weights. Raises InputError for others.
+    """
     path = base.path / FILE.format(name)
-    if path.is_file() or base.kind != "hub":
-        return path if path.is_file() else None
+    if path.is_file():
+        return path
+    if base.kind != "hub":
+        if name != own:
+            raise InputError(f"{base.spec}: has a vocabulary for {name}, and no {path.name}; copy it too")
+        return None
     try:
         # the folder is CACHE/models--OWNER--NAME/snapshots/COMMIT
         fetched = hf_hub_download(base.spec, path.name, revision=base.revision, cache_dir=base.path.parents[2])

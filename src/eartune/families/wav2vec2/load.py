@@ -28,6 +28,7 @@ from eartune.families.wav2vec2.model import Wav2Vec2Model
 from eartune.families.wav2vec2.network import CLASSES, prepare_network
 from eartune.families.wav2vec2.tokenizer import (
     NEW_VOCABULARY,
+    SpecialTokens,
     Vocabulary,
     build_tokenizer,
     read_vocabularies,
@@ -37,8 +38,8 @@ from eartune.families.wav2vec2.vocabulary import new_head
 from eartune.language_tokens import require_language
 from eartune.languages import three_letters
 from eartune.model import Network
-from eartune.model_folder import CONFIG, Rate, Size, read_network_config
-from eartune.parsing import read_json
+from eartune.model_folder import CONFIG, Rate, Size, read_extractor_settings, read_network_config
+from eartune.parsing import check_shape, read_json
 from eartune.weights import RELOAD_ADVICE, network_weights, require_finite
 
 HEAD = "lm_head."
@@ -83,12 +84,6 @@ class _Extractor(TypedDict, total=False):
     stride: int | None
 
 
-class _Processor(TypedDict, total=False):
-    """processor_config.json."""
-
-    feature_extractor: _Extractor | None
-
-
 def load(
     base: BaseModel, *, task: str = "transcribe", language: str | None = None, new_vocabulary: bool = False
 ) -> Wav2Vec2Model:
@@ -105,58 +100,57 @@ def load(
     network_class = CLASSES[read_json(folder / CONFIG, NetworkSettings, advice=RELOAD_ADVICE).model_type]
     config = read_network_config(folder, network_class.config_class, NetworkSettings)
     features = _read_features(folder, config.model_type)
-    vocabularies = None if new_vocabulary else read_vocabularies(folder, num_rows=config.vocab_size)
-    adapter_name, special = None, NEW_VOCABULARY
-    if new_vocabulary:
-        vocabulary: Vocabulary = special.vocabulary()
-    else:
+    special, adapter_name = NEW_VOCABULARY, None
+    vocabulary: Vocabulary = special.vocabulary()
+    if not new_vocabulary:
         special = special_tokens(folder)
-        if vocabularies is None:
-            raise InputError(
-                f"{base.spec}: has no vocabulary (vocab.json), as it was trained without transcripts; train it with "
-                "--new-vocabulary"
-            )
-        if vocabularies.by_language:
-            adapter_name = choose_name(spoken, list(vocabularies.by_language), special.target_lang, where=base.spec)
-        vocabulary = vocabularies.of(adapter_name)
+        adapter_name, vocabulary = _read_vocabulary(base, spoken, special, num_rows=config.vocab_size)
     tokenizer = build_tokenizer(vocabulary, special, where=folder)
-    network = _load_network(folder, network_class, config, tokenizer, new_vocabulary=new_vocabulary)
-    if has_adapters(network):
-        if new_vocabulary:
-            adapter_name = three_letters(spoken) if spoken else "new"
-            renew_adapters(network)
-        elif adapter_name is not None:
-            _load_language(network, base, adapter_name, own=special.target_lang)
+    adapter = None
+    if adapter_name is not None and has_adapters(config):
+        adapter = find_adapter(base, adapter_name, own=special.target_lang)
+    replaces_head = new_vocabulary or adapter is not None
+    network = _load_network(folder, network_class, config, tokenizer, replaces_head=replaces_head)
+    if adapter is not None:
+        load_adapter(network, adapter)
     if new_vocabulary:
         new_head(network)
+        if has_adapters(config):
+            adapter_name = three_letters(spoken) if spoken else "new"
+            renew_adapters(network)
     prepare_network(network)
     return Wav2Vec2Model(
         network.eval(), tokenizer, features, special=special, language=spoken, adapter_name=adapter_name
     )
 
 
-def _load_language(network: Network, base: BaseModel, name: str, *, own: str | None) -> None:
-    """Load the adapter of a language; the weights of a folder are those of its own language."""
-    path = find_adapter(base, name)
-    if path is not None:
-        load_adapter(network, path)
-    elif name != own:
-        raise InputError(f"{base.spec}: has a vocabulary for {name}, and no adapter.{name}.safetensors; copy it too")
+def _read_vocabulary(
+    base: BaseModel, language: str | None, special: SpecialTokens, *, num_rows: int | None
+) -> tuple[str | None, Vocabulary]:
+    """Return the vocabulary of a language, with the name that it has; None where there is only one, without a name."""
+    vocabularies = read_vocabularies(base.path, num_rows=num_rows)
+    if vocabularies is None:
+        raise InputError(
+            f"{base.spec}: has no vocabulary (vocab.json), as it was trained without transcripts; train it with "
+            "--new-vocabulary"
+        )
+    name = None
+    if vocabularies.by_language:
+        name = choose_name(language, list(vocabularies.by_language), special.target_lang, where=base.spec)
+    return name, vocabularies.of(name)
 
 
 def _load_network(
-    folder: Path, network_class: Any, config: Any, tokenizer: Wav2Vec2CTCTokenizer, *, new_vocabulary: bool
+    folder: Path, network_class: Any, config: Any, tokenizer: Wav2Vec2CTCTokenizer, *, replaces_head: bool
 ) -> Network:
     path, num_tokens = folder / CONFIG, len(tokenizer)
-    # the file's head is that of one language, or is replaced
-    replaced = new_vocabulary or getattr(config, "adapter_attn_dim", None) is not None
-    if not replaced and config.vocab_size != num_tokens:
+    if not replaces_head and config.vocab_size != num_tokens:
         raise InputError(
             f"{path}: vocab_size is {config.vocab_size}, and vocab.json has {num_tokens} tokens; copy the model's own "
             "files, or train with --new-vocabulary"
         )
     # a base model without a head may have no size
-    stored_size = config.vocab_size = config.vocab_size or num_tokens
+    config.vocab_size = config.vocab_size or num_tokens
     config.pad_token_id = int(tokenizer.pad_token_id)
     with explained(path, "is of a network that cannot be built", advice=RELOAD_ADVICE):
         require_declared(folder, network_class, config)
@@ -172,15 +166,15 @@ def _load_network(
             # which ones do not fit is said below
             ignore_mismatched_sizes=True,
         )
-    _require_whole(folder, report, head_is_replaced=(replaced and stored_size != num_tokens) or new_vocabulary)
+    _require_whole(folder, report, replaces_head=replaces_head)
     require_finite(network_weights(network), where=str(folder))
     return network
 
 
-def _require_whole(folder: Path, report: Mapping[str, Any], *, head_is_replaced: bool) -> None:
+def _require_whole(folder: Path, report: Mapping[str, Any], *, replaces_head: bool) -> None:
     unfit = [entry[0] if isinstance(entry, (tuple, list)) else entry for entry in report["mismatched_keys"]]
     for what, names in {"missing": report["missing_keys"], "of another shape": unfit}.items():
-        names = sorted(n for n in names if MASK_VECTOR not in n and not (head_is_replaced and n.startswith(HEAD)))
+        names = sorted(n for n in names if MASK_VECTOR not in n and not (replaces_head and n.startswith(HEAD)))
         if not names:
             continue
         if what == "missing" and all(name.startswith(HEAD) for name in names):
@@ -190,19 +184,17 @@ def _require_whole(folder: Path, report: Mapping[str, Any], *, head_is_replaced:
 
 def _read_features(folder: Path, model_type: str) -> FeatureSettings:
     """Read preprocessor_config.json. Raises InputError for features that are not those of the network."""
-    path, whole = folder / "preprocessor_config.json", folder / "processor_config.json"
-    if path.is_file():
-        found = read_json(path, _Extractor, advice=RELOAD_ADVICE)
-    elif whole.is_file():
-        path, found = whole, read_json(whole, _Processor, advice=RELOAD_ADVICE).get("feature_extractor") or {}
-    else:
-        raise InputError(f"{path}: is not there; copy the whole model folder")
+    settings = read_extractor_settings(folder, advice=RELOAD_ADVICE)
+    if settings is None:
+        raise InputError(f"{folder / 'preprocessor_config.json'}: is not there; copy the whole model folder")
+    where = settings.where
+    found = check_shape(settings.values or {}, _Extractor, where=where, advice=RELOAD_ADVICE)
     rate = found.get("sampling_rate") or 16_000
     if rate != 16_000:
-        raise InputError(f"{path}: sampling_rate is {rate}, and eartune reads 16000 Hz; take another model")
+        raise InputError(f"{where}: sampling_rate is {rate}, and eartune reads 16000 Hz; take another model")
     if model_type == "wav2vec2-bert":
         bins, stride = found.get("num_mel_bins") or found.get("feature_size") or 80, found.get("stride") or 2
         if (bins, stride) != (80, 2):
-            raise InputError(f"{path}: has {bins} mel bins in steps of {stride} frames, and 80 in steps of 2 are known")
+            raise InputError(f"{where}: has {bins} mel bins in steps of {stride} frames, not 80 in steps of 2")
         return FilterBankSettings()
     return SampleSettings(do_normalize=found.get("do_normalize") is not False)

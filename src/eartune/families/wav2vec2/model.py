@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 from transformers import (
@@ -51,6 +51,7 @@ from eartune.model import (
     Purpose,
     Waveform,
     pad_waveforms,
+    probe_clips,
 )
 from eartune.ops.ctc import TimedTokens, ctc_loss, decode_ctc
 from eartune.ops.spec_augment import SpecAugment
@@ -67,7 +68,8 @@ def blocks_of(network: Network) -> Blocks:
     encoder = encoder_name(network)
     is_bert = encoder == "wav2vec2_bert"
     own, others = (BERT_TARGETS, TARGETS) if is_bert else (TARGETS, BERT_TARGETS)
-    adapters = [name.rpartition(".")[0] for name in adapter_weights(network)] if has_adapters(network) else []
+    weights = adapter_weights(network) if has_adapters(ctc_of(network).config) else {}
+    modules = dict.fromkeys(name.rpartition(".")[0] for name in weights)
     return Blocks(
         encoder=encoder,
         decoder=None,
@@ -78,7 +80,7 @@ def blocks_of(network: Network) -> Blocks:
         target_aliases=dict(zip(others[:4], own[:4], strict=True)) | {"fc1": own[4], "fc2": own[5]},
         forbidden_targets={},
         feature_encoder=None if is_bert else f"{encoder}.feature_extractor",
-        language_adapters=tuple(dict.fromkeys(name for name in adapters if name != "lm_head")),
+        language_adapters=tuple(name for name in modules if name != "lm_head"),
     )
 
 
@@ -110,8 +112,8 @@ class Wav2Vec2Model:
     def replace_tokenizer(self, tokenizer: Wav2Vec2CTCTokenizer) -> None:
         """Take a tokenizer with more tokens, whose rows in the output head are trained in full."""
         self.tokenizer = tokenizer
-        self.labeler = LabelEncoder(tokenizer, self.num_frames, self.labeler.default_language)
-        self.blocks = Blocks(**{**vars(self.blocks), "extended": self.blocks.head})
+        self.labeler = replace(self.labeler, tokenizer=tokenizer)
+        self.blocks = replace(self.blocks, extended=self.blocks.head)
 
     def num_frames(self, duration_s: float) -> int:
         """Return the number of positions of the encoder for a duration."""
@@ -215,35 +217,32 @@ class Wav2Vec2Model:
     def transcribe_long(self, waveform: Waveform, utterance: Utterance) -> list[Segment]:  # noqa: ARG002
         """Decode the parts of a recording, cut at quiet points; segments end at pauses, and have the times of words."""
         found: list[Segment] = []
+        names = self._names()
         for first, last in cut_at_silences(waveform):
             (decoded,) = self._decode([waveform[first:last]])
-            found_pieces = pieces_of(self._names, decoded, special=self.special)
             clip = Segment(first / SAMPLE_RATE_HZ, last / SAMPLE_RATE_HZ, "")
-            found += timed_segments(*found_pieces, clip, frame_s=self.position_s)
+            found += timed_segments(*pieces_of(names, decoded, special=self.special), clip, frame_s=self.position_s)
         return found
 
-    @property
     def _names(self) -> list[str]:
+        """Return the tokens by number, as they are written."""
         names = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
         return [name.lower() for name in names] if self.special.do_lower_case else names
 
     def _decode(self, waveforms: Sequence[Waveform]) -> list[TimedTokens]:
-        weight = next(self.network.parameters())
-        samples_B = torch.tensor([len(waveform) for waveform in waveforms], device=weight.device)
         with torch.no_grad():
-            inputs = self.features(pad_waveforms(waveforms).to(weight.device), samples_B)
-            for name in ("input_values", "input_features"):
-                if name in inputs:
-                    inputs[name] = inputs[name].to(weight.dtype)
-            logits_BPV, lengths_B = logits(self.network, inputs)
+            logits_BPV, lengths_B = logits(self.network, self._features_of(waveforms))
         return decode_ctc(logits_BPV, lengths_B, blank=self._blank)
 
-    def probe_inputs(self) -> dict[str, torch.Tensor]:
-        noise = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * SAMPLE_RATE_HZ)).astype(np.float32)
+    def _features_of(self, waveforms: Sequence[Waveform]) -> dict[str, torch.Tensor]:
+        """Compute the inputs for clips, padded to the longest, on the network's device, in its dtype."""
         weight = next(self.network.parameters())
-        samples_B = torch.tensor([noise.shape[1], SAMPLE_RATE_HZ * 3 // 2], device=weight.device)
-        noise[1, samples_B[1] :] = 0
-        return self.features(torch.from_numpy(noise).to(weight.device), samples_B)
+        samples_B = torch.tensor([len(waveform) for waveform in waveforms], device=weight.device)
+        inputs = self.features(pad_waveforms(waveforms).to(weight.device), samples_B)
+        return {name: each.to(weight.dtype) if each.is_floating_point() else each for name, each in inputs.items()}
+
+    def probe_inputs(self) -> dict[str, torch.Tensor]:
+        return self._features_of(probe_clips())
 
     def save(self, folder: Path, *, weights: bool = True) -> None:
         if weights:

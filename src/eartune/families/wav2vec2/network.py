@@ -13,8 +13,8 @@ from peft import PeftModel
 from torch import nn
 from transformers import HubertForCTC, Wav2Vec2BertForCTC, Wav2Vec2ForCTC
 
-from eartune.families.wav2vec2.features import within
 from eartune.model import Network
+from eartune.ops.widths import within
 
 CLASSES: Mapping[str, Any] = {
     "wav2vec2": Wav2Vec2ForCTC,

@@ -13,9 +13,10 @@ import torch
 from transformers import CanaryForConditionalGeneration
 
 from eartune.export.onnx_files import largest_difference, run_graph
-from eartune.families._nemo.onnx import INPUTS, mask_of, probes
+from eartune.families._nemo.onnx import INPUTS, probes
 from eartune.families.canary.model import CanaryModel
 from eartune.families.canary.onnx.graphs import DECODER, ENCODER
+from eartune.ops.widths import within
 
 _PROBE_TOKENS = 12
 
@@ -31,7 +32,7 @@ def measure_agreement(
         tokens_BU = torch.randint(0, num_tokens, (len(length_B), _PROBE_TOKENS), generator=generator)
         expected_BUV = network(
             input_features=features_BMT.transpose(1, 2),
-            attention_mask=mask_of(features_BMT, length_B),
+            attention_mask=within(length_B, features_BMT.shape[2]),
             decoder_input_ids=tokens_BU,
             use_cache=False,
         ).logits.log_softmax(dim=-1)

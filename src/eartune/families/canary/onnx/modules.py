@@ -13,6 +13,7 @@ from torch import nn
 from transformers import CanaryForConditionalGeneration
 
 from eartune.families._nemo.onnx import EncoderGraph
+from eartune.ops.widths import within
 
 
 class CanaryEncoderGraph(nn.Module):
@@ -31,7 +32,7 @@ class CanaryEncoderGraph(nn.Module):
         self, audio_signal_BMT: torch.Tensor, length_B: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         states_BPD, positions_B = self.encoder(audio_signal_BMT, length_B)
-        mask_BP = torch.arange(states_BPD.shape[1], device=positions_B.device) < positions_B[:, None]
+        mask_BP = within(positions_B, states_BPD.shape[1])
         return torch.cat([each(states_BPD) for each in self.projections], dim=-1), positions_B, mask_BP.long()
 
 

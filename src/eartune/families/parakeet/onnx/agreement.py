@@ -11,7 +11,7 @@ import torch
 from transformers import ParakeetForCTC, ParakeetForRNNT
 
 from eartune.export.onnx_files import largest_difference, run_graph
-from eartune.families._nemo.onnx import INPUTS, difference_within, mask_of, probes
+from eartune.families._nemo.onnx import INPUTS, difference_within, probes
 from eartune.families.parakeet.model import ParakeetModel
 from eartune.families.parakeet.onnx.graphs import (
     DECODER,
@@ -23,6 +23,7 @@ from eartune.families.parakeet.onnx.graphs import (
     TOKENS,
     first_tokens,
 )
+from eartune.ops.widths import within
 
 
 def measure_agreement(model: ParakeetModel, network: ParakeetForCTC | ParakeetForRNNT, folder: Path) -> float:
@@ -35,7 +36,7 @@ def measure_agreement(model: ParakeetModel, network: ParakeetForCTC | ParakeetFo
 def _ctc_difference(model: ParakeetModel, network: ParakeetForCTC, folder: Path) -> float:
     differences = []
     for features_BMT, length_B in probes(model):
-        encoded = network.encoder(features_BMT.transpose(1, 2), attention_mask=mask_of(features_BMT, length_B))
+        encoded = network.encoder(features_BMT.transpose(1, 2), attention_mask=within(length_B, features_BMT.shape[2]))
         expected_BPV = network.ctc_head(encoded.last_hidden_state).log_softmax(dim=-1)
         found = run_graph(folder / MODEL, dict(zip(INPUTS, (features_BMT.numpy(), length_B.numpy()), strict=True)))
         differences.append(difference_within(found["logprobs"], expected_BPV, encoded.attention_mask))
@@ -45,7 +46,7 @@ def _ctc_difference(model: ParakeetModel, network: ParakeetForCTC, folder: Path)
 def _encoder_difference(model: ParakeetModel, network: ParakeetForRNNT, folder: Path) -> float:
     differences = []
     for features_BMT, length_B in probes(model):
-        encoded = network.encoder(features_BMT.transpose(1, 2), attention_mask=mask_of(features_BMT, length_B))
+        encoded = network.encoder(features_BMT.transpose(1, 2), attention_mask=within(length_B, features_BMT.shape[2]))
         found = run_graph(folder / ENCODER, dict(zip(INPUTS, (features_BMT.numpy(), length_B.numpy()), strict=True)))
         states_BPD = found["outputs"].swapaxes(1, 2)
         differences.append(difference_within(states_BPD, encoded.last_hidden_state, encoded.attention_mask))

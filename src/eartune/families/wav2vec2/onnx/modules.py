@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from eartune.families.wav2vec2.features import within
 from eartune.families.wav2vec2.network import num_positions
 from eartune.model import Network
+from eartune.ops.widths import within
 
 # log-probability of all other tokens after the end of a clip
 NEVER = -1e4
