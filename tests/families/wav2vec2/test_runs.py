@@ -107,6 +107,38 @@ def test_the_saved_configuration_says_how_it_was_trained(
     )  # fmt: skip
 
 
+def test_adapters_on_a_language_with_another_vocabulary(
+    tiny_wav2vec2: dict[str, Path], tiny_speech: Path, tmp_path: Path
+) -> None:
+    """LoRA beside the adapter of a language whose head has other rows than the published configuration."""
+    rows = [json.loads(line) for line in tiny_speech.read_text().splitlines()]
+    speech = tmp_path / "speech.jsonl"
+    speech.write_text(
+        "".join(
+            json.dumps(row | {"lang": "de", "audio_filepath": str(tiny_speech.parent / row["audio_filepath"])}) + "\n"
+            for row in rows
+        )
+    )
+    run = trained(tiny_wav2vec2["mms"], speech, tmp_path / "run", language="de", r=4)
+    recordings = sorted((tiny_speech.parent / "audio").glob("*.wav"))
+    merge(str(run.path), out=tmp_path / "merged")
+    expected = [found.text for found in transcribe(str(run.path), recordings)]
+    assert [found.text for found in transcribe(str(tmp_path / "merged"), recordings)] == expected
+    assert opened(tmp_path / "merged").adapter_name == "deu"
+
+
+def test_texts_without_letters_make_no_vocabulary(
+    tiny_wav2vec2: dict[str, Path], tiny_speech: Path, tmp_path: Path
+) -> None:
+    row = json.loads(tiny_speech.read_text().splitlines()[0])
+    speech = tmp_path / "speech.jsonl"
+    row |= {"text": "...", "audio_filepath": str(tiny_speech.parent / row["audio_filepath"])}
+    speech.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match="new_vocabulary: the training texts have no letters or digits"):
+        trained(tiny_wav2vec2["pretrained"], speech, tmp_path / "run", new_vocabulary=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_models_have_no_language_adapters(
     tiny_wav2vec2: dict[str, Path], tiny_speech: Path, tmp_path: Path
 ) -> None:

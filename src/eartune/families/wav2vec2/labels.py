@@ -185,7 +185,12 @@ class LabelEncoder:
         return [c for c in self._spelled(text) if not c.isspace() and c not in self.characters and not is_spoken(c)]
 
     def describe(self, utterances: Sequence[Utterance]) -> str:
-        """Return a line on the vocabulary. Raises InputError if it is not that of the texts."""
+        """Return a line on the vocabulary. Raises InputError if it is not that of the texts, or has no characters."""
+        if not self.characters:
+            raise InputError(
+                "new_vocabulary: the training texts have no letters or digits, so there is nothing to make a "
+                "vocabulary of; check the column of transcripts"
+            )
         texts = [utterance.text for utterance in utterances]
         tokens = self.tokens(texts)
         rows = [u for u, text in zip(utterances, tokens, strict=True) if self.tokenizer.unk_token_id in text]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import peft
 import torch
@@ -44,10 +44,17 @@ class AdapterConfig(TypedDict, total=False):
 
 def adapter_weights(adapted: PeftModel) -> dict[str, torch.Tensor]:
     """Return the adapter's weights as they are now, on the CPU."""
-    adapts_embeddings = any(isinstance(getattr(m, "base_layer", None), nn.Embedding) for m in adapted.modules())
-    # PEFT would look for resized embeddings, on the hub too; those with more rows are among the weights trained in full
-    state = get_peft_model_state_dict(adapted, save_embedding_layers="auto" if adapts_embeddings else False)
+    state = get_peft_model_state_dict(adapted, save_embedding_layers=_keeps_embeddings(adapted))
     return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+
+def _keeps_embeddings(adapted: PeftModel) -> Literal["auto", False]:
+    """Return what PEFT is told of embeddings: to save those with an adapter, and to look for no others.
+
+    It would look for resized ones, on the hub too, which are among the weights trained in full; encoders have none.
+    """
+    adapts = any(isinstance(getattr(module, "base_layer", None), nn.Embedding) for module in adapted.modules())
+    return "auto" if adapts else False
 
 
 def save_adapter(
@@ -83,7 +90,7 @@ def save_adapter(
 def save_as_trained(adapted: PeftModel, folder: Path, *, unfrozen: Unfrozen) -> None:
     """Write the same without conversion, for resuming an interrupted run."""
     if not unfrozen.parameters:
-        adapted.save_pretrained(folder)
+        adapted.save_pretrained(folder, save_embedding_layers=_keeps_embeddings(adapted))
         return
     config = _saved_config(adapted.peft_config["default"], unfrozen)
     _write(folder, config, adapter_weights(adapted) | _weights_in_full(adapted, unfrozen))
