@@ -17,7 +17,10 @@ BENCH := $(BIN)/python benchmarks/whisper_training.py
 NEMO_VENV := .venv-nemo
 NEMO_PIP := $(NEMO_VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-exports test-nemo lint types docs check bench bench-gpu clean
+# the newest transformers, which replaces parts of the Trainer and of networks with each release; laid over $(VENV)
+NEWEST ?= transformers==5.24.0
+
+.PHONY: demo test test-exports test-nemo test-newest lint types docs check bench bench-gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/eartune demo
@@ -32,6 +35,11 @@ test-exports: $(VENV)/.installed-dev
 # what we read and write of NeMo's models, compared with NeMo itself
 test-nemo: $(NEMO_VENV)/.installed
 	OMP_NUM_THREADS=1 $(NEMO_VENV)/bin/python -m pytest -m nemo tests/nemo/judge
+
+# training and every family with the newest transformers
+test-newest: $(VENV)/newest/.installed
+	OMP_NUM_THREADS=1 PYTHONPATH=$(abspath $(VENV)/newest) $(BIN)/python -m pytest -n 2 --dist loadgroup tests/training \
+		tests/families/test_contract.py tests/verbs/test_train.py tests/verbs/test_divergence.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -57,7 +65,7 @@ bench-gpu: $(VENV)/.installed-dev
 		--rounds 3 --evaluation-rounds 0 --out runs/bench/large_v3_gpu.json
 
 # what CI does; that the generated documentation is current is one of the tests
-check: lint types test test-exports
+check: lint types test test-newest test-exports
 
 $(VENV)/.torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -79,6 +87,10 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/newest/.installed: $(VENV)/.installed-dev Makefile
+	$(PIP) install --quiet --no-deps --upgrade --target $(VENV)/newest '$(NEWEST)'
 	touch $@
 
 $(NEMO_VENV)/.installed: constraints-nemo.txt pyproject.toml

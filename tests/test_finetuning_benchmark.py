@@ -13,7 +13,7 @@ from benchmarks.finetuning.material import choose_clips, training_config, write_
 from eartune.errors import InputError
 from eartune.manifest import read_manifest
 from eartune.training.batching.batches import Batch
-from eartune.training.forward import Forward
+from eartune.training.loss import SpeechLoss
 from eartune.verbs.train import train
 from tests.tiny import write_speech
 
@@ -55,13 +55,13 @@ def test_nemo_s_manifest_has_the_steps_that_eartune_makes(
     )
     assert sorted(ordered) == sorted(given)
     input_s_total: list[float] = []
-    training_loss = Forward.training_loss
+    loss = SpeechLoss.forward
 
-    def watched(self: Forward, batches: Sequence[Batch]) -> torch.Tensor:
+    def watched(self: SpeechLoss, batches: Sequence[Batch]) -> torch.Tensor:
         input_s_total.append(sum(batch.speech_s for batch in batches))
-        return training_loss(self, batches)
+        return loss(self, batches)
 
-    monkeypatch.setattr(Forward, "training_loss", watched)
+    monkeypatch.setattr(SpeechLoss, "forward", watched)
     train(training_config(kind, tiny_nemo[kind], manifests["eartune"], tmp_path / "run", batch_size=2))
     assert input_s_total == pytest.approx([sum(ordered[number : number + 2]) for number in (0, 2, 4)])
 

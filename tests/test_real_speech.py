@@ -75,7 +75,10 @@ def test_a_recording_longer_than_a_window_loses_nothing(whisper_tiny: Path, shar
     assert 36 < times[-1][1] <= found.duration_s
 
 
-def test_a_little_training_on_real_prompts_helps(whisper_tiny: Path, shared_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optim", ["adamw_torch_fused", "schedule_free_adamw"])
+def test_a_little_training_on_real_prompts_helps(
+    optim: str, whisper_tiny: Path, shared_dir: Path, tmp_path: Path
+) -> None:
     """Whisper writes prompts with capitals and points; after some of them it writes them as the corpus does."""
     source = shared_dir / "data" / "prompts-en"
     for split, count in (("train", 64), ("val", 8)):
@@ -88,6 +91,7 @@ def test_a_little_training_on_real_prompts_helps(whisper_tiny: Path, shared_dir:
         "output_dir": str(tmp_path / "run"),
         "language": "en",
         "freeze_encoder": True,
+        "optim": optim,
         "learning_rate": 1e-3,
         "num_train_epochs": 1,
         "generation_max_length": 48,

@@ -90,11 +90,12 @@ def resources(folder: Path) -> dict[str, int | None]:
 
 
 def hash_of_weights(network: nn.Module) -> str:
-    """Hash the weights of a network, without those of adapters on it, whatever wraps it."""
+    """Hash the weights of a network, without those of adapters on it, whatever wraps it (a loss, PEFT)."""
     weights = {}
     for name, parameter in network.named_parameters():
         if "lora_" not in name:
-            weights[name.removeprefix("base_model.model.").replace(".base_layer", "")] = parameter
+            bare = name.removeprefix("network.").removeprefix("base_model.model.").replace(".base_layer", "")
+            weights[bare] = parameter
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())

@@ -57,6 +57,11 @@ class RunDir:
         return self.root / "checkpoints"
 
     @property
+    def staging(self) -> Path:
+        """Where a checkpoint is written before it is whole."""
+        return self.checkpoints / ".writing"
+
+    @property
     def initial_adapter(self) -> Path:
         return self.root / "initial_adapter.safetensors"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from eartune.families.registry import family
 from eartune.family import families
@@ -14,7 +15,7 @@ from eartune.model import IGNORED, DecodeOptions, PlacedUtterance, SpeechModel, 
 from eartune.training.batching.batches import Batch, SpeechDataset
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
-from eartune.training.forward import Forward, encoder_inputs, target_inputs
+from eartune.training.loss import SpeechLoss, encoder_inputs, target_inputs
 from tests.tiny import clips_in
 
 # family -> the kinds of its tiny models
@@ -126,13 +127,23 @@ def test_batches_together_have_the_loss_and_gradients_of_each(
     with torch.no_grad():
         apart = sum(float(loss_of(model, batch)) for batch in batches)
     model.network.zero_grad()
-    together = Forward(model, torch.device("cpu"), "fp32").training_loss(batches)
+    together = SpeechLoss(model)(batches)
     together.backward()
     assert float(together) == pytest.approx(apart, rel=1e-5)
     found = {name: p.grad for name, p in model.network.named_parameters() if p.grad is not None}
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-3)
+
+
+def test_the_loss_is_a_module_to_hooks_and_wrappers(model: SpeechModel, utterances: tuple[Utterance, ...]) -> None:
+    batch = batch_of(model, utterances, [0, 1], width_s=3.2)
+    loss = SpeechLoss(model).eval()
+    assert {id(p) for p in loss.parameters()} == {id(p) for p in model.network.parameters()}
+    seen: list[torch.Tensor] = []
+    loss.register_forward_hook(lambda _, __, value: seen.append(value))
+    with torch.no_grad():
+        assert float(nn.Sequential(loss)([batch])) == float(loss_of(model, batch)) == float(seen[0])
 
 
 def test_decoding_gives_one_text_per_clip(model: SpeechModel) -> None:

@@ -13,7 +13,7 @@ from eartune.model import DecodeOptions, PlacedUtterance, SpeechModel
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
-from eartune.training.forward import Forward
+from eartune.training.loss import SpeechLoss
 from tests.tiny import clips_in
 from tests.tiny_nemo import MODELS
 
@@ -37,7 +37,7 @@ def loss_and_gradients(model: SpeechModel, device: str, tiny_speech: Path) -> tu
     model.network.to(device).eval()
     # cuDNN's LSTM has a backward in training mode only, where there is dropout
     with torch.backends.cudnn.flags(enabled=False):
-        loss = Forward(model, torch.device(device), "fp32").training_loss([batch])
+        loss = SpeechLoss(model).train()([batch])
         loss.backward()
     named = model.network.named_parameters()
     return float(loss.detach()), {name: p.grad.cpu() for name, p in named if p.grad is not None}

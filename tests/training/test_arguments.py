@@ -39,7 +39,6 @@ def translate(epoch_steps: int = 10, **options: Any) -> TrainingArguments:
         ("warmup_ratio", 0.25, "warmup_steps"),
         ("eval_steps", 13, "eval_steps"),
         ("eval_on_start", True, "eval_on_start"),
-        ("grad_ckpt", True, "gradient_checkpointing"),
     ],
 )
 def test_an_option_reaches_the_trainer(option: str, value: Any, argument: str) -> None:

@@ -16,7 +16,7 @@ from eartune.families.whisper.load import find, load
 from eartune.model import DecodeOptions
 from eartune.reporting import Silent
 from eartune.training.batching.batches import Batch
-from eartune.training.forward import Forward
+from eartune.training.loss import SpeechLoss
 from eartune.training.trainer import SpeechTrainer
 from eartune.verbs.evaluate import evaluate
 from eartune.verbs.merge import merge
@@ -91,14 +91,14 @@ def test_a_run_out_of_memory_goes_on_in_smaller_passes(
 ) -> None:
     """Nothing is imitated: what is left of the device's memory is taken away for the first passes."""
     taken: list[torch.Tensor] = []
-    loss = Forward.training_loss
+    loss = SpeechLoss.forward
 
-    def crowded(self: Forward, batches: Sequence[Batch]) -> torch.Tensor:
-        if sum(batch.input_s_total for batch in batches) > 100:
+    def crowded(self: SpeechLoss, batches: Sequence[Batch]) -> torch.Tensor:
+        if self.training and sum(batch.input_s_total for batch in batches) > 100:
             taken.append(torch.empty(2 * torch.cuda.mem_get_info()[1], dtype=torch.uint8, device="cuda"))
         return loss(self, batches)
 
-    monkeypatch.setattr(Forward, "training_loss", crowded)
+    monkeypatch.setattr(SpeechLoss, "forward", crowded)
     options = {"per_device_train_batch_size": 6, "num_train_epochs": 1}
     trained = train(configure(tiny_model, tiny_speech, tmp_path / "run", **options))
     assert trained.steps == 1

@@ -14,7 +14,7 @@ from eartune.errors import EartuneError
 from eartune.reporting import Silent
 from eartune.training import memory
 from eartune.training.batching.batches import Batch
-from eartune.training.forward import Forward
+from eartune.training.loss import SpeechLoss
 from eartune.training.memory import is_out_of_memory, max_input_s_total
 from eartune.verbs.train import TrainedRun, train
 
@@ -46,16 +46,18 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def apply(input_s_total: float) -> list[float]:
         passed: list[float] = []
-        loss = Forward.training_loss
+        loss = SpeechLoss.forward
 
-        def limited(self: Forward, batches: Sequence[Batch]) -> torch.Tensor:
+        def limited(self: SpeechLoss, batches: Sequence[Batch]) -> torch.Tensor:
             input_total = sum(batch.input_s_total for batch in batches)
+            if not self.training:
+                return loss(self, batches)
             if input_total > input_s_total:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
             passed.append(input_total)
             return loss(self, batches)
 
-        monkeypatch.setattr(Forward, "training_loss", limited)
+        monkeypatch.setattr(SpeechLoss, "forward", limited)
         return passed
 
     return apply

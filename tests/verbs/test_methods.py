@@ -60,7 +60,7 @@ class Lines(Silent):
 def trained_network(config: Any, reporter: Reporter | None = None) -> tuple[TrainedRun, torch.nn.Module]:
     kept: list[SpeechTrainer] = []
     run = train(config, reporter=reporter, watch=lambda trainer: kept.append(trainer) or [])  # type: ignore[func-returns-value]
-    return run, kept[0].model.eval()
+    return run, kept[0].loss.network.eval()
 
 
 def base_weights(model: Path) -> dict[str, torch.Tensor]:

@@ -22,7 +22,7 @@ from eartune.scoring import score
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
-from eartune.training.forward import encoder_inputs
+from eartune.training.loss import encoder_inputs
 from eartune.verbs.open_model import locate, open_located
 from eartune.verbs.train import TrainedRun, train
 from tests import processes

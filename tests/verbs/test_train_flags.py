@@ -51,7 +51,7 @@ class Ran:
         return (self.trained.path / "metrics.csv").is_file(), (self.trained.path / "tensorboard").is_dir()
 
     def checkpoints(self) -> list[int]:
-        return [int(path.name.rpartition("-")[2]) for path in self.trainer.run.list_checkpoints()]
+        return [int(path.name.rpartition("-")[2]) for path in self.trainer.writer.run.list_checkpoints()]
 
     def most_moved(self) -> float:
         """Return the largest weight of the adapters' second matrices, which begin as zeros."""
@@ -119,7 +119,7 @@ FLAGS: list[tuple[str, dict[str, Any], Callable[[Ran], Any], Any]] = [
     ("--gradient_clip_val 1e-7 --optim sgd", {"max_grad_norm": 1e-7}, lambda ran: ran.most_moved() <= 4e-9, True),
     ("--bs 3", {"per_device_train_batch_size": 3}, lambda ran: ran.trainer.epochs.num_steps, 2),
     ("--accum 3", {"gradient_accumulation_steps": 3}, lambda ran: ran.trainer.epochs.num_steps, 1),
-    ("--precision bf16", {"precision": "bf16"}, lambda ran: ran.trainer.forward.precision, "bf16"),
+    ("--precision bf16", {"precision": "bf16"}, lambda ran: ran.trainer.loss.precision, "bf16"),
     ("--max_duration 1.25 --skip_bad", {"max_duration": 1.25, "skip_bad": True},
      lambda ran: len(ran.trainer.train_dataset.utterances), 3),
     ("--num_workers 1", {"dataloader_num_workers": 1}, lambda ran: ran.trainer.get_train_dataloader().num_workers, 1),
@@ -142,9 +142,9 @@ FLAGS: list[tuple[str, dict[str, Any], Callable[[Ran], Any], Any]] = [
         (1, "[MEM:fit_end"),
     ),
     ("--preset a6000-max", {"per_device_train_batch_size": 12, "r": 32},
-     lambda ran: (ran.trainer.epochs.num_steps, ran.trainer.model.peft_config["default"].r), (1, 32)),
+     lambda ran: (ran.trainer.epochs.num_steps, ran.trainer.loss.network.peft_config["default"].r), (1, 32)),
     ("--preset 4070ti", {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 8},
-     lambda ran: (ran.trainer.epochs.num_steps, ran.trainer.args.gradient_checkpointing), (1, True)),
+     lambda ran: (ran.trainer.epochs.num_steps, ran.trainer.loss.network.is_gradient_checkpointing), (1, True)),
 ]  # fmt: skip
 
 

@@ -93,11 +93,12 @@ def _windows(config: TrainConfig) -> TrainConfig:
 def _schedule(config: TrainConfig) -> TrainConfig:
     optimizer = config.optimizer
     if optimizer.lr_scheduler_type == "none":
-        config = with_values(
-            config, config.provenance["lr_scheduler_type"] + " (as none)", lr_scheduler_type="constant"
-        )
-    elif optimizer.warmup_steps is None and optimizer.warmup_ratio is None:
-        constant = optimizer.lr_scheduler_type == "constant"
+        where = config.provenance["lr_scheduler_type"] + " (as none)"
+        return with_values(config, where, lr_scheduler_type="constant")
+    if optimizer.is_schedule_free and not config.given("lr_scheduler_type"):
+        config = with_values(config, f"default with {optimizer.optim}", lr_scheduler_type="constant")
+    if optimizer.warmup_steps is None and optimizer.warmup_ratio is None:
+        constant = optimizer.lr_scheduler_type == "constant" and not optimizer.is_schedule_free
         config = with_values(config, "default", warmup_ratio=0.0 if constant else 0.1)
     return config
 
@@ -174,6 +175,18 @@ def _schedule_conflicts(config: TrainConfig) -> list[str]:
     found = []
     if optimizer.warmup_steps is not None and optimizer.warmup_ratio:
         found.append("warmup_steps and warmup_ratio are both set: keep one")
+    if optimizer.is_schedule_free and optimizer.lr_scheduler_type != "constant":
+        found.append(
+            f"lr_scheduler_type: {optimizer.optim} averages the weights in place of a schedule, and warms up by "
+            "itself: leave lr_scheduler_type out"
+        )
+    if optimizer.is_schedule_free and not optimizer.adam_beta1:
+        found.append(f"adam_beta1: {optimizer.optim} needs more than 0; 0.9 is usual")
+    if re.search("lomo|layerwise", optimizer.optim):
+        found.append(
+            f"optim: {optimizer.optim} changes the weights within each backward pass, and a step may have several "
+            "here: choose another, such as adamw_torch_fused or adafactor"
+        )
     if optimizer.min_lr is None:
         return found
     assert optimizer.learning_rate is not None

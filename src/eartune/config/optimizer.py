@@ -55,7 +55,8 @@ class OptimizerSection(Section):
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
     """AdamW's epsilon."""
     optim: str = "adamw_torch_fused"
-    """Optimiser, by transformers' name: adamw_torch_fused, adamw_torch, adafactor, adamw_bnb_8bit, ..."""
+    """Optimiser, by transformers' name: adamw_torch_fused, adamw_torch, adafactor, adamw_bnb_8bit, schedule_free_adamw,
+    ..."""
     fused_optim: bool | None = None
     """Short form of optim adamw_torch_fused (true) or adamw_torch (false)."""
     max_grad_norm: Annotated[float, Field(ge=0), also("gradient_clip_val")] = 1.0
@@ -76,3 +77,8 @@ class OptimizerSection(Section):
     compiled."""
     full_determinism: Annotated[bool, ResumeSafe()] = False
     """Use deterministic kernels only; slower on a GPU."""
+
+    @property
+    def is_schedule_free(self) -> bool:
+        """Whether the optimiser averages weights in place of a schedule of the learning rate (arXiv 2405.15682)."""
+        return self.optim.startswith("schedule_free")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -26,6 +27,21 @@ LOWEST: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# parts of transformers' names of optimisers -> the package that has them, as it is imported and as it is installed
+OPTIMIZER_PACKAGES: tuple[tuple[str, str, str], ...] = (
+    ("schedule_free", "schedulefree", "schedulefree"),
+    ("galore", "galore_torch", "galore-torch"),
+    ("apollo", "apollo_torch", "apollo-torch"),
+    ("grokadamw", "grokadamw", "grokadamw"),
+    ("stable_adamw", "optimi", "torch-optimi"),
+    ("adamw_torch_4bit", "torchao", "torchao"),
+    ("adamw_torch_8bit", "torchao", "torchao"),
+    ("bnb", "bitsandbytes", "bitsandbytes"),
+    ("_8bit", "bitsandbytes", "bitsandbytes"),
+    ("_32bit", "bitsandbytes", "bitsandbytes"),
+    ("ademamix", "bitsandbytes", "bitsandbytes"),
+)
+
 # (step) -> factor of the peak learning rate
 LrLambda = Callable[[int], float]
 
@@ -47,13 +63,15 @@ def training_arguments(
 
 def _require_packages(config: TrainConfig) -> None:
     """Raise InputError for packages that this configuration needs and that are not installed."""
-    needed = {name: name for name in config.run.report_to if name in ("wandb", "mlflow")}
-    if "bnb" in config.optimizer.optim or config.optimizer.optim.endswith("_8bit"):
-        needed[f"optim {config.optimizer.optim}"] = "bitsandbytes"
+    needed = {name: (name, name) for name in config.run.report_to if name in ("wandb", "mlflow")}
+    optim = config.optimizer.optim
+    package_of_optim = next(((module, package) for part, module, package in OPTIMIZER_PACKAGES if part in optim), None)
+    if package_of_optim is not None:
+        needed[f"optim {optim}"] = package_of_optim
     missing = [
         f"{what}: the package {package} is not installed; run `pip install {package}`, or choose another"
-        for what, package in needed.items()
-        if importlib.util.find_spec(package) is None
+        for what, (module, package) in needed.items()
+        if importlib.util.find_spec(module) is None
     ]
     raise_findings(missing)
 
@@ -64,6 +82,9 @@ def _arguments(
     optimizer, validation, run = config.optimizer, config.validation, config.run
     workers = num_workers(config.data.dataloader_num_workers)
     warmup = optimizer.warmup_steps if optimizer.warmup_steps is not None else optimizer.warmup_ratio
+    if optimizer.is_schedule_free and warmup and warmup < 1:
+        # these optimisers warm up themselves, and take a number of steps only
+        warmup = math.ceil(warmup * (optimizer.max_steps or math.ceil(optimizer.num_train_epochs * epoch_steps)))
     return dict(
         output_dir=str(output_dir),
         # the Trainer gets each planned step as one batch, so it has nothing to accumulate
@@ -84,8 +105,6 @@ def _arguments(
         use_cpu=device.type == "cpu",
         bf16=precision == "bf16",
         fp16=precision == "fp16",
-        gradient_checkpointing=optimizer.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if optimizer.gradient_checkpointing else None,
         seed=run.seed,
         data_seed=run.seed,
         full_determinism=optimizer.full_determinism,
@@ -129,7 +148,7 @@ def _scheduler(config: TrainConfig) -> dict[str, Any]:
     if optimizer.min_lr is not None and kind in LOWEST:
         kind, further = LOWEST[kind]
         extra = further | extra | {"min_lr" if kind == "cosine_with_min_lr" else "lr_end": optimizer.min_lr}
-    if kind == "constant" and (optimizer.warmup_steps or optimizer.warmup_ratio):
+    if kind == "constant" and not optimizer.is_schedule_free and (optimizer.warmup_steps or optimizer.warmup_ratio):
         kind = "constant_with_warmup"
     return {"lr_scheduler_type": kind, "lr_scheduler_kwargs": extra or None}
 

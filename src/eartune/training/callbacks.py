@@ -1,52 +1,19 @@
-"""Trainer callbacks: metrics files, progress, and interruption."""
+"""Trainer callbacks: progress on the terminal and for TensorBoard, and requests to stop."""
 
 from __future__ import annotations
 
-import csv
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from eartune.files import write_text_atomic
 from eartune.reporting import Reporter, Task
-
-COLUMNS = ("step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss", "eval_wer", "eval_cer")
-MEMORY_COLUMNS = ("gpu_allocated_gib", "gpu_reserved_gib", "gpu_peak_gib", "process_resident_gib", "process_peak_gib")
-
-
-class MetricsFile(TrainerCallback):  # type: ignore[misc]
-    """Writes metrics.csv. A resumed run first removes the rows after its checkpoint."""
-
-    def __init__(self, path: Path, *, with_memory: bool = False) -> None:
-        self.path = path
-        self.columns = COLUMNS + (MEMORY_COLUMNS if with_memory else ())
-
-    def on_train_begin(self, _: TrainingArguments, state: TrainerState, __: TrainerControl, **___: Any) -> None:
-        rows = [self.columns, *filter(None, (_row(logs, self.columns) for logs in state.log_history))]
-        write_text_atomic(self.path, "".join(",".join(row) + "\n" for row in rows))
-
-    def on_log(
-        self, _: TrainingArguments, state: TrainerState, __: TrainerControl, logs: dict[str, Any], **___: Any
-    ) -> None:
-        row = _row({**logs, "step": state.global_step}, self.columns)
-        if row:
-            with self.path.open("a", encoding="utf-8", newline="") as stream:
-                csv.writer(stream, lineterminator="\n").writerow(row)
-
-
-def _row(logs: dict[str, Any], columns: Sequence[str]) -> list[str]:
-    """Return the values of one log entry in the order of `columns`; empty for entries without a loss."""
-    if not {"loss", "eval_loss"} & logs.keys():
-        return []
-    return [f"{logs[name]:.6g}" if isinstance(logs.get(name), (int, float)) else "" for name in columns]
+from eartune.stopping import StopToken
+from eartune.training.run_writer import COLUMNS, MEMORY_COLUMNS
 
 
 class TensorBoardFiles(TrainerCallback):  # type: ignore[misc]
@@ -115,35 +82,14 @@ class ProgressLine(TrainerCallback):  # type: ignore[misc]
         self.stack.close()
 
 
-class Interruption(TrainerCallback):  # type: ignore[misc]
-    """Turns Ctrl+C (and SIGTERM) into a checkpoint after the current step; a second one stops at once."""
+class StopOnRequest(TrainerCallback):  # type: ignore[misc]
+    """Ends training after the current step, with a checkpoint, once a stop is requested."""
 
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter = reporter
-        self.requested = False
-
-    @contextmanager
-    def handling_signals(self) -> Iterator[None]:
-        """Handle the signals inside the context."""
-        # Python lets only the main thread handle signals
-        in_main = threading.current_thread() is threading.main_thread()
-        signals = [signal.SIGINT, signal.SIGTERM] if in_main else []
-        before = {number: signal.signal(number, self._request) for number in signals}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _request(self, number: int, _: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        name = "Ctrl+C" if number == signal.SIGINT else "SIGTERM"
-        self.reporter.line(f"{name}: saving after this step (once more to stop at once) ...")
+    def __init__(self, stop: StopToken) -> None:
+        self.stop = stop
 
     def on_step_end(self, _: TrainingArguments, __: TrainerState, control: TrainerControl, **___: Any) -> None:
-        if self.requested:
+        if self.stop.is_set():
             control.should_save = True
             control.should_training_stop = True
 

@@ -71,10 +71,11 @@ class DivergenceGuard(TrainerCallback):  # type: ignore[misc]
             return
         if not math.isfinite(loss):
             raise EartuneError(f"the loss is {loss} at step {step}: {ADVICE}")
-        self.require_finite_weights(step)
+        require_finite_weights(self.network, step)
         # the weights are finite, but the sum of their squares overflowed float32
         self._first.fill_(_NO_STEP)
 
-    def require_finite_weights(self, step: int) -> None:
-        """Raise EartuneError if a weight or statistic of the network is not finite; call it before writing them."""
-        require_finite(network_weights(self.network), where=f"after step {step}", advice=ADVICE, error=EartuneError)
+
+def require_finite_weights(network: nn.Module, step: int) -> None:
+    """Raise EartuneError if a weight or statistic of the network is not finite; call it before writing them."""
+    require_finite(network_weights(network), where=f"after step {step}", advice=ADVICE, error=EartuneError)

@@ -13,7 +13,7 @@ from eartune.reporting import Reporter
 from eartune.training.batching.batches import Batch, SpeechDataset
 from eartune.training.batching.epochs import Epochs
 from eartune.training.batching.plan import Limits, MicroBatch
-from eartune.training.forward import Forward
+from eartune.training.loss import SpeechLoss
 
 # share of free memory that a run may plan with; the rest is for fragmentation and other processes
 USABLE = {"cuda": 0.85, "cpu": 0.5}
@@ -34,27 +34,26 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def fit_into_memory(epochs: Epochs, forward: Forward, dataset: SpeechDataset, report: Reporter) -> Epochs:
+def fit_into_memory(epochs: Epochs, loss: SpeechLoss, dataset: SpeechDataset, report: Reporter) -> Epochs:
     """Measure the capacity of a pass on the widest windows of the first epoch, and limit the plans to it."""
     steps = epochs.plan(0)
     batches = [batch for step in steps for batch in step]
     widest = max(batch.width_s for batch in batches)
     windows = [window for batch in batches if batch.width_s == widest for window in batch.windows]
-    network = forward.model.network
-    was_training = network.training
-    forward.begin_training()
+    was_training = loss.training
+    loss.train()
 
     def trial(count: int) -> float:
         batch = dataset[MicroBatch(tuple(windows[number % len(windows)] for number in range(count)), widest)]
-        forward.training_loss([batch]).backward()  # type: ignore[no-untyped-call]
-        network.zero_grad()
+        loss([batch]).backward()
+        loss.zero_grad()
         return batch.input_s_total
 
-    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    trained = sum(parameter.numel() for parameter in loss.parameters() if parameter.requires_grad)
     with torch.random.fork_rng():
         # gradients and AdamW's two moments, in float32
-        input_s_total = max_input_s_total(trial, device=forward.device, optimizer_bytes=12 * trained)
-    network.train(was_training)
+        input_s_total = max_input_s_total(trial, device=loss.device, optimizer_bytes=12 * trained)
+    loss.train(was_training)
     fitting = epochs.with_most_input(input_s_total)
     largest_s = max(sum(batch.input_s_total for batch in step) for step in steps)
     num_passes = math.ceil(largest_s / input_s_total)

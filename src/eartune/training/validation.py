@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+
+import torch
 
 from eartune.config.sections import ValidationSection
 from eartune.errors import EartuneError
@@ -13,11 +15,12 @@ from eartune.manifest import Utterance
 from eartune.model import DecodeOptions
 from eartune.reporting import Reporter
 from eartune.scoring import Scores, hypothesis_remarks, reference_remarks, score
+from eartune.stopping import StopToken
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.plan import in_order
 from eartune.training.decoding import Stopped, decode_utterances
 from eartune.training.divergence import ADVICE
-from eartune.training.forward import Forward
+from eartune.training.loss import SpeechLoss
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Validation:
 
     utterances: Sequence[Utterance]
     options: ValidationSection
-    forward: Forward
-    should_stop: Callable[[], bool]
+    loss: SpeechLoss
+    stop: StopToken
     reporter: Reporter
     _reported: set[str] = field(default_factory=set)
 
@@ -59,7 +62,7 @@ class Validation:
                 self._reported.add(remark)
 
     def _scores(self) -> Scores:
-        model = self.forward.model
+        model = self.loss.model
         options = DecodeOptions(
             max_length=self.options.generation_max_length,
             num_beams=self.options.generation_num_beams,
@@ -71,9 +74,9 @@ class Validation:
                 self.utterances,
                 batch_size=self.options.per_device_eval_batch_size,
                 options=options,
-                precision=self.forward.precision,
+                precision=self.loss.precision,
                 task=task,
-                should_stop=self.should_stop,
+                should_stop=self.stop.is_set,
             )
         references = [utterance.text for utterance in self.utterances]
         return score(references, hypotheses, languages=[model.languages(u).text for u in self.utterances])
@@ -81,25 +84,26 @@ class Validation:
     @cached_property
     def _dataset(self) -> SpeechDataset:
         """The utterances with their tokens, sorted by length for short windows."""
-        return SpeechDataset(sorted(self.utterances, key=lambda u: -u.duration_s), self.forward.model)
+        return SpeechDataset(sorted(self.utterances, key=lambda u: -u.duration_s), self.loss.model)
 
     def _loss(self, step: int) -> float:
         """Average the loss over all tokens; NaN where there are none."""
-        model, dataset = self.forward.model, self._dataset
-        width_s = partial(model.window.width_s, window=self.options.eval_window)
+        dataset = self._dataset
+        width_s = partial(self.loss.model.window.width_s, window=self.options.eval_window)
         batch_size = self.options.per_device_eval_batch_size
-        was_training = model.network.training
-        model.network.eval()
+        was_training = self.loss.training
+        self.loss.eval()
         summed, count = 0.0, 0
         try:
             for rows in in_order(dataset.utterances, batch_size=batch_size, width_s=width_s):
-                if self.should_stop():
+                if self.stop.is_set():
                     raise Stopped
                 batch = dataset[rows]
-                summed += float(self.forward.plain_loss(batch))
+                with torch.no_grad():
+                    summed += float(self.loss([batch]))
                 count += batch.num_target_tokens
         finally:
-            model.network.train(was_training)
+            self.loss.train(was_training)
         if not count:
             return math.nan
         if not math.isfinite(summed):

@@ -13,14 +13,13 @@ from eartune.config import TrainConfig
 from eartune.errors import InputError, Interrupted
 from eartune.families.registry import family
 from eartune.family import family_named
-from eartune.files import new_file, write_text_atomic
 from eartune.manifest import Utterance
 from eartune.model import SpeechModel
-from eartune.origin import RunOrigin, origin_of_run, write_origin
-from eartune.parsing import dump_yaml
+from eartune.origin import RunOrigin, origin_of_run
 from eartune.reporting import Reporter, Silent
-from eartune.run_dir import RunDir, RunSummary, write_summary
-from eartune.training.adaptation.adapter_files import Weights, load_weights, save_weights
+from eartune.run_dir import RunDir, RunSummary
+from eartune.stopping import StopToken
+from eartune.training.adaptation.adapter_files import load_weights
 from eartune.training.adaptation.trainable import make_trainable
 from eartune.training.arguments import training_arguments
 from eartune.training.batching.batches import SpeechDataset
@@ -36,22 +35,30 @@ from eartune.training.device import (
     resolve_precision,
 )
 from eartune.training.encoder_cache import open_cache
-from eartune.training.forward import Forward, spec_augment
+from eartune.training.loop import Prepared, TrainedRun, Watch, run_trainer
+from eartune.training.loss import SpeechLoss, spec_augment
 from eartune.training.memory import fit_into_memory
+from eartune.training.run_writer import COLUMNS, MEMORY_COLUMNS, RunWriter, write_start
 from eartune.verbs import resume
 from eartune.verbs.dataset import TrainingSpeech, check_speech, extend_vocabulary, read_speech
 from eartune.verbs.library_logging import silence_libraries
 from eartune.verbs.run_model import refuse_target, write_model
-from eartune.verbs.training_loop import Prepared, TrainedRun, Watch, run_trainer
 
 __all__ = ["TrainedRun", "train"]
 
 
-def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch | None = None) -> TrainedRun:
+def train(
+    config: TrainConfig,
+    *,
+    reporter: Reporter | None = None,
+    watch: Watch | None = None,
+    stop: StopToken | None = None,
+) -> TrainedRun:
     """Train as configured, or resume the same run where it was interrupted.
 
-    `watch` is called with the trainer before the first step, and returns transformers callbacks to add to it.
-    Raises InputError for invalid data, names and paths before anything is written, and Interrupted after Ctrl+C,
+    `watch` is called with the trainer before the first step, and returns transformers callbacks to add to it. `stop`
+    ends training after the current step once it is set, as Ctrl+C does, from any thread.
+    Raises InputError for invalid data, names and paths before anything is written, and Interrupted after such a stop,
     with everything saved.
     """
     report = reporter or Silent()
@@ -78,11 +85,11 @@ def train(config: TrainConfig, *, reporter: Reporter | None = None, watch: Watch
     checkpoint = newest_whole(run.list_checkpoints(), report) if state.checkpoint is not None else None
     prepared = _prepare(config, run, model, data, origin, checkpoint, precision, report)
     try:
-        trained = run_trainer(config, prepared, report, watch)
+        trained = run_trainer(config, prepared, report, watch, stop or StopToken())
     except Interrupted:
         _write_models(config, run, report, config.run.export)
         raise
-    return _finish(config, run, dataclasses.replace(trained, remarks=data.remarks), report)
+    return _finish(config, prepared.writer, dataclasses.replace(trained, remarks=data.remarks), report)
 
 
 def _load(config: TrainConfig, report: Reporter) -> tuple[BaseModel, SpeechModel]:
@@ -118,13 +125,15 @@ def _prepare(
     dataset = SpeechDataset(data.train, model)
     epochs = plan_epochs(config, dataset.clips(), model, device)
     arguments = training_arguments(
-        config, output_dir=run.root, epoch_steps=epochs.num_steps, device=device, precision=precision
+        config, output_dir=run.staging, epoch_steps=epochs.num_steps, device=device, precision=precision
     )
     set_seed(config.run.seed)
     model.network.to(device)
     adaptation = make_trainable(
         model, config, data.train, base_spec=origin.base_model.spec, precision=precision, report=report
     )
+    if config.optimizer.gradient_checkpointing:
+        model.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if config.optimizer.torch_compile:
         compile_layers(model.network, model.blocks)
     cache = None
@@ -133,14 +142,24 @@ def _prepare(
             config.model.cache_encoder, model, data.train, plan=epochs.plan(0), precision=precision, report=report
         )
     if checkpoint is None:
-        _write_start(run, config, origin, adaptation.initial)
+        resume.delete(run)
+        shown = {name: value for name, value in config.values().items() if value is not None and name != "overwrite"}
+        write_start(run, origin, config=shown, initial=adaptation.initial)
     elif adaptation.initial is not None:
         adaptation = dataclasses.replace(adaptation, initial=load_weights(run.initial_adapter))
-    smoothing, augment = config.optimizer.label_smoothing_factor, spec_augment(config.window)
-    forward = Forward(model, device, precision, smoothing, augment, cache, adaptation.fixed_norms)
+    loss = SpeechLoss(
+        model,
+        precision=precision,
+        label_smoothing=config.optimizer.label_smoothing_factor,
+        augment=spec_augment(config.window),
+        cache=cache,
+        fixed_norms=adaptation.fixed_norms,
+    )
     if config.window.batch_seconds == "auto":
-        epochs = fit_into_memory(epochs, forward, dataset, report)
-    return Prepared(forward, run, dataset, data.validation, epochs, arguments, origin, adaptation, checkpoint)
+        epochs = fit_into_memory(epochs, loss, dataset, report)
+    columns = COLUMNS + (MEMORY_COLUMNS if config.run.mem_report_steps else ()) if "csv" in config.run.report_to else ()
+    writer = RunWriter(run, model, adaptation, origin, metrics_columns=columns)
+    return Prepared(loss, writer, dataset, data.validation, epochs, arguments, checkpoint)
 
 
 def _require_archive(target: Path | None, base: BaseModel) -> None:
@@ -162,28 +181,17 @@ def _unused_times(config: TrainConfig, utterances: Sequence[Utterance], report: 
     return [remark]
 
 
-def _write_start(run: RunDir, config: TrainConfig, origin: RunOrigin, initial: Weights | None) -> None:
-    """Create the run's folder, replacing an earlier run if that is to be overwritten."""
-    resume.delete(run)
-    write_origin(run.root, origin)
-    if initial is not None:
-        with new_file(run.initial_adapter) as aside:
-            save_weights(initial, aside)
-    shown = {name: value for name, value in config.values().items() if value is not None and name != "overwrite"}
-    write_text_atomic(run.config, dump_yaml(shown))
-
-
 def _write_models(config: TrainConfig, run: RunDir, report: Reporter, *targets: Path | None) -> None:
     for target in filter(None, targets):
         write_model(run, target, takes_best=config.run_takes_best(), report=report)
 
 
-def _finish(config: TrainConfig, run: RunDir, trained: TrainedRun, report: Reporter) -> TrainedRun:
-    merged = run.merged if config.run.merge_lora else None
-    _write_models(config, run, report, merged, config.run.export)
+def _finish(config: TrainConfig, writer: RunWriter, trained: TrainedRun, report: Reporter) -> TrainedRun:
+    merged = writer.run.merged if config.run.merge_lora else None
+    _write_models(config, writer.run, report, merged, config.run.export)
     trained = dataclasses.replace(trained, merged=merged, exported=config.run.export)
     places = {"path": None, "merged": merged.name if merged else None, "exported": None}
-    write_summary(run, RunSummary.model_validate(dataclasses.asdict(trained) | places))
+    writer.finish(RunSummary.model_validate(dataclasses.asdict(trained) | places))
     return trained
 
 

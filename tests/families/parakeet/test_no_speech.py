@@ -17,7 +17,7 @@ from eartune.model import IGNORED, PlacedUtterance
 from eartune.training.batching.batches import Batch, SpeechDataset
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
-from eartune.training.forward import encoder_inputs, target_inputs
+from eartune.training.loss import encoder_inputs, target_inputs
 
 CPU = torch.device("cpu")
 

@@ -28,7 +28,7 @@ from eartune.model import PlacedUtterance
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.plan import MicroBatch
 from eartune.training.batching.windows import Window
-from eartune.training.forward import encoder_inputs, target_inputs
+from eartune.training.loss import encoder_inputs, target_inputs
 from tests.families.parakeet.test_weights import KINDS
 
 NEW = "жщэ"

@@ -17,7 +17,7 @@ from eartune.training.adaptation.adapters import attach, freeze_encoder, lora_co
 from eartune.training.adaptation.targets import resolve_targets
 from eartune.training.adaptation.trainable import fixed_batch_norms
 from eartune.training.adaptation.unfreezing import select_unfrozen
-from eartune.training.forward import Forward
+from eartune.training.loss import SpeechLoss
 from tests.parakeet import CTC, RNNT, TARGETS, features, tiny_ctc, tiny_rnnt
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -25,7 +25,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 @dataclass
 class Held:
-    """The part of a SpeechModel that begin_training looks at."""
+    """The part of a SpeechModel that SpeechLoss looks at in training mode."""
 
     network: nn.Module
     blocks: Blocks = CTC
@@ -37,10 +37,10 @@ def statistics(network: nn.Module) -> dict[str, torch.Tensor]:
 
 def take_steps(network: nn.Module, *, all_weights_trained: bool) -> None:
     fixed = fixed_batch_norms(network, all_weights_trained=all_weights_trained)
-    forward = Forward(Held(network), torch.device("cpu"), "fp32", fixed_norms=fixed)  # type: ignore[arg-type]
+    loss = SpeechLoss(Held(network), fixed_norms=fixed)  # type: ignore[arg-type]
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(3):
-        forward.begin_training()
+        loss.train()
         optimizer.zero_grad()
         torch.autograd.backward(network(input_features=features()).logits.square().mean())
         optimizer.step()

@@ -15,7 +15,7 @@ from eartune.training.batching.batches import Batch, SpeechDataset
 from eartune.training.batching.loader import StepLoader
 from eartune.training.batching.plan import Limits, MicroBatch, Step, in_order
 from eartune.training.batching.windows import Window
-from eartune.training.forward import target_inputs
+from eartune.training.loss import target_inputs
 from eartune.training.memory import divide_into_passes
 
 # of the two clips

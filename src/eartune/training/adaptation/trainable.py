@@ -22,7 +22,7 @@ from eartune.training.adaptation.unfreezing import Unfrozen, select_unfrozen, wi
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.plan import in_order
 from eartune.training.device import Precision, compute_dtype
-from eartune.training.forward import encoder_inputs, target_inputs
+from eartune.training.loss import encoder_inputs, target_inputs
 
 # number and size of the batches for initialisations that need data
 NUM_SAMPLE_BATCHES = 8

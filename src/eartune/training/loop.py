@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
 
 from eartune.config import TrainConfig
 from eartune.errors import Interrupted
 from eartune.manifest import Utterance
-from eartune.origin import RunOrigin, write_origin
 from eartune.reporting import Reporter
-from eartune.run_dir import RunDir
-from eartune.training.adaptation.trainable import Adaptation
+from eartune.stopping import StopToken, stopping_on_signals
 from eartune.training.arguments import learning_rate_floor
 from eartune.training.batching.batches import SpeechDataset
 from eartune.training.batching.epochs import Epochs
-from eartune.training.callbacks import Interruption, LastStep, MetricsFile, ProgressLine, TensorBoardFiles
-from eartune.training.forward import Forward
+from eartune.training.callbacks import LastStep, ProgressLine, StopOnRequest, TensorBoardFiles
+from eartune.training.loss import SpeechLoss
 from eartune.training.memory_report import MemoryReport, memory_gib
+from eartune.training.run_writer import RunWriter
 from eartune.training.trainer import SpeechTrainer
 from eartune.training.validation import Validation
 
@@ -56,51 +56,42 @@ class TrainedRun:
 class Prepared:
     """All inputs of the training loop besides the configuration."""
 
-    forward: Forward
-    run: RunDir
+    loss: SpeechLoss
+    writer: RunWriter
     dataset: SpeechDataset
     validation: tuple[Utterance, ...]
     epochs: Epochs
     arguments: TrainingArguments
-    origin: RunOrigin
-    adaptation: Adaptation
     checkpoint: Path | None
 
 
-def run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watch: Watch | None) -> TrainedRun:
-    """Train to the end. Raises Interrupted after Ctrl+C, once the checkpoint is written."""
-    interruption, progress = Interruption(report), ProgressLine(report)
-    run, checkpoint = prepared.run, prepared.checkpoint
-
-    def write_processor(folder: Path, step: int, metrics: dict[str, float]) -> None:
-        prepared.forward.model.save(folder, weights=False)
-        kind: Literal["adapter", "model"] = "adapter" if config.has_adapter() else "model"
-        write_origin(folder, prepared.origin.of_weights(kind, parent=run.root, step=step, metrics=metrics))
-
-    forward, validation = prepared.forward, None
+def run_trainer(
+    config: TrainConfig, prepared: Prepared, report: Reporter, watch: Watch | None, stop: StopToken
+) -> TrainedRun:
+    """Train to the end. Raises Interrupted after Ctrl+C or another request to stop, once the checkpoint is written."""
+    loss, checkpoint, progress = prepared.loss, prepared.checkpoint, ProgressLine(report)
+    run, validation = prepared.writer.run, None
     if prepared.validation:
-        validation = Validation(prepared.validation, config.validation, forward, lambda: interruption.requested, report)
+        validation = Validation(prepared.validation, config.validation, loss, stop, report)
     trainer = SpeechTrainer(
-        forward,
-        run,
+        loss,
+        prepared.writer,
         arguments=prepared.arguments,
         train=prepared.dataset,
         epochs=prepared.epochs,
         validation=validation,
-        adaptation=prepared.adaptation,
         layerwise_lr_decay=config.optimizer.layerwise_lr_decay,
-        write_processor=write_processor,
         reporter=report,
         callbacks=[
-            *_files(config, run),
+            *([TensorBoardFiles(run.tensorboard)] if "tensorboard" in config.run.report_to else []),
             progress,
             *_memory_report(config, report),
-            interruption,
+            StopOnRequest(stop),
             LastStep(),
             *_early_stopping(config),
         ],
         lowest_lr=learning_rate_floor(config),
-        also_logged=partial(memory_gib, forward.device) if config.run.mem_report_steps else dict,
+        also_logged=partial(memory_gib, loss.device) if config.run.mem_report_steps else dict,
     )
     for callback in watch(trainer) if watch is not None else ():
         trainer.add_callback(callback)
@@ -108,9 +99,13 @@ def run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watch
     if checkpoint is not None:
         report.line(f"resuming from {checkpoint.name}")
     began = time.monotonic()
-    with interruption.handling_signals(), progress.stack:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if interruption.requested:
+    try:
+        with stopping_on_signals(stop, report, then="saving after this step"), progress.stack:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        # the Trainer makes it, and a save that failed may have left something
+        shutil.rmtree(run.staging, ignore_errors=True)
+    if stop.is_set():
         raise Interrupted(
             f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}, and saved in {run.root}; "
             f"give the same command again{' without --overwrite' if config.run.overwrite else ''} to go on"
@@ -126,14 +121,6 @@ def run_trainer(config: TrainConfig, prepared: Prepared, report: Reporter, watch
         validations=tuple(_validations(trainer.state.log_history)),
         merged=None,
     )
-
-
-def _files(config: TrainConfig, run: RunDir) -> list[TrainerCallback]:
-    files: dict[str, TrainerCallback] = {
-        "csv": MetricsFile(run.metrics, with_memory=config.run.mem_report_steps > 0),
-        "tensorboard": TensorBoardFiles(run.tensorboard),
-    }
-    return [callback for name, callback in files.items() if name in config.run.report_to]
 
 
 def _memory_report(config: TrainConfig, report: Reporter) -> list[TrainerCallback]:
