@@ -11,8 +11,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import TrainerCallback
 
-from eartune.config import TrainConfig, resolve_config
-from eartune.config.resolve import override
+from eartune.config import TrainConfig
 from eartune.errors import Interrupted
 from eartune.families.registry import family
 from eartune.manifest import read_manifest
@@ -26,6 +25,7 @@ from eartune.training.batching.windows import Window
 from eartune.training.loss import SpeechLoss
 from eartune.training.trainer import SpeechTrainer
 from eartune.verbs.train import train
+from tests.verbs.test_train import configure as configure_run
 
 
 @pytest.fixture
@@ -52,20 +52,9 @@ def process_group(tmp_path: Path) -> Iterator[None]:
 
 
 def configure(model: Path, speech: Path, out: Path, **options: object) -> TrainConfig:
-    given = {
-        "base_model": str(model),
-        "train": [str(speech)],
-        "output_dir": str(out),
-        "method": "full",
-        "window": "short",
-        "max_steps": 4,
-        "per_device_train_batch_size": 2,
-        "precision": "fp32",
-        "dataloader_num_workers": 0,
-        "logging_steps": 1,
-        **options,
-    }
-    return resolve_config(overrides=[override(name, value) for name, value in given.items()])
+    return configure_run(
+        model, speech, out, **{"val": [], "method": "full", "window": "short", "max_steps": 4, **options}
+    )
 
 
 def gradients(loss: nn.Module, batches: Sequence[Batch]) -> tuple[float, list[torch.Tensor]]:

@@ -8,8 +8,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from eartune.config import TrainConfig, resolve_config
-from eartune.config.resolve import override
+from eartune.config import TrainConfig
 from eartune.errors import InputError, Interrupted
 from eartune.families.registry import family
 from eartune.manifest import read_manifest
@@ -19,31 +18,24 @@ from eartune.stopping import StopToken
 from eartune.training.loss import SpeechLoss
 from eartune.training.validation import Validation
 from eartune.verbs.train import train
+from tests.verbs.test_train import configure as configure_run
 
 OPTIMIZERS = ["schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"]
 
 
 def configure(model: Path, speech: Path, out: Path, **options: object) -> TrainConfig:
     given = {
-        "base_model": str(model),
-        "train": [str(speech)],
-        "val": [str(speech)],
-        "output_dir": str(out),
         "method": "full",
         "window": "short",
         "optim": "schedule_free_adamw",
         "learning_rate": 1e-3,
         "max_steps": 6,
-        "per_device_train_batch_size": 2,
-        "precision": "fp32",
-        "dataloader_num_workers": 0,
-        "logging_steps": 1,
         "generation_max_length": 4,
         "eval_steps": 2,
         "save_steps": 2,
         **options,
     }
-    return resolve_config(overrides=[override(name, value) for name, value in given.items()])
+    return configure_run(model, speech, out, **given)
 
 
 def validation_loss(config: TrainConfig, folder: Path, speech: Path) -> float:

@@ -105,6 +105,7 @@ class RunWriter(TrainerCallback):  # type: ignore[misc]
         measured = metrics.get(f"eval_{args.metric_for_best_model}", math.nan)
         # the Trainer notes a new best after its callbacks
         if self.has_trained and measured < (math.inf if state.best_metric is None else state.best_metric):
+            require_finite_weights(self.model.network, state.global_step)
             self._write_model(self.run.best, state.global_step, metrics)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, _: TrainerControl, **__: Any) -> None:
@@ -134,9 +135,8 @@ class RunWriter(TrainerCallback):  # type: ignore[misc]
             network.save_pretrained(folder)
 
     def _write_model(self, folder: Path, step: int, metrics: dict[str, float]) -> None:
-        """Write the current model for later verbs, in place of the previous one."""
+        """Write the current model, whose weights are finite, for later verbs, in place of the previous one."""
         network = self.model.network
-        require_finite_weights(network, step)
         kind: Literal["adapter", "model"] = "adapter" if isinstance(network, PeftModel) else "model"
         with new_directory(folder, replace=True) as staging:
             if isinstance(network, PeftModel):
